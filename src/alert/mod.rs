@@ -1,0 +1,1 @@
+//! What becomes of a published alert: policy, limits, and the desk that remembers.

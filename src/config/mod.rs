@@ -1,0 +1,1 @@
+//! The configuration: read whole, every problem at once.

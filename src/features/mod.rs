@@ -1,0 +1,1 @@
+//! Values kept per entity over time windows.

@@ -1,0 +1,108 @@
+//! A batch: what was at hand, copied out of the source into one buffer that is used again.
+//!
+//! Guarantees: records keep the order they were taken in; the buffers keep their memory between batches,
+//! so a batch costs no allocation per record. Holds at most [`BATCH_RECORDS_MAX`] records.
+
+use std::ops::Range;
+
+use crate::event::Millis;
+
+/// Records in one batch, at most.
+pub const BATCH_RECORDS_MAX: usize = 1024;
+
+/// Where a record stands in its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// The topic, by its place in the source's list; 0 for a file.
+    pub topic: u16,
+    /// The partition; 0 for a file.
+    pub partition: i32,
+    /// The offset; the line number, from 1, for a file.
+    pub offset: i64,
+}
+
+/// One record as it was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'b> {
+    /// Where it stands.
+    pub position: Position,
+    /// Which sequence of records it belongs to, for lateness: a number per (topic, partition), from 0.
+    pub lane: u16,
+    /// The record's timestamp.
+    pub stamp: Millis,
+    /// The key, as it came.
+    pub key: Option<&'b [u8]>,
+    /// The value, as it came.
+    pub value: Option<&'b [u8]>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    position: Position,
+    lane: u16,
+    stamp: Millis,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+}
+
+/// Records taken together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The moment it was taken: the one use of a clock on events, written into the batch log.
+    pub moment: Millis,
+    bytes: Vec<u8>,
+    kept: Vec<Kept>,
+}
+
+impl Batch {
+    /// Empties it, keeping its memory, for records taken at `moment`.
+    pub fn clear(&mut self, moment: Millis) {
+        self.moment = moment;
+        self.bytes.clear();
+        self.kept.clear();
+    }
+
+    /// Takes a record. False where the batch is full: nothing was taken.
+    pub fn push(&mut self, record: Record<'_>) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let mut keep = |part: Option<&[u8]>| {
+            part.map(|bytes| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(bytes);
+                start..self.bytes.len()
+            })
+        };
+        let key = keep(record.key);
+        let value = keep(record.value);
+        self.kept.push(Kept { position: record.position, lane: record.lane, stamp: record.stamp, key, value });
+        true
+    }
+
+    /// Whether it holds as many records as it may.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= BATCH_RECORDS_MAX
+    }
+
+    /// How many records it holds.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The records, in the order they were taken.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.kept.iter().map(|kept| Record {
+            position: kept.position,
+            lane: kept.lane,
+            stamp: kept.stamp,
+            key: kept.key.clone().and_then(|range| self.bytes.get(range)),
+            value: kept.value.clone().and_then(|range| self.bytes.get(range)),
+        })
+    }
+}

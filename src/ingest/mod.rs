@@ -1,0 +1,8 @@
+//! Where records come from, and where those go that cannot be used.
+//!
+//! Guarantees: records are handed out in batches, in an order that depends on nothing but the records;
+//! nothing is skipped. Does not decode.
+
+pub mod batch;
+
+pub use batch::{Batch, Position, Record};

@@ -1,0 +1,5 @@
+//! The binary: command line in, exit code out.
+
+fn main() -> std::process::ExitCode {
+    walletwatch::cli::main()
+}

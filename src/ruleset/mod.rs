@@ -1,0 +1,13 @@
+//! Rule sets: from the security team's YAML to what the engine evaluates.
+//!
+//! Guarantees: a set loads whole or not at all; every problem of every file is told at once with its place
+//! and, where there is one, its fix. Does not evaluate rules and does not read the clock.
+
+pub mod expr;
+pub mod hash;
+pub mod lists;
+pub mod model;
+pub mod row;
+
+pub use hash::HashKey;
+pub use model::*;

@@ -1,0 +1,323 @@
+//! The rule set as the engine sees it: checked, typed, compiled.
+//!
+//! Guarantees: a value of [`Ruleset`] is consistent (names resolved, types right, tests parsed); it is
+//! immutable and shared. Does not read files (`load.rs`), does not evaluate (`detect`).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::expr::{Condition, Ty};
+use super::row::{Cell, Layout};
+use crate::event::{Currency, Field, Millis, TypeSet, Value};
+use crate::report::{Problem, SourceFile};
+
+/// What a name in an expression stands for, defs and params already replaced by their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// A field of the event.
+    Field(Field),
+    /// A part of a feature, by its place in [`Ruleset::features`].
+    Feature(u16, Part),
+    /// The decayed sum of the account's past scores.
+    AccountRisk,
+    /// Time since the account was first seen.
+    AccountKnownFor,
+    /// The account's successful logins before this event.
+    AccountLogins,
+    /// `amounts.NAME` in the event's own currency, by its place in [`Ruleset::amounts`].
+    Amount(u16),
+}
+
+/// A part of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The value of a feature that has only one.
+    Value,
+    /// `.age` of `last` and `first_seen`.
+    Age,
+    /// A field of the event that `last` keeps.
+    Field(Field),
+    /// `.share` of `habit`.
+    Share,
+    /// `.count` of `habit`.
+    Count,
+    /// `.total` of `habit`.
+    Total,
+}
+
+/// What a feature keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    /// Number of events.
+    Count,
+    /// Sum of a number or of money.
+    Sum,
+    /// Number of distinct values.
+    Distinct,
+    /// The newest event.
+    Last,
+    /// When a key was first seen.
+    FirstSeen,
+    /// How usual this event's value is.
+    Habit,
+}
+
+/// What a `distinct`, `sum` or `habit` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// A field of the event, `geo.…` included.
+    Field(Field),
+    /// The hour in the event's zone.
+    Hour,
+    /// The weekday in the event's zone.
+    Weekday,
+}
+
+/// One entity state is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is named after its field; subnet is /24 or /64")]
+pub enum KeyField {
+    Account,
+    LoginName,
+    Ip,
+    Subnet,
+    Subnet56,
+    Subnet48,
+    Asn,
+    Country,
+    Device,
+    Session,
+    Payee,
+    Merchant,
+    Client,
+    AppVersion,
+    All,
+}
+
+/// The entity of a feature or a dedup; a pair is kept inside its first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The entity.
+    pub first: KeyField,
+    /// The second of a pair.
+    pub second: Option<KeyField>,
+}
+
+/// One feature.
+#[derive(Debug)]
+pub struct Feature {
+    /// Its name.
+    pub name: String,
+    /// What it keeps.
+    pub aggregate: Aggregate,
+    /// The event types it counts.
+    pub types: TypeSet,
+    /// What it looks at.
+    pub measure: Option<Measure>,
+    /// Which of these events it counts; a condition over fields, geo and lists only.
+    pub filter: Option<Condition>,
+    /// The entity.
+    pub by: Key,
+    /// The window, ms.
+    pub over_ms: i64,
+    /// Whether this event is in its own window.
+    pub include_current: bool,
+    /// Hash of the definition: the feature's identity over renames and moves.
+    pub identity: u64,
+    /// The parts some rule reads, with their cells.
+    pub parts: Vec<(Part, Ty, Cell)>,
+}
+
+/// Whether a rule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Tests only.
+    Draft,
+    /// Evaluated, reaches nobody.
+    Shadow,
+    /// Evaluated and told.
+    Live,
+    /// Not evaluated.
+    Off,
+}
+
+/// Shown, decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the usual four")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Who may hear of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the three groups of people")]
+pub enum Audience {
+    User,
+    Security,
+    Operations,
+}
+
+/// What is recommended to the systems downstream, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words are the documentation")]
+pub enum Action {
+    None,
+    StepUp,
+    HoldPayment,
+    LockSession,
+    LockAccount,
+}
+
+/// An exception: where its condition is true the hit is eaten, and counted.
+#[derive(Debug)]
+pub struct Exception {
+    /// Its name.
+    pub name: String,
+    /// When it holds.
+    pub when: Condition,
+    /// The first moment at which it no longer holds.
+    pub expires: Millis,
+}
+
+/// For how long a rule stays silent about an entity it has fired for.
+#[derive(Debug, Clone, Copy)]
+pub struct Dedup {
+    /// The entity.
+    pub by: Key,
+    /// How long, ms.
+    pub for_ms: i64,
+}
+
+/// A piece of an explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// Fixed text.
+    Text(String),
+    /// A name's value.
+    Value(Ty, Cell),
+}
+
+/// What a test expects of one of its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Each event fires.
+    Fire,
+    /// No event fires.
+    Quiet,
+    /// Only the last of the repeats fires.
+    FireLast,
+}
+
+/// One entry of a test's `events`.
+#[derive(Debug, Clone)]
+pub struct TestEntry {
+    /// The event's JSON without id and time, `given` merged in. Texts may hold `{n}`.
+    pub json: serde_json::Map<String, serde_json::Value>,
+    /// Time after the entry before, ms.
+    pub after_ms: i64,
+    /// Time between repeats, ms.
+    pub every_ms: i64,
+    /// How often.
+    pub repeat: u32,
+    /// What is expected; `None`: nothing is said.
+    pub expect: Option<Expect>,
+    /// Where the entry stands.
+    pub at: Range<usize>,
+}
+
+/// One inline test.
+#[derive(Debug, Clone)]
+pub struct InlineTest {
+    /// Its name.
+    pub name: String,
+    /// Values pinned on every event of the test: where they stand in the row.
+    pub set: Vec<(Ty, Cell, Value<'static>)>,
+    /// The events.
+    pub entries: Vec<TestEntry>,
+    /// A known gap: reported, never a failure.
+    pub todo: bool,
+    /// Where the test stands.
+    pub at: Range<usize>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Grows with each change of meaning.
+    pub revision: u32,
+    /// Whether it counts.
+    pub state: State,
+    /// Who answers for it.
+    pub owner: String,
+    /// Shown.
+    pub severity: Severity,
+    /// 0 to 100.
+    pub score: u8,
+    /// Correlated rules share one.
+    pub group: String,
+    /// Who may hear of it, sorted.
+    pub audience: Vec<Audience>,
+    /// What is recommended.
+    pub action: Action,
+    /// The notice a user gets, where the rule names one.
+    pub notice: Option<String>,
+    /// The event types it looks at.
+    pub on: TypeSet,
+    /// When it fires.
+    pub when: Condition,
+    /// Whether the condition or an exception reads a feature, `account.…` or a sequence: then the rule is
+    /// not evaluated on a late event.
+    pub reads_state: bool,
+    /// Its exceptions, shared ones included.
+    pub unless: Vec<Exception>,
+    /// For how long it stays silent about the same entity.
+    pub dedup: Option<Dedup>,
+    /// The explanation.
+    pub explain: Vec<Piece>,
+    /// What evidence carries: the names the condition reads beyond the event's own fields, as written
+    /// (`acct_last_ok.age`), sorted.
+    pub evidence: Vec<(String, Ty, Cell)>,
+    /// ATT&CK ids.
+    pub attack: Vec<String>,
+    /// A path or a URL.
+    pub runbook: String,
+    /// Its tests.
+    pub tests: Vec<InlineTest>,
+    /// The file it stands in and the bytes of its id, for reports.
+    pub at: (Arc<SourceFile>, Range<usize>),
+}
+
+/// A named amount: one value per currency, minor units, sorted by currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAmount {
+    /// Its name.
+    pub name: String,
+    /// Its values.
+    pub values: Vec<(Currency, i64)>,
+}
+
+/// A whole rule set.
+#[derive(Debug)]
+pub struct Ruleset {
+    /// `b3:` and the BLAKE3 digest of all files, in hex.
+    pub digest: String,
+    /// The rules, sorted by id.
+    pub rules: Vec<Rule>,
+    /// The features some rule reads, sorted by name.
+    pub features: Vec<Feature>,
+    /// The named amounts, sorted by name.
+    pub amounts: Vec<NamedAmount>,
+    /// Where each name's value stands in a row.
+    pub layout: Layout,
+    /// What is doubtful but loads.
+    pub warnings: Vec<Problem>,
+}

@@ -1,0 +1,1 @@
+//! The seeded generator: people, attackers and the truth about both.

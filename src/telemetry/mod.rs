@@ -1,0 +1,1 @@
+//! What operators see: one struct per operational fact, logs and counts together.

@@ -1,0 +1,3 @@
+//! The integration tests: one binary that mirrors the stages. `kit` is the harness.
+
+mod kit;
