@@ -8,22 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ruleset::{Action, Audience};
+use crate::ruleset::{Action, Audience, Band};
 
 /// The version of these documents.
 pub const SCHEMA: u32 = 1;
-
-/// How much an alert weighs, weakest first. The bands' limits come from the policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words are the documentation")]
-pub enum Band {
-    Info,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
 
 /// One document of `wallet.alerts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,9 @@ pub mod expr;
 pub mod hash;
 pub mod lists;
 pub mod model;
+pub mod policy;
 pub mod row;
 
 pub use hash::HashKey;
 pub use model::*;
+pub use policy::{Band, Bands, Policy, Route};
