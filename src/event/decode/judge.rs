@@ -85,7 +85,7 @@ pub(super) fn judge<'a>(raw: &mut Raw<'a>, now: Millis, limits: &Limits) -> Resu
             None => None,
         },
     };
-    complete(&event, currency)?;
+    complete(&event)?;
     Ok(Decoded { event, unknown_fields })
 }
 
@@ -107,7 +107,7 @@ fn drop_foreign(raw: &mut Raw<'_>, kind: EventType) -> u32 {
 }
 
 /// The fields that the type cannot be without.
-fn complete(event: &Event<'_>, currency: Option<Currency>) -> Result<(), Rejection> {
+fn complete(event: &Event<'_>) -> Result<(), Rejection> {
     use EventType::*;
     let may_lack_account = match event.kind {
         Login => event.result == Some(Outcome::Failure),
@@ -125,10 +125,8 @@ fn complete(event: &Event<'_>, currency: Option<Currency>) -> Result<(), Rejecti
         MfaChanged | Lock => needs("change", event.change.is_some()),
         ContactChanged => needs("field", event.field.is_some()),
         PayeeAdded => needs("payee", event.payee.is_some()),
-        LimitChanged | Transfer | Payment | Withdrawal | TopUp => {
-            needs("amount", event.amount.is_some())?;
-            needs("currency", currency.is_some())
-        }
+        // Where there is an amount, there was a currency to read it by.
+        LimitChanged | Transfer | Payment | Withdrawal | TopUp => needs("amount", event.amount.is_some()),
         Report => {
             needs("about", event.about.is_some())?;
             needs("answer", event.answer.is_some())
@@ -277,8 +275,7 @@ fn currency(code: &Option<Text<'_>>) -> Result<Option<Currency>, Rejection> {
     }
 }
 
-/// An amount from the JSON text of a decimal text or a number. Without a currency there is none:
-/// `complete` says so.
+/// An amount from the JSON text of a decimal text or a number; it needs a currency.
 fn money(field: &'static str, json: Option<&RawValue>, currency: Option<Currency>) -> Result<Option<Money>, Rejection> {
     let Some(json) = json else { return Ok(None) };
     let decimal = match json.get().as_bytes() {
@@ -287,7 +284,10 @@ fn money(field: &'static str, json: Option<&RawValue>, currency: Option<Currency
         _ => None,
     };
     let decimal = decimal.ok_or_else(|| bad(field, "a decimal number, as text or number, is expected"))?;
-    let (false, Some(currency)) = (decimal.is_empty(), currency) else { return Ok(None) };
+    if decimal.is_empty() {
+        return Ok(None);
+    }
+    let currency = required("currency", currency)?;
     Money::parse(&decimal, currency).map(Some).map_err(|e| bad(field, &e.to_string()))
 }
 
@@ -350,7 +350,8 @@ fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Rejection> {
 
 #[cold]
 fn missing(field: &'static str) -> Rejection {
-    Rejection::of(field, RejectReason::MissingField, "the event's type needs it")
+    let who = if matches!(field, "id" | "type" | "time") { "every event" } else { "the event's type" };
+    Rejection::of(field, RejectReason::MissingField, format!("{who} needs it"))
 }
 
 #[cold]
