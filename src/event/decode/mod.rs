@@ -50,10 +50,11 @@ pub fn decode<'a>(value: Option<&'a [u8]>, now: Millis, limits: &Limits) -> Resu
     let text = readable(value, limits)?;
     // What serde cannot read is read again, slowly: it may be a field of another type, which does not
     // count, and if it does count the sender is told which one it is.
-    match Raw::parse(text) {
-        Ok(mut raw) => judge::judge(&mut raw, now, limits),
-        Err(_) => judge::judge(&mut diagnose::read_carefully(text)?, now, limits),
+    let mut raw = Raw::default();
+    if raw.read(text).is_err() {
+        raw = diagnose::read_carefully(text)?;
     }
+    judge::judge(&mut raw, text.len(), now, limits)
 }
 
 /// The value as text that is safe to parse.
@@ -99,5 +100,7 @@ fn too_deep(text: &str, depth_max: usize) -> bool {
     false
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
