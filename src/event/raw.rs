@@ -48,14 +48,12 @@ pub struct Raw<'a> {
     pub change: Option<Text<'a>>,
     pub field: Option<Text<'a>>,
     pub old: Option<Text<'a>>,
-    /// The JSON text itself: a number is never read as a float.
-    pub amount: Option<&'a RawValue>,
+    pub amount: Option<RawAmount<'a>>,
     pub currency: Option<Text<'a>>,
     pub status: Option<Text<'a>>,
     pub payee: Option<Text<'a>>,
     pub payee_country: Option<Text<'a>>,
-    /// The JSON text itself.
-    pub balance: Option<&'a RawValue>,
+    pub balance: Option<RawAmount<'a>>,
     pub merchant: Option<Text<'a>>,
     pub merchant_category: Option<Text<'a>>,
     pub about: Option<Text<'a>>,
@@ -102,6 +100,15 @@ pub enum Moment<'a> {
     Text(Text<'a>),
     /// Milliseconds since 1970.
     Millis(i64),
+}
+
+/// An amount as it came: never a float.
+#[derive(Debug)]
+pub enum RawAmount<'a> {
+    /// A text that should be a decimal number.
+    Text(Text<'a>),
+    /// The text of a JSON number.
+    Number(&'a str),
 }
 
 /// An autonomous system as it came.
@@ -157,7 +164,7 @@ pub(super) enum Slot<'s, 'a> {
     Whole(&'s mut Option<u64>),
     Bool(&'s mut Option<bool>),
     Number(&'s mut Option<f64>),
-    Amount(&'s mut Option<&'a RawValue>),
+    Amount(&'s mut Option<RawAmount<'a>>),
     Asn(&'s mut Option<RawAsn<'a>>),
     Place(&'s mut Option<RawPlace<'a>>),
     Contact(&'s mut Option<RawContact<'a>>),
@@ -182,7 +189,7 @@ impl<'a> Slot<'_, 'a> {
             Slot::Whole(to) => put(to, value.take()?),
             Slot::Bool(to) => put(to, value.take()?),
             Slot::Number(to) => put(to, value.take()?),
-            Slot::Amount(to) => put(to, value.take::<&RawValue>()?.filter(|json| json.get() != "\"\"")),
+            Slot::Amount(to) => put(to, value.take()?.filter(|a| !matches!(a, RawAmount::Text(t) if t.is_empty()))),
             Slot::Asn(to) => put(to, value.take()?.filter(|a| !matches!(a, RawAsn::Text(t) if t.is_empty()))),
             Slot::Place(to) => put(to, value.take::<Filled<RawPlace<'a>>>()?.map(|f| f.0)),
             Slot::Contact(to) => put(to, value.take::<Filled<RawContact<'a>>>()?.map(|f| f.0)),
@@ -454,6 +461,17 @@ impl<'a> serde::Deserialize<'a> for Moment<'a> {
             }
         }
         deserializer.deserialize_any(MomentVisitor)
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for RawAmount<'a> {
+    /// The text of a number can be had from serde_json only by way of the whole value's.
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        match json.as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => Ok(RawAmount::Number(json)),
+            _ => serde_json::from_str(json).map(|Str(text)| RawAmount::Text(text)).map_err(D::Error::custom),
+        }
     }
 }
 

@@ -3,14 +3,11 @@
 //! Guarantees: what passes is a valid [`Event`]; the first problem in the order of the schema is told,
 //! the type's first of all. Does not parse JSON.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
-
-use serde_json::value::RawValue;
 
 use super::{Decoded, Limits};
 use crate::event::key::{Key, KeySet, Name};
-use crate::event::raw::{Moment, Raw, RawAsn, RawContact, RawPlace};
+use crate::event::raw::{Moment, Raw, RawAmount, RawAsn, RawContact, RawPlace};
 use crate::event::{
     Closed, Contact, Country, Currency, Event, EventType, Field, Millis, Money, Outcome, Place, Point, Reason,
     RejectReason, Rejection, Text,
@@ -74,11 +71,11 @@ pub(super) fn judge<'a>(
         change: words.read(Field::Change, &raw.change)?,
         field: words.read(Field::Field, &raw.field)?,
         old: raw.old.take(),
-        amount: money("amount", raw.amount, currency)?,
+        amount: money("amount", &raw.amount, currency)?,
         status: words.read(Field::Status, &raw.status)?,
         payee: raw.payee.take(),
         payee_country: country("payee_country", &raw.payee_country)?,
-        balance: money("balance", raw.balance, currency)?,
+        balance: money("balance", &raw.balance, currency)?,
         merchant: raw.merchant.take(),
         merchant_category: raw.merchant_category.take(),
         about: raw.about.take(),
@@ -264,23 +261,19 @@ fn currency(code: &Option<Text<'_>>) -> Result<Option<Currency>, Rejection> {
     }
 }
 
-/// An amount from the JSON text of a decimal text or a number; it needs a currency.
-fn money(field: &'static str, json: Option<&RawValue>, currency: Option<Currency>) -> Result<Option<Money>, Rejection> {
-    let Some(json) = json else { return Ok(None) };
-    let decimal = match json.get().as_bytes() {
-        [b'"', ..] => unquote(json.get()),
-        [b'-' | b'0'..=b'9', ..] => Some(Cow::Borrowed(json.get())),
-        _ => None,
+/// An amount; it needs a currency.
+fn money(
+    field: &'static str,
+    amount: &Option<RawAmount<'_>>,
+    currency: Option<Currency>,
+) -> Result<Option<Money>, Rejection> {
+    let decimal: &str = match amount {
+        None => return Ok(None),
+        Some(RawAmount::Text(text)) => text,
+        Some(RawAmount::Number(number)) => number,
     };
-    let decimal = decimal.ok_or_else(|| bad(field, "a decimal number, as text or number, is expected"))?;
     let currency = required("currency", currency)?;
-    Money::parse(&decimal, currency).map(Some).map_err(|e| bad(field, &e.to_string()))
-}
-
-/// The text that a JSON text stands for.
-fn unquote(json: &str) -> Option<Text<'_>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    Money::parse(decimal, currency).map(Some).map_err(|e| bad(field, &e.to_string()))
 }
 
 fn country(field: &'static str, code: &Option<Text<'_>>) -> Result<Option<Country>, Rejection> {
