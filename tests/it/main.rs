@@ -1,3 +1,4 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
 mod kit;
+mod kit_works;
