@@ -2,3 +2,4 @@
 
 mod kit;
 mod kit_works;
+mod layers;

@@ -64,7 +64,7 @@ impl Broker {
             libs.display(),
             properties.display()
         );
-        let server = Server::start("kafka", &command, folder.path(), &log);
+        let server = Server::start("kafka", &command, "kill -TERM $server", folder.path(), &log);
         let bootstrap = format!("127.0.0.1:{clear}");
         wait_for_broker(&bootstrap, &log);
         Broker {

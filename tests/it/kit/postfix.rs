@@ -65,7 +65,9 @@ impl Postfix {
         let check = Command::new("postfix").arg("-c").arg(&etc).arg("check").output().expect("postfix check");
         assert!(check.status.success(), "postfix check: {}", String::from_utf8_lossy(&check.stderr));
         let log = root.join("postfix.out");
-        let server = Server::start("postfix", &format!("exec postfix -c '{}' start-fg", etc.display()), root, &log);
+        let line = |verb: &str| format!("postfix -c '{}' {verb}", etc.display());
+        // Postfix's master detaches itself from the shell that started it: only its own word ends it.
+        let server = Server::start("postfix", &format!("exec {}", line("start-fg")), &line("stop"), root, &log);
         wait_until("postfix greets", Duration::from_secs(30), || {
             greets(port).then_some(()).or_else(|| {
                 let text = tail(&log);

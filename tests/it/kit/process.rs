@@ -14,11 +14,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` (a shell line) with its output in `log`.
-    pub fn start(what: &str, command: &str, folder: &Path, log: &Path) -> Server {
+    /// Starts `command` (a shell line) with its output in `log`; `stop` is the line that ends it, where
+    /// `$server` is its process id. The folder goes with it.
+    pub fn start(what: &str, command: &str, stop: &str, folder: &Path, log: &Path) -> Server {
         let guard = format!(
-            "({command}) >'{}' 2>&1 & server=$!; cat >/dev/null; kill -TERM $server; wait $server",
-            log.display()
+            "({command}) >'{}' 2>&1 & server=$!; cat >/dev/null; {stop}; wait $server; rm -rf '{}'",
+            log.display(),
+            folder.display()
         );
         let shell = Command::new("sh")
             .args(["-c", &guard])
