@@ -24,7 +24,7 @@ pub use closed::{
 pub use decode::{Decoded, Limits, decode};
 pub use fields::{Field, FieldKind, IdKind, TypeSet};
 pub use money::{Currency, Money, MoneyError};
-pub use place::{Country, Place, Point};
+pub use place::{Country, EARTH_RADIUS_KM, Place, Point};
 pub use raw::Raw;
 pub use reject::{RejectReason, Rejection};
 pub use time::Millis;
