@@ -115,9 +115,9 @@ pub struct Record<'a> {
     #[serde(borrow)]
     city: Name<'a>,
     location: Location,
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-    autonomous_system_number: Option<u32>,
+    latitude: Number,
+    longitude: Number,
+    autonomous_system_number: Number,
     #[serde(borrow)]
     traits: Traits<'a>,
     #[serde(borrow)]
@@ -144,16 +144,16 @@ struct Coded<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Location {
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-    accuracy_radius: Option<f64>,
+    latitude: Number,
+    longitude: Number,
+    accuracy_radius: Number,
 }
 
 /// The traits of City and Enterprise records that say something of the network.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Traits<'a> {
-    autonomous_system_number: Option<u32>,
+    autonomous_system_number: Number,
     #[serde(borrow)]
     connection_type: Option<&'a str>,
     #[serde(borrow)]
@@ -202,18 +202,57 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     }
 }
 
+/// A number in whatever type the writer chose: vendors differ, and the decoder converts nothing by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Number(Option<f64>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyNumber;
+        impl Visitor<'_> for AnyNumber {
+            type Value = Number;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
+                Ok(Number(Some(number)))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(Some(number as f64)))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(Some(number as f64)))
+            }
+        }
+        deserializer.deserialize_any(AnyNumber)
+    }
+}
+
+impl Number {
+    fn or(self, other: Number) -> Number {
+        Number(self.0.or(other.0))
+    }
+
+    /// The number as an autonomous system's; 0 is nobody's.
+    fn asn(self) -> Option<u32> {
+        let number = self.0.filter(|n| n.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(n))?;
+        // Whole and in range, so nothing is cut off.
+        Some(number as u32)
+    }
+}
+
 impl<'a> Record<'a> {
     /// What the record says, its placeholders taken out.
     pub fn known(&self) -> Known<'a> {
         let location = &self.location;
-        let point = point(location.latitude.or(self.latitude), location.longitude.or(self.longitude));
+        let point = point(location.latitude.or(self.latitude).0, location.longitude.or(self.longitude).0);
         let asn = self.autonomous_system_number.or(self.traits.autonomous_system_number);
         Known {
             country: self.country.iso_code.or(self.country_code).and_then(country),
             city: self.city.0.filter(|name| !name.trim().is_empty()),
             point,
-            accuracy_km: location.accuracy_radius.filter(|km| point.is_some() && km.is_finite() && *km > 0.0),
-            asn: asn.filter(|&asn| asn != 0),
+            accuracy_km: location.accuracy_radius.0.filter(|km| point.is_some() && km.is_finite() && *km > 0.0),
+            asn: asn.asn(),
             kind: self.kind(),
         }
     }
