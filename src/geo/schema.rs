@@ -259,29 +259,25 @@ impl<'a> Record<'a> {
 
     fn kind(&self) -> Option<Kind> {
         let traits = &self.traits;
-        Kind::named(self.network)
-            .or_else(|| {
-                Kind::flagged(&network::Flags {
-                    anonymous: self.is_anonymous,
-                    vpn: self.is_anonymous_vpn,
-                    hosting: self.is_hosting_provider,
-                    public_proxy: self.is_public_proxy,
-                    residential_proxy: self.is_residential_proxy,
-                    tor: self.is_tor_exit_node,
-                })
-            })
-            .or_else(|| {
-                let mobile_country = self.mobile_country_code.or(traits.mobile_country_code);
-                Kind::connected(self.connection_type.or(traits.connection_type), mobile_country)
-            })
-            .or_else(|| {
-                Kind::of_traits(
-                    traits.user_type,
-                    traits.is_satellite_provider,
-                    traits.is_anonymous_proxy,
-                    traits.is_anycast,
-                )
-            })
+        let flags = network::Flags {
+            anonymous: self.is_anonymous,
+            vpn: self.is_anonymous_vpn,
+            hosting: self.is_hosting_provider,
+            public_proxy: self.is_public_proxy,
+            residential_proxy: self.is_residential_proxy,
+            tor: self.is_tor_exit_node,
+        };
+        let connection = self.connection_type.or(traits.connection_type);
+        let mobile_country = self.mobile_country_code.or(traits.mobile_country_code);
+        let (satellite, proxy) = (traits.is_satellite_provider, traits.is_anonymous_proxy);
+        [
+            Kind::named(self.network),
+            Kind::flagged(&flags),
+            Kind::connected(connection, mobile_country),
+            Kind::of_traits(traits.user_type, satellite, proxy, traits.is_anycast),
+        ]
+        .into_iter()
+        .fold(None, Kind::stronger)
     }
 }
 
