@@ -203,6 +203,7 @@ impl<'s, 'p> Checker<'s, 'p> {
         match self.resolve(path, span)? {
             Meaning::Constant(value, ty) => self.constant(value, ty, span),
             Meaning::Def(ast) => self.def(path, ast, span),
+            Meaning::Broken => None,
             Meaning::Value { name, ty, nullable, .. } => Some(self.typed(Node::Name(name), ty, nullable, span)),
         }
     }
@@ -214,6 +215,10 @@ impl<'s, 'p> Checker<'s, 'p> {
             self.unknown_name(path, span);
             return None;
         };
+        if matches!(meaning, Meaning::Broken) {
+            self.failed = true;
+            return None;
+        }
         if let Meaning::Value { types, .. } = &meaning
             && let Some(problem) = self.not_on(path, *types, span)
         {
