@@ -28,6 +28,7 @@ const SUGGESTIONS_MAX: usize = 50;
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
     let mut checker = Checker::new(&ast.file, scope, problems);
     let typed = checker.condition(&ast.root);
+    checker.failed |= !ast.is_sound;
     if checker.failed {
         return None;
     }
@@ -282,6 +283,7 @@ impl<'s, 'p> Checker<'s, 'p> {
         let here = std::mem::replace(&mut self.file, Arc::clone(&ast.file));
         self.defs.push(path.to_string());
         let typed = self.expr(&ast.root);
+        self.failed |= !ast.is_sound;
         self.defs.pop();
         self.file = here;
         typed
