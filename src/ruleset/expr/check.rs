@@ -335,7 +335,8 @@ impl<'s, 'p> Checker<'s, 'p> {
         let values: Vec<Option<Value<'static>>> =
             literals.iter().map(|literal| self.literal_of(&left, at, literal)).collect();
         let values: Vec<Value<'static>> = values.into_iter().collect::<Option<_>>()?;
-        let nullable = left.nullable;
+        // An amount of another currency is unknown.
+        let nullable = left.nullable || left.ty == Ty::Money;
         Some(self.typed(Node::InSet(Box::new(left), values), Ty::Bool, nullable, span))
     }
 }

@@ -398,7 +398,7 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
 
     #[test]
     fn nonsense_is_answered_with_places(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40), gap in 0..2) {
