@@ -6,6 +6,15 @@
 pub mod codes;
 pub mod expr;
 pub mod hash;
+mod feature;
+pub mod files;
+mod names;
+mod pack;
+mod read;
+mod rule;
+mod checks;
+mod sources;
+mod test_case;
 pub mod lists;
 pub mod model;
 pub mod policy;
