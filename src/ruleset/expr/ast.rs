@@ -53,7 +53,7 @@ fn names(expr: &Expr, each: &mut dyn FnMut(&str, Range<usize>)) {
             names(a, each);
             names(b, each);
         }
-        Kind::And(all) | Kind::Or(all) | Kind::Call { arguments: all, .. } => {
+        Kind::And(all) | Kind::Or(all) | Kind::Broken(all) | Kind::Call { arguments: all, .. } => {
             all.iter().for_each(|one| names(one, each));
         }
         _ => {}
@@ -74,8 +74,8 @@ pub(super) struct Expr {
 /// What a node is.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// Could not be read; reported.
-    Broken,
+    /// Could not be read as a whole; reported. What could be read of it is still checked.
+    Broken(Vec<Expr>),
     Bool(bool),
     Int(i64),
     Float(f64),
