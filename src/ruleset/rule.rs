@@ -129,7 +129,12 @@ fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
 
 impl<'f> RuleDraft<'f> {
     /// Reads what of a rule does not depend on other rules.
-    pub fn read(reader: &mut Reader<'f>, node: &'f Node, defaults: Option<&'f Map>) -> Option<Self> {
+    pub fn read(
+        reader: &mut Reader<'_>,
+        file: &'f Arc<SourceFile>,
+        node: &'f Node,
+        defaults: Option<&'f Map>,
+    ) -> Option<Self> {
         let own = reader.map(node, "a rule")?;
         reader.keys(own, RULE_KEYS, LATER_KEYS);
         let (id, id_span) = match own.get("id") {
@@ -140,7 +145,7 @@ impl<'f> RuleDraft<'f> {
             }
         };
         let mut draft = RuleDraft {
-            file: reader.file,
+            file,
             id,
             id_span,
             node,
@@ -303,10 +308,10 @@ impl Builder<'_> {
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
         let mut unless = Vec::new();
         for exception in &draft.unless {
-            let (name, spec, place) = match exception {
-                Unless::Own(name, spec) => (name, spec, spec.span.clone()),
+            let (name, spec) = match exception {
+                Unless::Own(name, spec) => (name, spec),
                 Unless::Shared(name, span) => match self.exceptions.get(name) {
-                    Some(spec) => (name, spec, span.clone()),
+                    Some(spec) => (name, spec),
                     None => {
                         let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
                         let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
@@ -319,7 +324,6 @@ impl Builder<'_> {
             self.warn_expired(spec);
             let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
-            let _ = place;
             if let Some(expires) = spec.expires {
                 unless.push(Exception { name: name.clone(), when, expires });
             }
