@@ -49,7 +49,7 @@ fn names(expr: &Expr, each: &mut dyn FnMut(&str, Range<usize>)) {
                 each(path, span.clone());
             }
         }
-        Kind::Compare(_, _, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => {
+        Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => {
             names(a, each);
             names(b, each);
         }
@@ -94,8 +94,7 @@ pub(super) enum Kind {
     Negate(Box<Expr>),
     And(Vec<Expr>),
     Or(Vec<Expr>),
-    /// The operator's own bytes come second.
-    Compare(Comparison, Range<usize>, Box<Expr>, Box<Expr>),
+    Compare(Comparison, Box<Expr>, Box<Expr>),
     Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
     Coalesce(Box<Expr>, Box<Expr>),
     /// `true`: `not in`.

@@ -26,7 +26,7 @@ const SUGGESTIONS_MAX: usize = 50;
 
 /// Checks a tree that must be a condition.
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
-    let mut checker = Checker::new(ast, scope, problems);
+    let mut checker = Checker::new(&ast.file, scope, problems);
     let typed = checker.condition(&ast.root);
     if checker.failed {
         return None;
@@ -54,11 +54,12 @@ pub(super) struct Checker<'s, 'p> {
 }
 
 impl<'s, 'p> Checker<'s, 'p> {
-    fn new(ast: &Ast, scope: &'s dyn Scope, problems: &'p mut Vec<Problem>) -> Self {
+    /// A check of what stands in a file.
+    pub fn new(file: &Arc<SourceFile>, scope: &'s dyn Scope, problems: &'p mut Vec<Problem>) -> Self {
         Checker {
             scope,
             problems,
-            file: Arc::clone(&ast.file),
+            file: Arc::clone(file),
             defs: Vec::new(),
             depth: 0,
             nodes: 0,
@@ -170,7 +171,7 @@ impl<'s, 'p> Checker<'s, 'p> {
                 let membership = self.membership(left, set, span)?;
                 self.unless(*negated, membership, span)
             }
-            Kind::Compare(op, _, left, right) => self.compare(*op, left, right, span),
+            Kind::Compare(op, left, right) => self.compare(*op, left, right, span),
             Kind::Arithmetic(op, left, right) => self.arithmetic(*op, left, right, span),
             Kind::Negate(inner) => self.negate(inner, span),
             Kind::Coalesce(left, right) => self.coalesce(left, right, span),
@@ -199,22 +200,32 @@ impl<'s, 'p> Checker<'s, 'p> {
     // === names ===
 
     fn name(&mut self, path: &str, span: &Range<usize>) -> Option<Typed> {
-        let scope = self.scope;
-        match scope.name(path) {
-            None => {
-                self.unknown_name(path, span);
-                None
-            }
-            Some(Meaning::Constant(value, ty)) => self.constant(value, ty, span),
-            Some(Meaning::Def(ast)) => self.def(path, ast, span),
-            Some(Meaning::Value { name, ty, types, nullable }) => {
-                if let Some(problem) = self.not_on(path, types, span) {
-                    self.tell(problem);
-                    return None;
-                }
-                Some(self.typed(Node::Name(name), ty, nullable, span))
-            }
+        match self.resolve(path, span)? {
+            Meaning::Constant(value, ty) => self.constant(value, ty, span),
+            Meaning::Def(ast) => self.def(path, ast, span),
+            Meaning::Value { name, ty, nullable, .. } => Some(self.typed(Node::Name(name), ty, nullable, span)),
         }
+    }
+
+    /// What a name stands for here. `None`: nothing, or nothing on these event types, and that was told.
+    pub fn resolve(&mut self, path: &str, span: &Range<usize>) -> Option<Meaning<'s>> {
+        let scope = self.scope;
+        let Some(meaning) = scope.name(path) else {
+            self.unknown_name(path, span);
+            return None;
+        };
+        if let Meaning::Value { types, .. } = &meaning
+            && let Some(problem) = self.not_on(path, *types, span)
+        {
+            self.tell(problem);
+            return None;
+        }
+        Some(meaning)
+    }
+
+    /// Whether anything was wrong.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     fn unknown_name(&mut self, path: &str, span: &Range<usize>) {

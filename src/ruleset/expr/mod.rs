@@ -23,9 +23,11 @@ pub mod countries;
 mod functions;
 mod lex;
 mod lint;
+mod numbers;
 mod operands;
 mod parse;
 mod template;
+mod texts;
 mod typed;
 
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};

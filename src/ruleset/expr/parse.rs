@@ -105,7 +105,7 @@ impl Parser<'_, '_> {
     fn node(&mut self, kind: Kind, span: Range<usize>) -> Expr {
         let below = match &kind {
             Kind::Not(a) | Kind::Negate(a) | Kind::IsMissing(a, _) | Kind::In(a, _, _) => a.height,
-            Kind::Compare(_, _, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => a.height.max(b.height),
+            Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => a.height.max(b.height),
             Kind::And(all) | Kind::Or(all) | Kind::Broken(all) | Kind::Call { arguments: all, .. } => {
                 all.iter().map(|one| one.height).max().unwrap_or(0)
             }
@@ -249,11 +249,11 @@ impl Parser<'_, '_> {
         let start = left.span.start;
         match self.peek() {
             Some(T::Compare(op)) => {
-                let (op, op_span) = (*op, self.span());
+                let op = *op;
                 self.at += 1;
                 let right = self.alternative();
                 let span = start..right.span.end;
-                self.node(Kind::Compare(op, op_span, Box::new(left), Box::new(right)), span)
+                self.node(Kind::Compare(op, Box::new(left), Box::new(right)), span)
             }
             Some(T::Is) => {
                 self.at += 1;
