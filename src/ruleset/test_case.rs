@@ -426,9 +426,7 @@ impl EventJson {
                 let asn = parse_asn(text).or_else(|| text.parse().ok());
                 asn.map(|asn| json!(asn)).ok_or(Wanted::a("an asn such as `AS9808`"))
             }
-            FieldKind::Int => {
-                text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number"))
-            }
+            FieldKind::Int => text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number")),
             FieldKind::Float => {
                 let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
                 number.map(|n| json!(n)).ok_or(Wanted::a("a number"))
