@@ -4,3 +4,4 @@ mod geo;
 mod kit;
 mod kit_works;
 mod layers;
+mod rules;
