@@ -15,9 +15,7 @@ mod schema;
 pub use case_number::CaseNumber;
 pub use desk::{Desk, DeskError, Offset, Taken};
 pub use group::{Decision, Hold, Notify};
-pub use outbox::{
-    Claimed, Compose, Depth, ErrorClass, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable,
-};
+pub use outbox::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
 
 /// How long notification waits for a contact as new as the alert names, ms.
 pub const CONTACT_WAIT_MS: i64 = 5_000;
