@@ -4,5 +4,9 @@
 //! nothing is skipped. Does not decode.
 
 pub mod batch;
+pub mod file;
+pub mod source;
 
 pub use batch::{Batch, Position, Record};
+pub use file::Lines;
+pub use source::{Fill, Source, SourceError};
