@@ -52,13 +52,22 @@ pub fn act(people: &People, person: &Person, kind: EventType, which: u64, time: 
         device: Some(device),
         session: Some(hash(device, salt::SESSION, hour)),
         channel: Some(if which == 2 { Channel::Web } else { Channel::App }),
-        user_agent: if which == 2 { choose(&BROWSERS, device).copied() } else { None },
-        platform: Some(if which == 2 { "web" } else { person.platform }),
-        app_version: (which != 2).then_some(person.app_version),
-        connection: Some(connection),
+        connection: (kind == EventType::Login).then_some(connection),
+        ..Draft::new(kind, time)
+    }
+}
+
+/// A login, with what the app says of itself.
+fn login_from(people: &People, person: &Person, which: u64, time: Millis, draw: u64) -> Draft {
+    let event = act(people, person, EventType::Login, which, time, draw);
+    let is_browser = which == 2;
+    Draft {
+        user_agent: if is_browser { choose(&BROWSERS, draw).copied() } else { None },
+        platform: Some(if is_browser { "web" } else { person.platform }),
+        app_version: (!is_browser).then_some(person.app_version),
         locale: Some(person.locale),
         zone: Some(person.zone),
-        ..Draft::new(kind, time)
+        ..event
     }
 }
 
@@ -74,7 +83,7 @@ pub fn login_ok(people: &People, person: &Person, which: u64, time: Millis, draw
         result: Some(Outcome::Success),
         method: Some(method),
         mfa: Some(scale(draw.rotate_left(27), 4) == 0),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
@@ -84,7 +93,7 @@ pub fn login_bad(people: &People, person: &Person, which: u64, time: Millis, rea
         result: Some(Outcome::Failure),
         reason: Some(reason),
         method: Some(Method::Password),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
