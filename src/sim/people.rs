@@ -102,7 +102,16 @@ impl People {
             .map(|(index, _)| index)
             .collect();
         let shared = addresses / SHARED_ADDRESS_IN;
-        Ok(People { seed, accounts, start, span_ms, addresses: Zipf::new(addresses, ADDRESS_SHIFT), shared, world, abroad })
+        Ok(People {
+            seed,
+            accounts,
+            start,
+            span_ms,
+            addresses: Zipf::new(addresses, ADDRESS_SHIFT),
+            shared,
+            world,
+            abroad,
+        })
     }
 
     /// The world they live in.
@@ -172,9 +181,9 @@ impl People {
         let on = |range: &Range| (range.address(bits), Connection::Cellular);
         let mobile = match at {
             Whereabouts::Abroad(range) => self.world.range(range),
-            Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => self
-                .world
-                .mobile(person.city, hash(self.seed, salt::MOBILE, person.number)),
+            Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => {
+                self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))
+            }
             _ => None,
         };
         mobile.map_or((person.home, Connection::Wifi), on)

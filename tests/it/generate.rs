@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use walletwatch::event::{Closed, EventType, Limits, Millis, Outcome, decode};
 use walletwatch::sim::{Generator, Plan, Profile, Topic};
 
@@ -154,7 +154,8 @@ fn the_shares_are_the_stated_ones() {
         for seed in [1, 2] {
             let (counted, _) = count(&Plan::new(200_000, seed, profile));
             let share = |n: u64| n as f64 / counted.accepted as f64;
-            let of = |kinds: &[EventType]| kinds.iter().map(|k| counted.kinds.get(k).copied().unwrap_or(0)).sum::<u64>();
+            let of =
+                |kinds: &[EventType]| kinds.iter().map(|k| counted.kinds.get(k).copied().unwrap_or(0)).sum::<u64>();
             let logins = of(&[EventType::Login]);
             let money = of(&[EventType::Transfer, EventType::Payment, EventType::Withdrawal, EventType::TopUp]);
             let within = |what: &str, is: f64, low: f64, high: f64| {
@@ -265,14 +266,21 @@ fn consume(broker: &str, topic: &str, records: usize) -> Vec<(i32, Vec<u8>, Vec<
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker)
         .set("group.id", "generate-test")
-        .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
         .create()
         .expect("a consumer");
-    consumer.subscribe(&[topic]).expect("subscribed");
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).expect("metadata");
+    let mut from = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&from).expect("assigned");
     let mut read = Vec::new();
     while read.len() < records {
-        let message = consumer.poll(Duration::from_secs(30)).unwrap_or_else(|| panic!("{topic}: only {} of {records} records", read.len())).expect("no error");
+        let message = consumer
+            .poll(Duration::from_secs(30))
+            .unwrap_or_else(|| panic!("{topic}: only {} of {records} records", read.len()))
+            .expect("no error");
         let (key, value) = (message.key().unwrap_or_default().to_vec(), message.payload().unwrap_or_default().to_vec());
         read.push((message.partition(), key, value, message.timestamp().to_millis().expect("a timestamp")));
     }
