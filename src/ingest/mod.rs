@@ -4,5 +4,6 @@
 //! nothing is skipped. Does not decode.
 
 pub mod batch;
+pub mod kafka;
 
 pub use batch::{Batch, Position, Record};
