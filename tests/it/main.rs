@@ -1,3 +1,5 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
 mod kit;
+mod kit_works;
+mod layers;

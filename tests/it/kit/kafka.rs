@@ -1,0 +1,181 @@
+//! A real Kafka broker (KRaft, one node), without containers.
+//!
+//! Guarantees: one broker for the test binary, up when [`broker`] returns; two listeners, one in clear and
+//! one with TLS and SCRAM. `KAFKA_BOOTSTRAP` uses a broker that is there instead. The jars come from Maven
+//! Central, by `deploy/kafka/pom.xml`, once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tempfile::TempDir;
+
+use super::process::{Server, free_port, has_program, tail, wait_until};
+use super::tls::Authority;
+
+/// User and password of the TLS listener.
+pub const SCRAM_USER: &str = "walletwatch";
+/// See [`SCRAM_USER`].
+pub const SCRAM_PASSWORD: &str = "canary-kafka-password";
+
+/// A running broker.
+pub struct Broker {
+    /// `HOST:PORT` of the listener in clear.
+    pub bootstrap: String,
+    /// `HOST:PORT` of the listener with TLS and SCRAM-SHA-256; `None` for a broker that was there.
+    pub secure: Option<String>,
+    /// The CA of the TLS listener.
+    pub ca_file: Option<PathBuf>,
+    _server: Option<Server>,
+    _folder: Option<TempDir>,
+}
+
+/// The broker of this test binary.
+pub fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| match std::env::var("KAFKA_BOOTSTRAP") {
+        Ok(bootstrap) => Broker { bootstrap, secure: None, ca_file: None, _server: None, _folder: None },
+        Err(_) => Broker::start(),
+    })
+}
+
+impl Broker {
+    /// Starts a broker of its own, for tests that stop it.
+    pub fn start() -> Broker {
+        assert!(has_program("java"), "Kafka needs a Java runtime (17 or newer): install one, or set KAFKA_BOOTSTRAP");
+        let libs = jars();
+        let folder = tempfile::Builder::new().prefix("walletwatch-kafka-").tempdir().expect("a temporary folder");
+        let authority = Authority::create(folder.path());
+        let (clear, secure, controller) = (free_port(), free_port(), free_port());
+        let properties = folder.path().join("server.properties");
+        fs::write(&properties, server_properties(folder.path(), &authority, [clear, secure, controller]))
+            .expect("server.properties");
+        format_storage(&libs, &properties);
+        let log = folder.path().join("kafka.log");
+        let command = format!(
+            "exec java -Xmx512m -XX:+UseSerialGC -cp '{}/*' kafka.Kafka '{}'",
+            libs.display(),
+            properties.display()
+        );
+        let server = Server::start("kafka", &command, "kill -TERM $server", folder.path(), &log);
+        let bootstrap = format!("127.0.0.1:{clear}");
+        wait_for_broker(&bootstrap, &log);
+        Broker {
+            bootstrap,
+            secure: Some(format!("localhost:{secure}")),
+            ca_file: Some(authority.ca_file),
+            _server: Some(server),
+            _folder: Some(folder),
+        }
+    }
+
+    /// Creates a topic with `partitions` partitions that no other test uses: `name` with a number behind.
+    pub fn topic(&self, name: &str, partitions: i32) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let topic = format!("{name}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        self.create_topic(&topic, partitions);
+        topic
+    }
+
+    /// Creates a topic of exactly this name.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().expect("an admin client");
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let results = runtime
+            .block_on(admin.create_topics([&new], &AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))))
+            .expect("create topics");
+        for result in results {
+            result.unwrap_or_else(|(topic, error)| panic!("topic {topic}: {error}"));
+        }
+    }
+}
+
+/// The folder with the broker's jars, brought once.
+fn jars() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka");
+    let libs = folder.join("libs");
+    if !libs.join("done").exists() {
+        assert!(has_program("mvn"), "Kafka's jars are missing and there is no mvn to bring them: install maven");
+        let status = Command::new("mvn")
+            .args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"])
+            .current_dir(&folder)
+            .status()
+            .expect("mvn");
+        assert!(status.success(), "mvn could not bring Kafka's jars into {}", libs.display());
+        fs::write(libs.join("done"), "").expect("a mark");
+    }
+    libs
+}
+
+fn format_storage(libs: &Path, properties: &Path) {
+    let output = Command::new("java")
+        .args(["-cp", &format!("{}/*", libs.display()), "kafka.tools.StorageTool", "format", "--standalone"])
+        .args(["-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", &properties.display().to_string()])
+        .args(["--add-scram", &format!("SCRAM-SHA-256=[name={SCRAM_USER},password={SCRAM_PASSWORD}]")])
+        .output()
+        .expect("java");
+    assert!(output.status.success(), "kafka-storage format: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn server_properties(folder: &Path, authority: &Authority, [clear, secure, controller]: [u16; 3]) -> String {
+    let one_line = |pem: &str| pem.trim().replace('\n', "\\n");
+    // Records carry event times of other years: the broker must neither refuse nor expire them.
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listeners=CLEAR://127.0.0.1:{clear},SECURE://localhost:{secure},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=CLEAR://127.0.0.1:{clear},SECURE://localhost:{secure},\
+         CONTROLLER://127.0.0.1:{controller}\n\
+         listener.security.protocol.map=CLEAR:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         inter.broker.listener.name=CLEAR\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-256\n\
+         listener.name.secure.scram-sha-256.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.secure.ssl.keystore.type=PEM\n\
+         listener.name.secure.ssl.keystore.certificate.chain={}\n\
+         listener.name.secure.ssl.keystore.key={}\n\
+         log.dirs={}/logs\n\
+         auto.create.topics.enable=false\n\
+         offsets.topic.num.partitions=4\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         transaction.state.log.num.partitions=4\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         share.coordinator.state.topic.num.partitions=1\n\
+         group.initial.rebalance.delay.ms=0\n\
+         log.message.timestamp.after.max.ms=9223372036854775807\n\
+         log.message.timestamp.before.max.ms=9223372036854775807\n\
+         log.retention.ms=-1\n\
+         log.segment.bytes=67108864\n\
+         log.cleaner.dedupe.buffer.size=4194304\n",
+        one_line(&authority.cert_pem),
+        one_line(&authority.key_pem),
+        folder.display()
+    )
+}
+
+fn wait_for_broker(bootstrap: &str, log: &Path) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("log_level", "0").create().expect("a client");
+    let up = || match consumer.fetch_metadata(None, Duration::from_millis(500)) {
+        Ok(metadata) => (!metadata.brokers().is_empty()).then_some(()),
+        Err(_) if fs::read_to_string(log).is_ok_and(|l| l.contains("FATAL") || l.contains("Exiting Kafka")) => {
+            panic!("kafka did not start:\n{}", tail(log))
+        }
+        Err(_) => None,
+    };
+    wait_until("kafka answers", Duration::from_secs(90), up);
+}
