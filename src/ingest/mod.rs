@@ -4,6 +4,8 @@
 //! nothing is skipped. Does not decode.
 
 pub mod batch;
+pub mod dead_letter;
 pub mod kafka;
 
 pub use batch::{Batch, Position, Record};
+pub use dead_letter::DeadLetter;
