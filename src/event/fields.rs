@@ -74,7 +74,12 @@ impl TypeSet {
 
     /// Whether `kind` is in the set.
     pub fn has(self, kind: EventType) -> bool {
-        self.0 & (1 << kind as u32) != 0
+        self.has_index(kind as u32)
+    }
+
+    /// Whether the type of this index is in the set.
+    pub(super) const fn has_index(self, index: u32) -> bool {
+        self.0 & (1 << index) != 0
     }
 
     /// Whether every type of this set is in `other`.
@@ -258,7 +263,7 @@ impl Field {
         CATALOGUE.iter().find(is).map(|row| row.field)
     }
 
-    fn row(self) -> &'static Row {
+    const fn row(self) -> &'static Row {
         // The catalogue is written in the order of the enum; a test holds it there.
         &CATALOGUE[self as usize]
     }
@@ -274,7 +279,7 @@ impl Field {
     }
 
     /// The event types that have it.
-    pub fn types(self) -> TypeSet {
+    pub const fn types(self) -> TypeSet {
         self.row().types
     }
 

@@ -6,7 +6,9 @@
 
 mod closed;
 mod decode;
+mod encode;
 mod fields;
+mod key;
 mod money;
 mod place;
 mod raw;
@@ -22,10 +24,11 @@ pub use closed::{
     ReasonClass, Scope, ServiceState, SourceRisk, Stage, Status, Via,
 };
 pub use decode::{Decoded, Limits, decode};
+pub use encode::encode;
 pub use fields::{Field, FieldKind, IdKind, TypeSet};
 pub use money::{Currency, Money, MoneyError};
-pub use place::{Country, Place, Point};
-pub use raw::Raw;
+pub use place::{Country, EARTH_RADIUS_KM, Place, Point};
+pub use raw::{Moment, Raw, RawAsn, RawContact, RawPlace};
 pub use reject::{RejectReason, Rejection};
 pub use time::Millis;
 pub use value::Value;

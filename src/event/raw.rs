@@ -1,7 +1,477 @@
-//! The record as JSON has it: one flat struct that borrows from the bytes.
+//! The record as JSON has it: flat structs that borrow from the bytes.
 //!
-//! Guarantees: parsing it is what the limit of the performance page measures; nothing is judged here.
+//! Guarantees: parsing it is what the limit of the performance page measures; a field twice or of a
+//! wrong JSON type is an error; unknown fields are counted, null is absent. Judges no value:
+//! `decode` does.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Text;
+use super::key::{ContactKey, Key, KeySet, Name, PlaceKey};
 
 /// Every field of the schema as it came.
-#[derive(Debug, Default, serde::Deserialize)]
-pub struct Raw {}
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "each is documented at the event's own field")]
+pub struct Raw<'a> {
+    pub id: Option<Text<'a>>,
+    pub kind: Option<Text<'a>>,
+    pub time: Option<Moment<'a>>,
+    pub account: Option<Text<'a>>,
+    pub login_name: Option<Text<'a>>,
+    pub count: Option<u64>,
+    pub ip: Option<Text<'a>>,
+    pub device: Option<Text<'a>>,
+    pub session: Option<Text<'a>>,
+    pub user_agent: Option<Text<'a>>,
+    pub channel: Option<Text<'a>>,
+    pub client: Option<Text<'a>>,
+    pub geo: Option<RawPlace<'a>>,
+    pub source_risk: Option<Text<'a>>,
+    pub platform: Option<Text<'a>>,
+    pub app_version: Option<Text<'a>>,
+    pub connection: Option<Text<'a>>,
+    pub locale: Option<Text<'a>>,
+    pub zone: Option<Text<'a>>,
+    pub contact: Option<RawContact<'a>>,
+    pub result: Option<Text<'a>>,
+    pub reason: Option<Text<'a>>,
+    pub method: Option<Text<'a>>,
+    pub mfa: Option<bool>,
+    pub by: Option<Text<'a>>,
+    pub stage: Option<Text<'a>>,
+    pub via: Option<Text<'a>>,
+    pub change: Option<Text<'a>>,
+    pub field: Option<Text<'a>>,
+    pub old: Option<Text<'a>>,
+    /// The JSON text itself: a number is never read as a float.
+    pub amount: Option<&'a RawValue>,
+    pub currency: Option<Text<'a>>,
+    pub status: Option<Text<'a>>,
+    pub payee: Option<Text<'a>>,
+    pub payee_country: Option<Text<'a>>,
+    /// The JSON text itself.
+    pub balance: Option<&'a RawValue>,
+    pub merchant: Option<Text<'a>>,
+    pub merchant_category: Option<Text<'a>>,
+    pub about: Option<Text<'a>>,
+    pub answer: Option<Text<'a>>,
+    pub state: Option<Text<'a>>,
+    pub scope: Option<Text<'a>>,
+    pub until: Option<Moment<'a>>,
+    /// Names the schema does not have.
+    pub unknown_fields: u32,
+    /// The fields that came with a value other than null.
+    pub(super) present: KeySet,
+}
+
+/// `geo` as it came.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "each is documented at the place's own field")]
+pub struct RawPlace<'a> {
+    pub country: Option<Text<'a>>,
+    pub city: Option<Text<'a>>,
+    pub latitude: Option<f64>,
+    pub longitude: Option<f64>,
+    pub accuracy_km: Option<f64>,
+    pub asn: Option<RawAsn<'a>>,
+    pub network: Option<Text<'a>>,
+    pub unknown_fields: u32,
+}
+
+/// `contact` as it came.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "each is documented at the contact's own field")]
+pub struct RawContact<'a> {
+    pub email: Option<Text<'a>>,
+    pub phone: Option<Text<'a>>,
+    pub locale: Option<Text<'a>>,
+    pub zone: Option<Text<'a>>,
+    pub anti_phishing: Option<Text<'a>>,
+    pub unknown_fields: u32,
+}
+
+/// A moment as it came.
+#[derive(Debug)]
+pub enum Moment<'a> {
+    /// A text that should be RFC 3339.
+    Text(Text<'a>),
+    /// Milliseconds since 1970.
+    Millis(i64),
+}
+
+/// An autonomous system as it came.
+#[derive(Debug)]
+pub enum RawAsn<'a> {
+    /// A text that should be `AS` and digits.
+    Text(Text<'a>),
+    /// The number.
+    Number(u64),
+}
+
+impl<'a> Raw<'a> {
+    /// Reads one JSON object.
+    pub fn parse(text: &'a str) -> serde_json::Result<Self> {
+        let mut raw = Raw::default();
+        let mut json = serde_json::Deserializer::from_str(text);
+        ObjectSeed { object: &mut raw }.deserialize(&mut json)?;
+        json.end()?;
+        Ok(raw)
+    }
+
+    /// Forgets a field as if it had not come.
+    pub(super) fn forget(&mut self, key: Key) {
+        self.present.remove(key);
+        self.slot(key).clear();
+    }
+}
+
+// === Objects and their slots ===
+
+/// A struct that is filled key by key.
+pub(super) trait Object<'a>: Default {
+    /// Its names.
+    type Key: Name;
+    /// Where the value of a key goes.
+    fn slot(&mut self, key: Self::Key) -> Slot<'_, 'a>;
+    /// Told of a key with a value other than null.
+    fn note(&mut self, _key: Self::Key) {}
+    /// The counter of names it does not have.
+    fn unknown(&mut self) -> &mut u32;
+}
+
+/// Where a value goes, by the JSON type the schema wants there.
+pub(super) enum Slot<'s, 'a> {
+    Text(&'s mut Option<Text<'a>>),
+    Moment(&'s mut Option<Moment<'a>>),
+    Whole(&'s mut Option<u64>),
+    Bool(&'s mut Option<bool>),
+    Number(&'s mut Option<f64>),
+    Amount(&'s mut Option<&'a RawValue>),
+    Asn(&'s mut Option<RawAsn<'a>>),
+    Place(&'s mut Option<RawPlace<'a>>),
+    Contact(&'s mut Option<RawContact<'a>>),
+}
+
+/// Gives one JSON value as the type that is asked for, null as `None`.
+pub(super) trait OneValue<'a> {
+    /// Why it could not.
+    type Error;
+    /// The value.
+    fn take<T: serde::Deserialize<'a>>(self) -> Result<Option<T>, Self::Error>;
+}
+
+impl<'a> Slot<'_, 'a> {
+    /// Reads the value into its place; false for null.
+    #[inline]
+    pub(super) fn read<V: OneValue<'a>>(self, value: V) -> Result<bool, V::Error> {
+        Ok(match self {
+            Slot::Text(to) => put(to, value.take::<Str<'a>>()?.map(|s| s.0)),
+            Slot::Moment(to) => put(to, value.take()?),
+            Slot::Whole(to) => put(to, value.take()?),
+            Slot::Bool(to) => put(to, value.take()?),
+            Slot::Number(to) => put(to, value.take()?),
+            Slot::Amount(to) => put(to, value.take()?),
+            Slot::Asn(to) => put(to, value.take()?),
+            Slot::Place(to) => put(to, value.take::<Filled<RawPlace<'a>>>()?.map(|f| f.0)),
+            Slot::Contact(to) => put(to, value.take::<Filled<RawContact<'a>>>()?.map(|f| f.0)),
+        })
+    }
+
+    fn clear(self) {
+        match self {
+            Slot::Text(to) => *to = None,
+            Slot::Moment(to) => *to = None,
+            Slot::Whole(to) => *to = None,
+            Slot::Bool(to) => *to = None,
+            Slot::Number(to) => *to = None,
+            Slot::Amount(to) => *to = None,
+            Slot::Asn(to) => *to = None,
+            Slot::Place(to) => *to = None,
+            Slot::Contact(to) => *to = None,
+        }
+    }
+}
+
+#[inline]
+fn put<T>(to: &mut Option<T>, value: Option<T>) -> bool {
+    *to = value;
+    to.is_some()
+}
+
+impl<'a> Object<'a> for Raw<'a> {
+    type Key = Key;
+
+    #[inline]
+    fn slot(&mut self, key: Key) -> Slot<'_, 'a> {
+        Slot::Text(match key {
+            Key::Time => return Slot::Moment(&mut self.time),
+            Key::Until => return Slot::Moment(&mut self.until),
+            Key::Count => return Slot::Whole(&mut self.count),
+            Key::Mfa => return Slot::Bool(&mut self.mfa),
+            Key::Geo => return Slot::Place(&mut self.geo),
+            Key::Contact => return Slot::Contact(&mut self.contact),
+            Key::Amount => return Slot::Amount(&mut self.amount),
+            Key::Balance => return Slot::Amount(&mut self.balance),
+            Key::Id => &mut self.id,
+            Key::Type => &mut self.kind,
+            Key::Account => &mut self.account,
+            Key::LoginName => &mut self.login_name,
+            Key::Ip => &mut self.ip,
+            Key::Device => &mut self.device,
+            Key::Session => &mut self.session,
+            Key::UserAgent => &mut self.user_agent,
+            Key::Channel => &mut self.channel,
+            Key::Client => &mut self.client,
+            Key::SourceRisk => &mut self.source_risk,
+            Key::Platform => &mut self.platform,
+            Key::AppVersion => &mut self.app_version,
+            Key::Connection => &mut self.connection,
+            Key::Locale => &mut self.locale,
+            Key::Zone => &mut self.zone,
+            Key::Result => &mut self.result,
+            Key::Reason => &mut self.reason,
+            Key::Method => &mut self.method,
+            Key::By => &mut self.by,
+            Key::Stage => &mut self.stage,
+            Key::Via => &mut self.via,
+            Key::Change => &mut self.change,
+            Key::Field => &mut self.field,
+            Key::Old => &mut self.old,
+            Key::Currency => &mut self.currency,
+            Key::Status => &mut self.status,
+            Key::Payee => &mut self.payee,
+            Key::PayeeCountry => &mut self.payee_country,
+            Key::Merchant => &mut self.merchant,
+            Key::MerchantCategory => &mut self.merchant_category,
+            Key::About => &mut self.about,
+            Key::Answer => &mut self.answer,
+            Key::State => &mut self.state,
+            Key::Scope => &mut self.scope,
+        })
+    }
+
+    #[inline]
+    fn note(&mut self, key: Key) {
+        self.present.insert(key);
+    }
+
+    fn unknown(&mut self) -> &mut u32 {
+        &mut self.unknown_fields
+    }
+}
+
+impl<'a> Object<'a> for RawPlace<'a> {
+    type Key = PlaceKey;
+
+    fn slot(&mut self, key: PlaceKey) -> Slot<'_, 'a> {
+        match key {
+            PlaceKey::Country => Slot::Text(&mut self.country),
+            PlaceKey::City => Slot::Text(&mut self.city),
+            PlaceKey::Latitude => Slot::Number(&mut self.latitude),
+            PlaceKey::Longitude => Slot::Number(&mut self.longitude),
+            PlaceKey::AccuracyKm => Slot::Number(&mut self.accuracy_km),
+            PlaceKey::Asn => Slot::Asn(&mut self.asn),
+            PlaceKey::Network => Slot::Text(&mut self.network),
+        }
+    }
+
+    fn unknown(&mut self) -> &mut u32 {
+        &mut self.unknown_fields
+    }
+}
+
+impl<'a> Object<'a> for RawContact<'a> {
+    type Key = ContactKey;
+
+    fn slot(&mut self, key: ContactKey) -> Slot<'_, 'a> {
+        Slot::Text(match key {
+            ContactKey::Email => &mut self.email,
+            ContactKey::Phone => &mut self.phone,
+            ContactKey::Locale => &mut self.locale,
+            ContactKey::Zone => &mut self.zone,
+            ContactKey::AntiPhishing => &mut self.anti_phishing,
+        })
+    }
+
+    fn unknown(&mut self) -> &mut u32 {
+        &mut self.unknown_fields
+    }
+}
+
+// === Reading by serde ===
+
+/// Reads an object in place.
+struct ObjectSeed<'o, O> {
+    object: &'o mut O,
+}
+
+impl<'a, O: Object<'a>> DeserializeSeed<'a> for ObjectSeed<'_, O> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a, O: Object<'a>> Visitor<'a> for ObjectSeed<'_, O> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        let mut seen = 0u64;
+        while let Some(key) = map.next_key_seed(NameSeed(PhantomData::<O::Key>))? {
+            let Some(key) = key else {
+                map.next_value::<IgnoredAny>()?;
+                let unknown = self.object.unknown();
+                *unknown = unknown.saturating_add(1);
+                continue;
+            };
+            if seen & key.bit() != 0 {
+                return Err(M::Error::custom("a field twice"));
+            }
+            seen |= key.bit();
+            if self.object.slot(key).read(&mut map)? {
+                self.object.note(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a, M: MapAccess<'a>> OneValue<'a> for &mut M {
+    type Error = M::Error;
+
+    #[inline]
+    fn take<T: serde::Deserialize<'a>>(self) -> Result<Option<T>, M::Error> {
+        self.next_value()
+    }
+}
+
+/// Looks a name up without keeping its text.
+struct NameSeed<K>(PhantomData<K>);
+
+impl<'a, K: Name> DeserializeSeed<'a> for NameSeed<K> {
+    type Value = Option<K>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<K>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<K: Name> Visitor<'_> for NameSeed<K> {
+    type Value = Option<K>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    #[inline]
+    fn visit_str<E: Error>(self, name: &str) -> Result<Option<K>, E> {
+        Ok(K::parse(name))
+    }
+}
+
+/// An object that is read as a value.
+struct Filled<O>(O);
+
+impl<'a, O: Object<'a>> serde::Deserialize<'a> for Filled<O> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut object = O::default();
+        ObjectSeed { object: &mut object }.deserialize(deserializer)?;
+        Ok(Filled(object))
+    }
+}
+
+/// A text that borrows where it can: serde's own `Option<Cow>` always allocates.
+pub(super) struct Str<'a>(pub(super) Text<'a>);
+
+impl<'a> serde::Deserialize<'a> for Str<'a> {
+    #[inline]
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(StrVisitor).map(Str)
+    }
+}
+
+struct StrVisitor;
+
+impl<'a> Visitor<'a> for StrVisitor {
+    type Value = Text<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    #[inline]
+    fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Text<'a>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'a>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for Moment<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MomentVisitor;
+        impl<'a> Visitor<'a> for MomentVisitor {
+            type Value = Moment<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a whole number")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Moment<'a>, E> {
+                Ok(Moment::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Moment<'a>, E> {
+                Ok(Moment::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_i64<E: Error>(self, ms: i64) -> Result<Moment<'a>, E> {
+                Ok(Moment::Millis(ms))
+            }
+
+            fn visit_u64<E: Error>(self, ms: u64) -> Result<Moment<'a>, E> {
+                i64::try_from(ms).map(Moment::Millis).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(MomentVisitor)
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for RawAsn<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsnVisitor;
+        impl<'a> Visitor<'a> for AsnVisitor {
+            type Value = RawAsn<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a whole number")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<RawAsn<'a>, E> {
+                Ok(RawAsn::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawAsn<'a>, E> {
+                Ok(RawAsn::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<RawAsn<'a>, E> {
+                Ok(RawAsn::Number(number))
+            }
+        }
+        deserializer.deserialize_any(AsnVisitor)
+    }
+}
