@@ -5,9 +5,17 @@
 //! Used by whatever reads files that people write: rules, policy, lists, templates, config, mappings.
 //! Does not decide what is a problem.
 
-use std::fmt;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Shown, Patch, Renderer, Snippet, normalize_untrusted_str};
+
+/// Problems drawn in full by [`render`]; the rest is only counted. [`to_json`] gives all of them.
+pub const PROBLEMS_DRAWN_MAX: usize = 200;
+/// Columns of a drawn problem; longer lines are cut around it.
+const WIDTH: usize = 160;
 
 /// A file's text, kept as long as a problem may point into it.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,5 +108,205 @@ pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+/// Puts problems into the order in which they are told: those of no file first, then by file and place,
+/// one cause (same code at the same place) once.
+pub fn sorted(problems: &[Problem]) -> Vec<&Problem> {
+    fn place(problem: &Problem) -> Option<(&str, usize, usize)> {
+        problem.at.as_ref().map(|(file, span)| (file.path.as_str(), span.start, span.end))
+    }
+    let mut sorted: Vec<&Problem> = problems.iter().collect();
+    sorted.sort_by(|a, b| (place(a), a.code, a.level).cmp(&(place(b), b.code, b.level)));
+    sorted.dedup_by(|b, a| a.code == b.code && a.at == b.at && (a.at.is_some() || a.message == b.message));
+    sorted
+}
+
+/// All problems as people read them, with a closing line that counts them; empty where there is none.
+pub fn render(problems: &[Problem], color: bool) -> String {
+    let sorted = sorted(problems);
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
+    let mut lines = Lines::default();
+    let mut text = String::new();
+    for problem in sorted.iter().take(PROBLEMS_DRAWN_MAX) {
+        text.push_str(&renderer.render(&groups(problem, &mut lines)));
+        text.push_str("\n\n");
+    }
+    if sorted.len() > PROBLEMS_DRAWN_MAX {
+        let _ = writeln!(text, "… and {} more\n", sorted.len() - PROBLEMS_DRAWN_MAX);
+    }
+    let errors = sorted.iter().filter(|p| p.level == Level::Error).count();
+    let counts = [(errors, "problem"), (sorted.len() - errors, "warning")];
+    let counted: Vec<String> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{n} {word}{}", if *n == 1 { "" } else { "s" }))
+        .collect();
+    if !counted.is_empty() {
+        let _ = writeln!(text, "{}", counted.join(", "));
+    }
+    text
+}
+
+/// All problems as JSON, one object a line: `code`, `level`, `message`, and where they are known `file`,
+/// `line`, `column`, `end`, `help` and `fix`. Lines and columns count from 1, columns in characters; `end`
+/// is one past the last character.
+pub fn to_json(problems: &[Problem]) -> String {
+    let mut lines = Lines::default();
+    let mut text = String::new();
+    for problem in sorted(problems) {
+        let object = serde_json::Value::Object(json_object(problem, &mut lines));
+        let _ = writeln!(text, "{object}");
+    }
+    text
+}
+
+fn json_object(problem: &Problem, lines: &mut Lines) -> serde_json::Map<String, serde_json::Value> {
+    let level = if problem.level == Level::Error { "error" } else { "warning" };
+    let mut object = serde_json::Map::new();
+    object.insert("code".to_owned(), problem.code.into());
+    object.insert("level".to_owned(), level.into());
+    object.insert("message".to_owned(), problem.message.as_str().into());
+    let mut range = |file: &Arc<SourceFile>, span: &Range<usize>| {
+        let start = lines.place(file, span.start);
+        (start, lines.place(file, span.end.max(span.start)))
+    };
+    if let Some((file, span)) = &problem.at {
+        let (start, end) = range(file, span);
+        object.insert("file".to_owned(), file.path.as_str().into());
+        object.insert("line".to_owned(), start.0.into());
+        object.insert("column".to_owned(), start.1.into());
+        object.insert("end".to_owned(), serde_json::json!({ "line": end.0, "column": end.1 }));
+        if let Some(fix) = &problem.fix {
+            let (start, end) = range(file, &fix.span);
+            let fix = serde_json::json!({
+                "line": start.0, "column": start.1,
+                "end": { "line": end.0, "column": end.1 }, "with": fix.with,
+            });
+            object.insert("fix".to_owned(), fix);
+        }
+    }
+    if let Some(help) = &problem.help {
+        object.insert("help".to_owned(), help.as_str().into());
+    }
+    object
+}
+
+/// One problem as the renderer wants it: what is wrong, then what to write instead.
+fn groups<'p>(problem: &'p Problem, lines: &mut Lines) -> Vec<Group<'p>> {
+    let level = if problem.level == Level::Error { Shown::ERROR } else { Shown::WARNING };
+    let title = level.primary_title(problem.message.as_str()).id(problem.code);
+    let help = problem.help.as_deref().map(|help| Shown::HELP.message(normalize_untrusted_str(help)));
+    let Some((file, span)) = &problem.at else {
+        return vec![Group::with_title(title).elements(help)];
+    };
+    let (cut, first_line, span) = lines.cut(file, span);
+    let snippet = Snippet::source(cut)
+        .line_start(first_line)
+        .path(file.path.as_str())
+        .annotation(AnnotationKind::Primary.span(span));
+    let mut groups = vec![Group::with_title(title).element(snippet).elements(help)];
+    if let Some(fix) = &problem.fix {
+        let (cut, first_line, span) = lines.cut(file, &fix.span);
+        let words = format!("write `{}`", normalize_untrusted_str(&fix.with));
+        let snippet = Snippet::source(cut).line_start(first_line).path(file.path.as_str());
+        groups.push(Shown::HELP.secondary_title(words).element(snippet.patch(Patch::new(span, fix.with.as_str()))));
+    }
+    groups
+}
+
+/// Where lines begin, found once for each file: a problem costs its own lines, not its whole file.
+#[derive(Default)]
+struct Lines(HashMap<*const SourceFile, Vec<usize>>);
+
+impl Lines {
+    fn starts(&mut self, file: &Arc<SourceFile>) -> &[usize] {
+        self.0.entry(Arc::as_ptr(file)).or_insert_with(|| {
+            std::iter::once(0).chain(memchr::memchr_iter(b'\n', file.text.as_bytes()).map(|at| at + 1)).collect()
+        })
+    }
+
+    /// Line and column of a byte, from 1, columns in characters.
+    fn place(&mut self, file: &Arc<SourceFile>, byte: usize) -> (usize, usize) {
+        let byte = boundary_at_or_before(&file.text, byte);
+        let line = self.starts(file).partition_point(|start| *start <= byte);
+        let start = self.starts(file).get(line.saturating_sub(1)).copied().unwrap_or(0);
+        (line, file.text.get(start..byte).map_or(0, |before| before.chars().count()) + 1)
+    }
+
+    /// The lines a span touches, the number of the first, and the span in them.
+    fn cut<'f>(&mut self, file: &'f Arc<SourceFile>, span: &Range<usize>) -> (&'f str, usize, Range<usize>) {
+        let start = boundary_at_or_before(&file.text, span.start);
+        let end = boundary_at_or_before(&file.text, span.end.max(start)).max(start);
+        let starts = self.starts(file);
+        let first = starts.partition_point(|s| *s <= start);
+        let from = starts.get(first.saturating_sub(1)).copied().unwrap_or(0);
+        // A span that ends with a line break does not touch the next line.
+        let last = starts.partition_point(|s| *s < end.max(start + 1));
+        let to = starts.get(last).copied().unwrap_or(file.text.len());
+        (file.text.get(from..to).unwrap_or(""), first.max(1), start - from..end - from)
+    }
+}
+
+fn boundary_at_or_before(text: &str, byte: usize) -> usize {
+    let mut byte = byte.min(text.len());
+    while !text.is_char_boundary(byte) {
+        byte -= 1;
+    }
+    byte
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Arc<SourceFile> {
+        Arc::new(SourceFile { path: "rules/bad.yaml".to_owned(), text: text.to_owned() })
+    }
+
+    #[test]
+    fn a_problem_shows_its_line_a_caret_and_the_fix() {
+        let file = file("one\n    severty: high\n    severity: hgih\nx: amount > 5\n");
+        let problems = [
+            Problem::error("T002", &file, 44..54, "cannot compare an amount of money with a whole number")
+                .help("give the currency, for example `5000 CNY`"),
+            Problem::error("R009", &file, 36..40, "unknown severity `hgih`").fix(36..40, "high"),
+            Problem::error("R002", &file, 8..15, "unknown key `severty`").fix(8..15, "severity"),
+            Problem::error("R002", &file, 8..15, "told twice"),
+            Problem::nowhere("R001", "cannot read rules/x.yaml: permission denied").help("make it readable"),
+            Problem::warning("W004", &file, 44..50, "never used"),
+        ];
+        insta::assert_snapshot!(render(&problems, false));
+        insta::assert_snapshot!(to_json(&problems));
+    }
+
+    #[test]
+    fn places_count_characters_and_any_span_is_clamped() {
+        let file = file("标题: 登录\nb: 值 x\n");
+        let x = file.text.find('x').expect("it is there");
+        assert_eq!(Lines::default().place(&file, x), (2, 6));
+        assert_eq!(Lines::default().place(&file, x - 2), (2, 4), "inside a character is at its start");
+        for start in 0..file.text.len() + 3 {
+            for end in 0..file.text.len() + 3 {
+                let text = render(&[Problem::error("Y001", &file, start..end, "m").fix(start..end, "y")], false);
+                assert!(text.contains("rules/bad.yaml"), "{start}..{end}");
+            }
+        }
+        let empty = super::tests::file("");
+        assert!(render(&[Problem::error("Y001", &empty, 0..1, "nothing in it")], false).contains("bad.yaml:1:1"));
+    }
+
+    #[test]
+    fn control_characters_of_a_file_are_not_sent_to_a_terminal() {
+        let file = file("a: \u{1b}[31mred\u{202e}\n");
+        let text = render(&[Problem::error("Y001", &file, 3..7, "a \u{1b}[2J b").fix(3..4, "\u{1b}[0m")], false);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    }
+
+    #[test]
+    fn nothing_to_tell_is_no_text() {
+        assert_eq!(render(&[], false), "");
+        assert_eq!(to_json(&[]), "");
     }
 }

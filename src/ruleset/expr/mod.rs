@@ -10,20 +10,24 @@ use std::sync::Arc;
 
 use super::hash::HashKey;
 use super::lists::ListSet;
-use super::model::Name;
+use super::model::{Name, Piece};
 use super::row::{Layout, Rep, Row};
 use crate::event::{IdKind, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
 mod ast;
 mod check;
+pub mod codes;
 mod compile;
+mod functions;
 mod lex;
 mod parse;
+mod template;
 mod typed;
 
-pub use ast::Ast;
-pub use typed::Typed;
+pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
+pub use functions::Function;
+pub use typed::{Node, Typed};
 
 /// The type of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,12 +155,15 @@ impl std::fmt::Debug for Condition {
     }
 }
 
-/// Parses a snippet. Reports every problem it finds; `None` where no tree could be made.
+/// Parses a snippet. Reports every problem it finds. A tree comes back even then, so that what can be read
+/// of it is checked too: its types are still worth telling. `None` where there is nothing to check.
 pub fn parse(snippet: &Snippet<'_>, problems: &mut Vec<Problem>) -> Option<Ast> {
     parse::parse(snippet, problems)
 }
 
-/// Checks the types of a tree that must be a condition. Reports every problem; `None` where there was an error.
+/// Checks the types of a tree that must be a condition. Reports every problem; `None` where there was an error,
+/// in the parser's part too. Warnings are problems as well and do not hinder. What is found inside a def is
+/// told once, however many expressions use it with the same `problems`.
 pub fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
     check::check_condition(ast, scope, problems)
 }
@@ -164,4 +171,15 @@ pub fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>
 /// Compiles a typed condition; the names it reads get their cells in `layout`.
 pub fn compile(typed: &Typed, layout: &mut Layout, key: HashKey) -> Condition {
     compile::compile(typed, layout, key)
+}
+
+/// Parses and checks the template of an explanation, `"{acct_fail_10m} failed logins from {ip}"`; the names in
+/// braces get their cells in `layout`. Reports every problem; `None` where there was an error.
+pub fn parse_template(
+    snippet: &Snippet<'_>,
+    scope: &dyn Scope,
+    layout: &mut Layout,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<Piece>> {
+    template::parse(snippet, scope, layout, problems)
 }

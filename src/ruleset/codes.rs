@@ -1,0 +1,101 @@
+//! The stable codes of problems in rule files, one constant each with a one-line meaning.
+//!
+//! Guarantees: a code is never given another meaning; a retired one is not used again. The codes of
+//! expressions (`E…`, `T…`) stand beside the code that reports them.
+
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $code:literal;)+) => {
+        $($(#[doc = $meaning])+ pub const $name: &str = $code;)+
+        /// Every code of this list with its meaning.
+        pub const ALL: &[(&str, &str)] = &[$(($code, concat!($($meaning),+))),+];
+    };
+}
+
+codes! {
+    /// The file is not YAML.
+    YAML_SYNTAX = "Y001";
+    /// YAML tags are not allowed: common loaders drop `!x` without a word.
+    YAML_TAG = "Y002";
+    /// YAML anchors and aliases are not allowed.
+    YAML_ANCHOR = "Y003";
+    /// The merge key `<<` is not allowed.
+    YAML_MERGE_KEY = "Y004";
+    /// A key stands in its mapping twice.
+    YAML_DUPLICATE_KEY = "Y005";
+    /// A key is not a plain word.
+    YAML_KEY = "Y006";
+    /// A comma inside `{…}` ends the value, so that it splits `f(a, b)`.
+    YAML_SPLIT = "Y007";
+    /// More than one document, or a directive.
+    YAML_DOCUMENT = "Y008";
+    /// The file is not UTF-8.
+    YAML_UTF8 = "Y009";
+    /// The file is too large or nested too deep.
+    YAML_LIMIT = "Y010";
+
+    /// A file or directory cannot be read.
+    FILE = "R001";
+    /// A key that does not exist here.
+    UNKNOWN_KEY = "R002";
+    /// A key that must be there is not.
+    MISSING_KEY = "R003";
+    /// A mapping, list or text stands where another of them belongs.
+    SHAPE = "R004";
+    /// The language version of the file is not one this program knows.
+    VERSION = "R005";
+    /// A name is not allowed, or is taken already.
+    NAME = "R006";
+    /// An event type, a field of it or an entity that does not exist.
+    UNKNOWN_TYPE = "R007";
+    /// A part of the language that this version of walletwatch does not know yet.
+    NOT_YET = "R008";
+    /// A value that its key does not take.
+    VALUE = "R009";
+    /// A rule's id stands twice.
+    DUPLICATE_ID = "R010";
+    /// A rule that is not a draft needs a test that fires and one that stays quiet.
+    TESTS_MISSING = "R011";
+    /// An exception is not complete.
+    EXCEPTION = "R012";
+    /// An entry of a list is not of the list's type.
+    LIST_ENTRY = "R013";
+    /// The entries of a list cannot be read.
+    LIST_FILE = "R014";
+    /// A test says something that no event can have.
+    TEST = "R015";
+    /// A feature or a dedup is kept for an entity that its events do not have.
+    ENTITY = "R016";
+    /// Bands or routes of the policy contradict each other.
+    POLICY = "R017";
+    /// More of something than this program takes.
+    LIMIT = "R018";
+
+    /// A feature that nothing reads.
+    UNUSED_FEATURE = "W101";
+    /// A list that nothing reads.
+    UNUSED_LIST = "W102";
+    /// A def that nothing reads.
+    UNUSED_DEF = "W103";
+    /// A shared exception that no rule names, or a named amount or param that nothing reads.
+    UNUSED = "W104";
+    /// A list that is older than its `max_age`.
+    STALE_LIST = "W105";
+    /// A runbook that is not there.
+    RUNBOOK = "W106";
+    /// An exception that has expired: it is ignored.
+    EXPIRED = "W107";
+    /// A threshold above what a window counts exactly.
+    ABOVE_CAP = "W108";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_given_twice() {
+        let mut codes: Vec<&str> = ALL.iter().map(|(code, _)| *code).collect();
+        codes.sort_unstable();
+        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
+    }
+}
