@@ -1,5 +1,6 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
+mod geo;
 mod kafka;
 mod kit;
 mod kit_works;

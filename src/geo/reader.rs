@@ -1,0 +1,419 @@
+//! One MMDB file: opened, checked whole, recognised, asked.
+//!
+//! Guarantees: a file is read into memory, never mapped (a replaced file would kill the process); it is checked to
+//! its last record before it answers; a lookup never panics, and an error is *nothing known* and counted.
+//! Decoded records are kept in a bounded cache by their place in the file. Does not choose among several files.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+
+use super::network::Kind;
+use super::schema::{Fields, Known, Record, Schema};
+use crate::event::{Country, Point};
+use crate::report::Problem;
+
+/// The largest file that is read, bytes: the largest commercial one has about 500 MB.
+pub const FILE_BYTES_MAX: u64 = 2 << 30;
+/// Decoded records kept per file. A slot has about 100 bytes.
+pub const CACHE_RECORDS_MAX: usize = 4096;
+/// Names of fields a message lists.
+const FIELDS_NAMED_MAX: usize = 12;
+
+/// Why a file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nothing is at the path.
+    #[error("{}: no such file", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("{}: failed to read the file: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is larger than [`FILE_BYTES_MAX`].
+    #[error("{}: the file has more than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has no MMDB metadata.
+    #[error("{}: not a MaxMind DB file: {looks}", path.display())]
+    NotMmdb {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, as far as one can see.
+        looks: &'static str,
+    },
+    /// The file is an MMDB file with an error in it.
+    #[error("{}: the file is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        detail: String,
+    },
+    /// The file is sound, and its records are of no schema that is read.
+    #[error("{}: unknown schema: the database calls itself \"{database_type}\", its records have the fields: {found}", path.display())]
+    UnknownSchema {
+        /// The file.
+        path: PathBuf,
+        /// The type its metadata names.
+        database_type: String,
+        /// The fields found.
+        found: String,
+    },
+}
+
+impl OpenError {
+    /// The file in question.
+    pub fn path(&self) -> &Path {
+        match self {
+            OpenError::Missing { path }
+            | OpenError::Unreadable { path, .. }
+            | OpenError::TooLarge { path }
+            | OpenError::NotMmdb { path, .. }
+            | OpenError::Damaged { path, .. }
+            | OpenError::UnknownSchema { path, .. } => path,
+        }
+    }
+
+    /// The stable code: `G001` missing, `G002` unreadable, `G003` another kind of file, `G004` damaged, `G005`
+    /// unknown schema.
+    pub fn code(&self) -> &'static str {
+        match self {
+            OpenError::Missing { .. } => "G001",
+            OpenError::Unreadable { .. } | OpenError::TooLarge { .. } => "G002",
+            OpenError::NotMmdb { .. } => "G003",
+            OpenError::Damaged { .. } => "G004",
+            OpenError::UnknownSchema { .. } => "G005",
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            OpenError::Missing { .. } => "give the path of an .mmdb file; the README says where to get one".to_owned(),
+            OpenError::Unreadable { .. } => "let the user that walletwatch runs as read it".to_owned(),
+            OpenError::TooLarge { .. } => "no geo database has this size; give the .mmdb file itself".to_owned(),
+            OpenError::NotMmdb { .. } => "give the .mmdb file; the README says where to get one".to_owned(),
+            OpenError::Damaged { .. } => "fetch the file again and compare its checksum".to_owned(),
+            OpenError::UnknownSchema { .. } => format!("accepted are {}", Schema::ACCEPTED),
+        }
+    }
+
+    /// As a problem of a file, for commands that tell every problem at once.
+    pub fn problem(&self) -> Problem {
+        Problem::nowhere(self.code(), self.to_string()).help(self.help())
+    }
+}
+
+/// What a whole check counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Census {
+    /// Ranges of addresses with a record.
+    pub networks: u64,
+    /// Distinct records.
+    pub records: u64,
+    /// Records that say nothing that is read.
+    pub records_empty: u64,
+    /// Records with a country.
+    pub countries: u64,
+    /// Records with a city.
+    pub cities: u64,
+    /// Records with coordinates.
+    pub points: u64,
+    /// Records with an autonomous system.
+    pub asns: u64,
+    /// Records with a kind of network.
+    pub kinds: u64,
+}
+
+/// The bytes of a file, shared so that cached names can be found in them again.
+#[derive(Debug, Clone)]
+struct Bytes(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// One database file.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    bytes: Bytes,
+    reader: Reader<Bytes>,
+    schema: Schema,
+    census: Census,
+    digest: blake3::Hash,
+    errors: AtomicU64,
+    cache: Mutex<Vec<Slot>>,
+}
+
+/// A decoded record in the cache. The city is a range of the file's bytes, as nothing may borrow from its owner.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// Place of the record in the data section, `usize::MAX` where the slot is free.
+    offset: usize,
+    country: Option<Country>,
+    city: Option<(usize, usize)>,
+    point: Option<Point>,
+    accuracy_km: Option<f64>,
+    asn: Option<u32>,
+    kind: Option<Kind>,
+}
+
+const FREE: Slot =
+    Slot { offset: usize::MAX, country: None, city: None, point: None, accuracy_km: None, asn: None, kind: None };
+
+impl Database {
+    /// Reads, checks and recognises a file. Takes about a second per 100 MB: on a thread that may wait.
+    pub fn open(path: &Path) -> Result<Database, OpenError> {
+        Self::from_bytes(path, read(path)?)
+    }
+
+    /// The same for bytes at hand; `path` is only what the file is called.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Database, OpenError> {
+        let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
+        if !has_metadata(&bytes) {
+            return Err(OpenError::NotMmdb { path: path.to_owned(), looks: looks_like(&bytes) });
+        }
+        let digest = blake3::hash(&bytes);
+        let bytes = Bytes(Arc::new(bytes));
+        let reader = Reader::from_source(bytes.clone()).map_err(|e| damaged(e.to_string()))?;
+        let (schema, census) = recognise(path, &reader)?;
+        Ok(Database {
+            path: path.to_owned(),
+            bytes,
+            reader,
+            schema,
+            census,
+            digest,
+            errors: AtomicU64::new(0),
+            cache: Mutex::new(vec![FREE; CACHE_RECORDS_MAX]),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What kind of database it is.
+    pub fn schema(&self) -> Schema {
+        self.schema
+    }
+
+    /// What the whole check counted.
+    pub fn census(&self) -> Census {
+        self.census
+    }
+
+    /// The type its metadata names, such as `GeoLite2-City`.
+    pub fn database_type(&self) -> &str {
+        &self.reader.metadata().database_type
+    }
+
+    /// 4 or 6. An IPv6 database may hold IPv4 addresses too.
+    pub fn ip_version(&self) -> u16 {
+        self.reader.metadata().ip_version
+    }
+
+    /// When it was made, seconds since 1970.
+    pub fn build_epoch(&self) -> u64 {
+        self.reader.metadata().build_epoch
+    }
+
+    /// When it was made, as `YYYY-MM-DD` in UTC; `None` for a time no calendar has.
+    pub fn date(&self) -> Option<String> {
+        let second = i64::try_from(self.build_epoch()).ok()?;
+        Some(jiff::Timestamp::from_second(second).ok()?.strftime("%Y-%m-%d").to_string())
+    }
+
+    /// BLAKE3 of the file.
+    pub fn digest(&self) -> blake3::Hash {
+        self.digest
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> usize {
+        self.bytes.0.len()
+    }
+
+    /// Lookups that failed since the file was opened. Each was answered with nothing known.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// What the file says of an address. An address that stands in IPv6 as IPv4-mapped is looked up as IPv4.
+    pub fn lookup(&self, ip: IpAddr) -> Known<'_> {
+        match self.try_lookup(ip.to_canonical()) {
+            Ok(known) => known,
+            Err(_) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                Known::default()
+            }
+        }
+    }
+
+    fn try_lookup(&self, ip: IpAddr) -> Result<Known<'_>, MaxMindDbError> {
+        if ip.is_ipv6() && self.ip_version() == 4 {
+            return Ok(Known::default());
+        }
+        let found = self.reader.lookup(ip)?;
+        let Some(offset) = found.offset() else { return Ok(Known::default()) };
+        if let Some(known) = self.cached(offset) {
+            return Ok(known);
+        }
+        let known = found.decode::<Record>()?.unwrap_or_default().known();
+        self.keep(offset, &known);
+        Ok(known)
+    }
+
+    fn cached(&self, offset: usize) -> Option<Known<'_>> {
+        // Somebody else at the cache: decoding takes less time than waiting.
+        let slot = *self.cache.try_lock().ok()?.get(slot_of(offset))?;
+        if slot.offset != offset {
+            return None;
+        }
+        let city = match slot.city {
+            Some((start, end)) => Some(std::str::from_utf8(self.bytes.0.get(start..end)?).ok()?),
+            None => None,
+        };
+        let Slot { country, point, accuracy_km, asn, kind, .. } = slot;
+        Some(Known { country, city, point, accuracy_km, asn, kind })
+    }
+
+    fn keep(&self, offset: usize, known: &Known<'_>) {
+        let Known { country, city, point, accuracy_km, asn, kind } = *known;
+        let base = self.bytes.0.as_ptr().addr();
+        let city = city.map(|name| {
+            let start = name.as_ptr().addr().saturating_sub(base);
+            (start, start.saturating_add(name.len()))
+        });
+        if let Ok(mut cache) = self.cache.try_lock()
+            && let Some(slot) = cache.get_mut(slot_of(offset))
+        {
+            *slot = Slot { offset, country, city, point, accuracy_km, asn, kind };
+        }
+    }
+}
+
+/// The slot of a record. Offsets of neighbouring records differ by a few tens of bytes; the multiplication (by
+/// 2⁶⁴ over the golden ratio) spreads them.
+fn slot_of(offset: usize) -> usize {
+    ((offset as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize % CACHE_RECORDS_MAX
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
+    let path = || path.to_owned();
+    let unreadable = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => OpenError::Missing { path: path() },
+        _ => OpenError::Unreadable { path: path(), source },
+    };
+    let file = std::fs::File::open(path()).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One more than the limit, so that a file at the limit is told from one beyond it.
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX { Err(OpenError::TooLarge { path: path() }) } else { Ok(bytes) }
+}
+
+fn has_metadata(bytes: &[u8]) -> bool {
+    memchr::memmem::rfind(bytes, b"\xab\xcd\xefMaxMind.com").is_some()
+}
+
+/// What bytes without MMDB metadata most likely are.
+fn looks_like(bytes: &[u8]) -> &'static str {
+    /// Bytes that are looked at: enough to tell text from data.
+    const HEAD_BYTES: usize = 512;
+    let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
+    match head {
+        [] => "the file is empty",
+        [0x1f, 0x8b, ..] => "it is packed with gzip: unpack it first",
+        [b'P', b'K', ..] => "it is a ZIP archive: unpack it first",
+        _ if head.iter().all(|b| matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..)) => {
+            "it is text: of GeoLite2 and others take the MMDB edition, not the CSV one"
+        }
+        _ => "it has no metadata at its end: cut short, or another kind of file",
+    }
+}
+
+/// Checks every range and every record, and tells the schema.
+fn recognise(path: &Path, reader: &Reader<Bytes>) -> Result<(Schema, Census), OpenError> {
+    let damaged = |e: MaxMindDbError| OpenError::Damaged { path: path.to_owned(), detail: e.to_string() };
+    if !reader.metadata().description.is_empty() {
+        // It refuses an empty description, which ip-location-db's files have. The rest of it is checked below too.
+        reader.verify().map_err(damaged)?;
+    }
+    let seen = examine(reader).map_err(damaged)?;
+    let readable = seen.census.records > seen.census.records_empty;
+    match Schema::recognise(&seen.fields) {
+        Some(_) if let Some(odd) = seen.odd => Err(damaged(odd)),
+        Some(schema) if readable => Ok((schema, seen.census)),
+        _ => Err(OpenError::UnknownSchema {
+            path: path.to_owned(),
+            database_type: reader.metadata().database_type.clone(),
+            found: seen.fields.names(FIELDS_NAMED_MAX),
+        }),
+    }
+}
+
+/// What all records of a file hold together.
+#[derive(Default)]
+struct Seen<'r> {
+    fields: Fields<'r>,
+    census: Census,
+    /// The first record that is sound but does not fit what is read.
+    odd: Option<MaxMindDbError>,
+}
+
+fn examine(reader: &Reader<Bytes>) -> Result<Seen<'_>, MaxMindDbError> {
+    let mut seen = Seen::default();
+    let mut offsets = HashSet::new();
+    // A tree of N nodes has at most N + 1 leaves; many more mean that branches lead back into the tree.
+    let leaves_max = u64::from(reader.metadata().node_count).saturating_mul(3);
+    let mut leaves = 0_u64;
+    for found in reader.networks(WithinOptions::default().include_networks_without_data())? {
+        let found = found?;
+        leaves += 1;
+        if leaves > leaves_max {
+            return Err(MaxMindDbError::invalid_database("the search tree leads back into itself"));
+        }
+        let Some(offset) = found.offset() else { continue };
+        seen.census.networks += 1;
+        if !offsets.insert(offset) {
+            continue;
+        }
+        seen.fields.extend(found.decode::<Fields>()?.unwrap_or_default());
+        match found.decode::<Record>() {
+            Ok(record) => seen.census.count(&record.unwrap_or_default().known()),
+            Err(odd) => seen.odd = seen.odd.or(Some(odd)),
+        }
+    }
+    Ok(seen)
+}
+
+impl Census {
+    fn count(&mut self, known: &Known<'_>) {
+        self.records += 1;
+        self.records_empty += u64::from(known.is_empty());
+        self.countries += u64::from(known.country.is_some());
+        self.cities += u64::from(known.city.is_some());
+        self.points += u64::from(known.point.is_some());
+        self.asns += u64::from(known.asn.is_some());
+        self.kinds += u64::from(known.kind.is_some());
+    }
+}

@@ -1,0 +1,4 @@
+//! Geo: the small world's databases, the lookup over them, damage of every kind, the commands.
+
+mod world;
+mod writer;
