@@ -4,3 +4,8 @@
 //! same output, byte for byte. Does no I/O and reads no clock.
 
 pub mod document;
+mod engine;
+mod output;
+
+pub use engine::{Engine, Places};
+pub use output::{Counters, FindingRecord, Input, Options, RuleOutcome, Sink};
