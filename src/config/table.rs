@@ -20,7 +20,17 @@ pub struct Reader {
     /// The file.
     pub file: Arc<SourceFile>,
     problems: RefCell<Vec<Problem>>,
+    missing: RefCell<BTreeMap<usize, Vec<Missing>>>,
     known: RefCell<Vec<String>>,
+}
+
+/// A key that nobody can guess and that is not there; kept by the place of its section.
+#[derive(Debug)]
+struct Missing {
+    head: Range<usize>,
+    path: String,
+    what: String,
+    example: String,
 }
 
 /// A value with its place.
@@ -35,7 +45,7 @@ pub struct Located<T> {
 impl Reader {
     /// Of a file.
     pub fn new(file: Arc<SourceFile>) -> Self {
-        Reader { file, problems: RefCell::default(), known: RefCell::default() }
+        Reader { file, problems: RefCell::default(), missing: RefCell::default(), known: RefCell::default() }
     }
 
     /// Keeps a problem.
@@ -48,8 +58,15 @@ impl Reader {
         Problem::error(code, &self.file, at.clone(), message)
     }
 
-    /// Everything that was found wrong.
+    /// Everything that was found wrong. Missing keys of one place are one problem: they are one cause.
     pub fn into_problems(self) -> Vec<Problem> {
+        for missing in self.missing.take().into_values() {
+            let Some(head) = missing.first().map(|first| first.head.clone()) else { continue };
+            let told: Vec<String> = missing.iter().map(|key| format!("`{}` ({})", key.path, key.what)).collect();
+            let examples: Vec<String> = missing.iter().map(|key| format!("`{} = {}`", key.path, key.example)).collect();
+            let message = format!("missing: {}", told.join(", "));
+            self.tell(self.error("C003", &head, message).help(format!("for example {}", examples.join(", "))));
+        }
         self.problems.into_inner()
     }
 
@@ -79,6 +96,11 @@ impl<'r, 't> Section<'r, 't> {
     /// Whether the file has this section.
     pub fn is_there(&self) -> bool {
         self.table.is_some()
+    }
+
+    /// Whether the file has this key, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.iter().any(|(found, _)| found.get_ref().as_ref() == key))
     }
 
     /// `section.key`.
@@ -144,7 +166,8 @@ impl<'r, 't> Section<'r, 't> {
         match value.get_ref() {
             DeValue::String(text) if text.trim().is_empty() => {
                 let message = format!("`{}` is empty", self.path(key));
-                self.reader.tell(self.reader.error("C005", &value.span(), message).help("leave it out, or give it a value"));
+                self.reader
+                    .tell(self.reader.error("C005", &value.span(), message).help("leave it out, or give it a value"));
                 None
             }
             DeValue::String(text) => Some(Located { value: text.clone().into_owned(), at: value.span() }),
@@ -185,7 +208,8 @@ impl<'r, 't> Section<'r, 't> {
         match number {
             Some(number) if range.contains(&number) => Some(number),
             _ => {
-                let message = format!("`{}` is a whole number from {} to {}", self.path(key), range.start(), range.end());
+                let message =
+                    format!("`{}` is a whole number from {} to {}", self.path(key), range.start(), range.end());
                 self.reader.tell(self.reader.error("C005", &value.span(), message));
                 None
             }
@@ -210,21 +234,22 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Tells that a key is missing that nobody can guess. `what` says what it is.
     pub fn missing(&self, key: &'static str, what: &str, example: &str) {
-        let message = format!("`{}` is missing: {what}", self.path(key));
-        let problem = match self.is_there() && !self.name.is_empty() {
-            true => self.reader.error("C003", &self.at, message),
-            false => self.reader.error("C003", &(0..0), message),
-        };
-        self.reader.tell(problem.help(format!("for example `{key} = {example}` under `[{}]`", self.name)));
+        let missing =
+            Missing { head: self.at.clone(), path: self.path(key), what: what.to_owned(), example: example.to_owned() };
+        self.reader.missing.borrow_mut().entry(self.at.start).or_default().push(missing);
     }
 
     /// A text that nobody can guess.
     pub fn required_text(&self, key: &'static str, what: &str, example: &str) -> Option<Located<String>> {
-        let is_absent = self.table.is_none_or(|table| !table.iter().any(|(found, _)| found.get_ref().as_ref() == key));
-        if is_absent {
+        if !self.has(key) {
             self.missing(key, what, example);
         }
         self.text(key)
+    }
+
+    /// A text that nobody can guess, in a section that may be left out as a whole.
+    pub fn needed_text(&self, key: &'static str, what: &str, example: &str) -> Option<Located<String>> {
+        if self.is_there() { self.required_text(key, what, example) } else { self.text(key) }
     }
 
     /// Tells a problem at a place of this section.
@@ -243,13 +268,19 @@ impl<'r, 't> Section<'r, 't> {
         self.reader.tell(self.reader.error(code, at, message).help(help));
     }
 
-    /// The place of the section's head.
-    pub fn head(&self) -> &Range<usize> {
-        &self.at
+    /// The place of a key's value, or of the section's head where the key is not there.
+    pub fn place(&self, key: &str) -> Range<usize> {
+        let found = self.table.and_then(|table| table.iter().find(|(found, _)| found.get_ref().as_ref() == key));
+        found.map_or(self.at.clone(), |(_, value)| value.span())
+    }
+
+    /// Ends the reading of this section.
+    pub fn done(self) {
+        self.tell_unknown();
     }
 
     /// Tells the keys nobody asked for.
-    pub fn done(self) {
+    pub fn tell_unknown(&self) {
         let asked = self.asked.borrow();
         for (key, _) in self.table.into_iter().flat_map(|table| table.iter()) {
             let word = key.get_ref().as_ref();
@@ -261,7 +292,8 @@ impl<'r, 't> Section<'r, 't> {
             let problem = self.reader.error("C002", &key.span(), message);
             let secret = format!("{word}_file");
             self.reader.tell(if asked.contains(&secret.as_str()) {
-                problem.help(format!("secrets are read from files only: write it into a file and name that in `{secret}`"))
+                problem
+                    .help(format!("secrets are read from files only: write it into a file and name that in `{secret}`"))
             } else if let Some(near) = did_you_mean(word, asked.iter().copied()) {
                 problem.fix(key.span(), near)
             } else {

@@ -1,5 +1,6 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
+mod config;
 mod geo;
 mod kafka;
 mod kit;
