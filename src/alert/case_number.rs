@@ -14,6 +14,8 @@ const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DATA_SYMBOLS: u32 = 6;
 /// The counter must be below this.
 pub const CASES_MAX: u32 = 1 << (5 * DATA_SYMBOLS);
+/// `7F3K92`.
+const SAMPLE: u32 = 0x0ef1_cd22;
 const HALF_BITS: u32 = 15;
 const HALF_MASK: u32 = (1 << HALF_BITS) - 1;
 const ROUNDS: u8 = 4;
@@ -26,6 +28,11 @@ impl CaseNumber {
     /// The number of the `counter`-th case of the desk whose key is `key`; `None` from [`CASES_MAX`] on.
     pub fn of(counter: u32, key: &[u8; 16]) -> Option<Self> {
         (counter < CASES_MAX).then(|| CaseNumber(scramble(counter, key)))
+    }
+
+    /// The number of samples and documentation.
+    pub fn sample() -> Self {
+        CaseNumber(SAMPLE)
     }
 
     /// Reads a number as people write it: small letters, no dashes, O for 0, I or L for 1. `None` where the

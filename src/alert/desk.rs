@@ -114,8 +114,8 @@ impl Taken {
 }
 
 impl Desk {
-    /// Opens the desk, making or migrating the file. `random` is used for a new file only.
-    pub fn open(config: DeskConfig, random: [u8; 16]) -> Result<Self, DeskError> {
+    /// Opens the desk, making or migrating the file.
+    pub fn open(config: DeskConfig) -> Result<Self, DeskError> {
         let path = config.path.display().to_string();
         let open = |source| DeskError::Open { path: path.clone(), source };
         let lock = private_file(&config.path.with_added_extension("lock")).map_err(open)?;
@@ -132,7 +132,7 @@ impl Desk {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "secure_delete", true)?;
         schema::migrate(&mut connection)?;
-        let case_key = case_key(&connection, random)?;
+        let case_key = case_key(&connection)?;
         Ok(Desk { config, case_key, connection: Mutex::new(connection), _lock: lock })
     }
 
@@ -370,9 +370,9 @@ fn save_offsets(tx: &Transaction<'_>, offsets: &[Offset]) -> Result<(), DeskErro
     Ok(())
 }
 
-/// The key of the case numbers: the file's own, or, in a new file, `random`.
-fn case_key(connection: &Connection, random: [u8; 16]) -> Result<[u8; 16], DeskError> {
-    connection.execute("INSERT OR IGNORE INTO meta VALUES ('case_key', ?1)", [random.as_slice()])?;
+/// The key of the case numbers: made with the file.
+fn case_key(connection: &Connection) -> Result<[u8; 16], DeskError> {
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('case_key', randomblob(16))", [])?;
     Ok(connection.query_row("SELECT value FROM meta WHERE name = 'case_key'", [], |row| row.get(0))?)
 }
 

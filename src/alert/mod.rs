@@ -13,7 +13,7 @@ mod outbox;
 mod schema;
 
 pub use case_number::CaseNumber;
-pub use desk::{Desk, DeskError, Offset, Taken};
+pub use desk::{Desk, DeskError, Offset, Record, Taken};
 pub use group::{Decision, Hold, Notify};
 pub use outbox::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
 

@@ -115,7 +115,7 @@ mod tests {
         let policy = Policy { routes, ..Policy::default() };
         let told: Vec<String> = check(&policy, &channels(&["email", "sms", "soc"]))
             .into_iter()
-            .map(|p| format!("{p} ({})", p.help.unwrap_or_default()))
+            .map(|p| format!("{p} ({})", p.help.as_deref().unwrap_or_default()))
             .collect();
         insta::assert_snapshot!(told.join("\n"));
     }

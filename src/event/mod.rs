@@ -28,7 +28,7 @@ pub use encode::encode;
 pub use fields::{Field, FieldKind, IdKind, TypeSet};
 pub use money::{Currency, Money, MoneyError};
 pub use place::{Country, EARTH_RADIUS_KM, Place, Point};
-pub use raw::{Moment, Raw, RawAsn, RawContact, RawPlace};
+pub use raw::{Moment, Raw, RawAmount, RawAsn, RawContact, RawPlace};
 pub use reject::{RejectReason, Rejection};
 pub use time::Millis;
 pub use value::Value;

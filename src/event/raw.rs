@@ -1,8 +1,8 @@
 //! The record as JSON has it: flat structs that borrow from the bytes.
 //!
 //! Guarantees: parsing it is what the limit of the performance page measures; a field twice or of a
-//! wrong JSON type is an error; unknown fields are counted, null is absent. Judges no value:
-//! `decode` does.
+//! wrong JSON type is an error; unknown fields are counted; null and empty text are absent.
+//! Judges no value: `decode` does.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,14 +48,12 @@ pub struct Raw<'a> {
     pub change: Option<Text<'a>>,
     pub field: Option<Text<'a>>,
     pub old: Option<Text<'a>>,
-    /// The JSON text itself: a number is never read as a float.
-    pub amount: Option<&'a RawValue>,
+    pub amount: Option<RawAmount<'a>>,
     pub currency: Option<Text<'a>>,
     pub status: Option<Text<'a>>,
     pub payee: Option<Text<'a>>,
     pub payee_country: Option<Text<'a>>,
-    /// The JSON text itself.
-    pub balance: Option<&'a RawValue>,
+    pub balance: Option<RawAmount<'a>>,
     pub merchant: Option<Text<'a>>,
     pub merchant_category: Option<Text<'a>>,
     pub about: Option<Text<'a>>,
@@ -65,7 +63,7 @@ pub struct Raw<'a> {
     pub until: Option<Moment<'a>>,
     /// Names the schema does not have.
     pub unknown_fields: u32,
-    /// The fields that came with a value other than null.
+    /// The fields that are there.
     pub(super) present: KeySet,
 }
 
@@ -104,6 +102,15 @@ pub enum Moment<'a> {
     Millis(i64),
 }
 
+/// An amount as it came: never a float.
+#[derive(Debug)]
+pub enum RawAmount<'a> {
+    /// A text that should be a decimal number.
+    Text(Text<'a>),
+    /// The text of a JSON number.
+    Number(&'a str),
+}
+
 /// An autonomous system as it came.
 #[derive(Debug)]
 pub enum RawAsn<'a> {
@@ -117,10 +124,16 @@ impl<'a> Raw<'a> {
     /// Reads one JSON object.
     pub fn parse(text: &'a str) -> serde_json::Result<Self> {
         let mut raw = Raw::default();
-        let mut json = serde_json::Deserializer::from_str(text);
-        ObjectSeed { object: &mut raw }.deserialize(&mut json)?;
-        json.end()?;
+        raw.read(text)?;
         Ok(raw)
+    }
+
+    /// Reads one JSON object in place: the struct is large, and is not moved. After an error it holds
+    /// what was read before.
+    pub(super) fn read(&mut self, text: &'a str) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        ObjectSeed { object: self }.deserialize(&mut json)?;
+        json.end()
     }
 
     /// Forgets a field as if it had not come.
@@ -138,7 +151,7 @@ pub(super) trait Object<'a>: Default {
     type Key: Name;
     /// Where the value of a key goes.
     fn slot(&mut self, key: Self::Key) -> Slot<'_, 'a>;
-    /// Told of a key with a value other than null.
+    /// Told of a key whose value is there.
     fn note(&mut self, _key: Self::Key) {}
     /// The counter of names it does not have.
     fn unknown(&mut self) -> &mut u32;
@@ -151,7 +164,7 @@ pub(super) enum Slot<'s, 'a> {
     Whole(&'s mut Option<u64>),
     Bool(&'s mut Option<bool>),
     Number(&'s mut Option<f64>),
-    Amount(&'s mut Option<&'a RawValue>),
+    Amount(&'s mut Option<RawAmount<'a>>),
     Asn(&'s mut Option<RawAsn<'a>>),
     Place(&'s mut Option<RawPlace<'a>>),
     Contact(&'s mut Option<RawContact<'a>>),
@@ -166,17 +179,18 @@ pub(super) trait OneValue<'a> {
 }
 
 impl<'a> Slot<'_, 'a> {
-    /// Reads the value into its place; false for null.
+    /// Reads the value into its place; false where it is absent: null or an empty text.
     #[inline]
     pub(super) fn read<V: OneValue<'a>>(self, value: V) -> Result<bool, V::Error> {
         Ok(match self {
-            Slot::Text(to) => put(to, value.take::<Str<'a>>()?.map(|s| s.0)),
-            Slot::Moment(to) => put(to, value.take()?),
+            // An empty text says as little as none.
+            Slot::Text(to) => put(to, value.take::<Str<'a>>()?.map(|s| s.0).filter(|text| !text.is_empty())),
+            Slot::Moment(to) => put(to, value.take()?.filter(|m| !matches!(m, Moment::Text(t) if t.is_empty()))),
             Slot::Whole(to) => put(to, value.take()?),
             Slot::Bool(to) => put(to, value.take()?),
             Slot::Number(to) => put(to, value.take()?),
-            Slot::Amount(to) => put(to, value.take()?),
-            Slot::Asn(to) => put(to, value.take()?),
+            Slot::Amount(to) => put(to, value.take()?.filter(|a| !matches!(a, RawAmount::Text(t) if t.is_empty()))),
+            Slot::Asn(to) => put(to, value.take()?.filter(|a| !matches!(a, RawAsn::Text(t) if t.is_empty()))),
             Slot::Place(to) => put(to, value.take::<Filled<RawPlace<'a>>>()?.map(|f| f.0)),
             Slot::Contact(to) => put(to, value.take::<Filled<RawContact<'a>>>()?.map(|f| f.0)),
         })
@@ -447,6 +461,17 @@ impl<'a> serde::Deserialize<'a> for Moment<'a> {
             }
         }
         deserializer.deserialize_any(MomentVisitor)
+    }
+}
+
+impl<'a> serde::Deserialize<'a> for RawAmount<'a> {
+    /// The text of a number can be had from serde_json only by way of the whole value's.
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        match json.as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => Ok(RawAmount::Number(json)),
+            _ => serde_json::from_str(json).map(|Str(text)| RawAmount::Text(text)).map_err(D::Error::custom),
+        }
     }
 }
 

@@ -122,8 +122,10 @@ impl OpenError {
 /// What a whole check counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Census {
-    /// Ranges of addresses with a record.
-    pub networks: u64,
+    /// Ranges of IPv4 addresses with a record.
+    pub ranges_ipv4: u64,
+    /// Ranges of IPv6 addresses with a record.
+    pub ranges_ipv6: u64,
     /// Distinct records.
     pub records: u64,
     /// Records that say nothing that is read.
@@ -312,10 +314,10 @@ impl Database {
     }
 }
 
-/// The slot of a record. Offsets of neighbouring records differ by a few tens of bytes; the multiplication (by
-/// 2⁶⁴ over the golden ratio) spreads them.
+/// The slot of a record. Neighbouring records are a few tens of bytes apart; the multiplication (by 2⁶⁴ over the
+/// golden ratio, Knuth's multiplicative hash) spreads them.
 fn slot_of(offset: usize) -> usize {
-    ((offset as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize % CACHE_RECORDS_MAX
+    ((offset as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % CACHE_RECORDS_MAX
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
@@ -393,7 +395,10 @@ fn examine(reader: &Reader<Bytes>) -> Result<Seen<'_>, MaxMindDbError> {
             return Err(MaxMindDbError::invalid_database("the search tree leads back into itself"));
         }
         let Some(offset) = found.offset() else { continue };
-        seen.census.networks += 1;
+        match found.network()?.is_ipv4() {
+            true => seen.census.ranges_ipv4 += 1,
+            false => seen.census.ranges_ipv6 += 1,
+        }
         if !offsets.insert(offset) {
             continue;
         }
@@ -415,5 +420,91 @@ impl Census {
         self.points += u64::from(known.point.is_some());
         self.asns += u64::from(known.asn.is_some());
         self.kinds += u64::from(known.kind.is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+
+    /// Bytes of a file of the small world.
+    fn world(name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/geo").join(name)).unwrap()
+    }
+
+    /// A file that skipped the check, as memory that broke after it would.
+    fn unchecked(bytes: Vec<u8>) -> Option<Database> {
+        let bytes = Bytes(Arc::new(bytes));
+        Some(Database {
+            path: PathBuf::from("broken.mmdb"),
+            reader: Reader::from_source(bytes.clone()).ok()?,
+            bytes,
+            schema: Schema::City,
+            census: Census::default(),
+            digest: blake3::hash(b""),
+            errors: AtomicU64::new(0),
+            cache: Mutex::new(vec![FREE; CACHE_RECORDS_MAX]),
+        })
+    }
+
+    #[test]
+    fn a_lookup_in_broken_bytes_is_missing_and_counted() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        let good = world("world-city.mmdb");
+        let truth = Database::from_bytes(Path::new("good.mmdb"), good.clone()).unwrap();
+        let (mut errors, mut missing) = (0, 0);
+        for _ in 0..2000 {
+            let mut bytes = good.clone();
+            for _ in 0..8 {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] ^= rng.random_range(1..=255_u8);
+            }
+            let Some(broken) = unchecked(bytes) else { continue };
+            for _ in 0..50 {
+                let ip = IpAddr::from((0xC612_0000 + rng.random_range(0..0x2_0000_u32)).to_be_bytes());
+                let before = broken.errors();
+                let known = broken.lookup(ip);
+                if broken.errors() > before {
+                    assert!(known.is_empty(), "{ip} failed and yet gave {known:?}");
+                    errors += 1;
+                }
+                missing += u32::from(known.is_empty() && !truth.lookup(ip).is_empty());
+            }
+        }
+        assert!(errors > 100, "{errors} errors");
+        assert!(missing >= errors, "{missing} missing, {errors} errors");
+        assert_eq!(truth.errors(), 0);
+    }
+
+    #[test]
+    fn records_are_spread_over_the_cache() {
+        let slots: HashSet<usize> = (0..2000).map(|n| slot_of(n * 37)).collect();
+        assert!(slots.len() > 1400, "2000 records share {} slots", slots.len());
+    }
+
+    #[test]
+    fn a_slot_taken_by_another_record_is_not_answered_from() {
+        let file = Database::from_bytes(Path::new("city.mmdb"), world("world-city.mmdb")).unwrap();
+        let mine = file.lookup(IpAddr::from([203, 0, 113, 9]));
+        // Another record whose place in the file falls on the same slot.
+        let offset = file.reader.lookup(IpAddr::from([203, 0, 113, 9])).unwrap().offset().unwrap();
+        let other = (offset + 1..).find(|o| slot_of(*o) == slot_of(offset)).unwrap();
+        file.keep(other, &Known { asn: Some(1), ..Known::default() });
+        assert_eq!(file.lookup(IpAddr::from([203, 0, 113, 9])), mine);
+    }
+
+    #[test]
+    fn what_is_no_database_is_named() {
+        assert_eq!(looks_like(b""), "the file is empty");
+        assert_eq!(looks_like(b"\x1f\x8b\x08"), "it is packed with gzip: unpack it first");
+        assert!(looks_like(b"start_ip,end_ip,country\n").contains("text"));
+        assert!(looks_like(&[0, 1, 2, 3]).contains("cut short"));
+    }
+
+    #[test]
+    fn a_folder_is_unreadable_and_nothing_is_missing() {
+        assert!(matches!(Database::open(Path::new("/")), Err(OpenError::Unreadable { .. })));
+        assert!(matches!(Database::open(Path::new("/nowhere/geo.mmdb")), Err(OpenError::Missing { .. })));
     }
 }

@@ -52,6 +52,9 @@ pub enum UrlRefused {
     /// It has no host.
     #[error("it has no host")]
     NoHost,
+    /// Its port is 0.
+    #[error("nothing listens on port 0")]
+    NoPort,
     /// It has a part after `#`, which is never sent.
     #[error("it has a part after `#`, which is never sent")]
     Fragment,
@@ -78,7 +81,9 @@ impl Reach {
 /// Checks a configured URL. A name in it is checked again each time it is resolved.
 pub fn check_url(text: &str, allowed: &[IpNet]) -> Result<Url, UrlRefused> {
     // A URL parser drops tabs, newlines and outer blanks in silence: what people see is not what is used.
-    if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+    // So does it turn `\` into `/` and skip slashes before the host.
+    let odd = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    if text.chars().any(odd) || text.contains(":///") {
         return Err(UrlRefused::NotAUrl);
     }
     let url = Url::parse(text).map_err(|_| UrlRefused::NotAUrl)?;
@@ -97,6 +102,7 @@ pub fn check_url(text: &str, allowed: &[IpNet]) -> Result<Url, UrlRefused> {
     match literal(&url) {
         Some(address) if !Reach::new(allowed.to_vec(), &url).allows(address) => Err(UrlRefused::Address(address)),
         None if url.host_str().is_none_or(str::is_empty) => Err(UrlRefused::NoHost),
+        _ if url.port() == Some(0) => Err(UrlRefused::NoPort),
         _ => Ok(url),
     }
 }

@@ -31,8 +31,8 @@ pub(super) fn read_carefully(text: &str) -> Result<Raw<'_>, Rejection> {
     let applies =
         |raw: &Raw<'_>, key| own.has(key) && !(key == Key::Reason && raw.result.as_deref() == Some("success"));
     read_all(&mut raw, &entries, applies)?;
-    let dropped =
-        entries.iter().filter(|e| e.value.get() != "null" && e.key.is_some_and(|k| !applies(&raw, k))).count();
+    let is_there = |value: &RawValue| !matches!(value.get(), "null" | "\"\"");
+    let dropped = entries.iter().filter(|e| is_there(e.value) && e.key.is_some_and(|k| !applies(&raw, k))).count();
     raw.unknown_fields = raw.unknown_fields.saturating_add(u32::try_from(dropped).unwrap_or(u32::MAX));
     Ok(raw)
 }

@@ -3,62 +3,64 @@
 //! Guarantees: what passes is a valid [`Event`]; the first problem in the order of the schema is told,
 //! the type's first of all. Does not parse JSON.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde_json::value::RawValue;
-
 use super::{Decoded, Limits};
-use crate::event::key::{Key, KeySet};
-use crate::event::raw::{Moment, Raw, RawAsn, RawContact, RawPlace};
+use crate::event::key::{Key, KeySet, Name};
+use crate::event::raw::{Moment, Raw, RawAmount, RawAsn, RawContact, RawPlace};
 use crate::event::{
     Closed, Contact, Country, Currency, Event, EventType, Field, Millis, Money, Outcome, Place, Point, Reason,
     RejectReason, Rejection, Text,
 };
 
-/// Judges a record's fields, taking them out of `raw`.
-pub(super) fn judge<'a>(raw: &mut Raw<'a>, now: Millis, limits: &Limits) -> Result<Decoded<'a>, Rejection> {
+/// Judges the fields of a record of `record_bytes`, taking them out of `raw`.
+pub(super) fn judge<'a>(
+    raw: &mut Raw<'a>,
+    record_bytes: usize,
+    now: Millis,
+    limits: &Limits,
+) -> Result<Decoded<'a>, Rejection> {
     let kind = kind(raw)?;
-    let mut unknown_fields = raw.unknown_fields.saturating_add(drop_foreign(raw, kind));
-    let place = raw.geo.take();
-    let contact = raw.contact.take();
-    unknown_fields = unknown_fields
-        .saturating_add(place.as_ref().map_or(0, |p| p.unknown_fields))
-        .saturating_add(contact.as_ref().map_or(0, |c| c.unknown_fields));
-    let texts = Texts { limits };
+    let dropped = drop_foreign(raw, kind);
+    let id = required("id", raw.id.take())?;
+    let time = required("time", moment("time", raw.time.take())?)?;
+    complete(raw, kind)?;
+    ids(&id, raw, limits)?;
+    // No text is longer than its record.
+    if record_bytes > limits.text_bytes_max {
+        texts(raw, limits)?;
+    }
+    if time.since(now) > limits.future_ms_max {
+        return Err(in_future(limits));
+    }
     let words = Words { kind };
-    let id = required("id", texts.id("id", raw.id.take())?)?;
-    let time = time(raw.time.take(), now, limits)?;
-    let account = texts.id("account", raw.account.take())?;
     let result = words.read(Field::Result, &raw.result)?;
     let currency = currency(&raw.currency)?;
+    let unknown_fields = unknown_fields(raw).saturating_add(dropped);
     let event = Event {
         id,
         kind,
         time,
-        account,
-        login_name: texts.read("login_name", raw.login_name.take())?,
+        account: raw.account.take(),
+        login_name: raw.login_name.take(),
         count: count(raw.count)?,
         ip: ip(&raw.ip)?,
-        device: texts.read("device", raw.device.take())?,
-        session: texts.read("session", raw.session.take())?,
-        user_agent: texts.read("user_agent", raw.user_agent.take())?,
+        device: raw.device.take(),
+        session: raw.session.take(),
+        user_agent: raw.user_agent.take(),
         channel: words.read(Field::Channel, &raw.channel)?,
-        client: texts.read("client", raw.client.take())?,
-        geo: match place {
-            Some(place) => geo(place, &texts, &words)?,
+        client: raw.client.take(),
+        geo: match raw.geo.take() {
+            Some(place) => geo(place, &words)?,
             None => Place::default(),
         },
         source_risk: words.read(Field::SourceRisk, &raw.source_risk)?,
-        platform: texts.read("platform", raw.platform.take())?,
-        app_version: texts.read("app_version", raw.app_version.take())?,
+        platform: raw.platform.take(),
+        app_version: raw.app_version.take(),
         connection: words.read(Field::Connection, &raw.connection)?,
-        locale: texts.read("locale", raw.locale.take())?,
-        zone: texts.read("zone", raw.zone.take())?,
-        contact: match contact {
-            Some(contact) => read_contact(contact, &texts)?,
-            None => None,
-        },
+        locale: raw.locale.take(),
+        zone: raw.zone.take(),
+        contact: raw.contact.take().and_then(contact),
         result,
         reason: reason(kind, result, &raw.reason),
         method: words.read(Field::Method, &raw.method)?,
@@ -68,29 +70,25 @@ pub(super) fn judge<'a>(raw: &mut Raw<'a>, now: Millis, limits: &Limits) -> Resu
         via: words.read(Field::Via, &raw.via)?,
         change: words.read(Field::Change, &raw.change)?,
         field: words.read(Field::Field, &raw.field)?,
-        old: texts.read("old", raw.old.take())?,
-        amount: money("amount", raw.amount, currency)?,
+        old: raw.old.take(),
+        amount: money("amount", &raw.amount, currency)?,
         status: words.read(Field::Status, &raw.status)?,
-        payee: texts.read("payee", raw.payee.take())?,
+        payee: raw.payee.take(),
         payee_country: country("payee_country", &raw.payee_country)?,
-        balance: money("balance", raw.balance, currency)?,
-        merchant: texts.read("merchant", raw.merchant.take())?,
-        merchant_category: texts.read("merchant_category", raw.merchant_category.take())?,
-        about: texts.read("about", raw.about.take())?,
+        balance: money("balance", &raw.balance, currency)?,
+        merchant: raw.merchant.take(),
+        merchant_category: raw.merchant_category.take(),
+        about: raw.about.take(),
         answer: words.read(Field::Answer, &raw.answer)?,
         state: words.read(Field::State, &raw.state)?,
         scope: words.read(Field::Scope, &raw.scope)?,
-        until: match raw.until.take() {
-            Some(moment) => read_moment("until", moment)?,
-            None => None,
-        },
+        until: moment("until", raw.until.take())?,
     };
-    complete(&event)?;
     Ok(Decoded { event, unknown_fields })
 }
 
 fn kind(raw: &Raw<'_>) -> Result<EventType, Rejection> {
-    let word = required("type", present(&raw.kind))?;
+    let word = required("type", raw.kind.as_deref())?;
     EventType::parse(word).ok_or_else(|| unknown_word("type", RejectReason::UnknownType, EventType::WORDS))
 }
 
@@ -106,93 +104,88 @@ fn drop_foreign(raw: &mut Raw<'_>, kind: EventType) -> u32 {
     foreign.iter().inspect(|key| raw.forget(*key)).fold(0, |n, _| n + 1)
 }
 
+fn unknown_fields(raw: &Raw<'_>) -> u32 {
+    let of_place = raw.geo.as_ref().map_or(0, |place| place.unknown_fields);
+    let of_contact = raw.contact.as_ref().map_or(0, |contact| contact.unknown_fields);
+    raw.unknown_fields.saturating_add(of_place).saturating_add(of_contact)
+}
+
 /// The fields that the type cannot be without.
-fn complete(event: &Event<'_>) -> Result<(), Rejection> {
+fn complete(raw: &Raw<'_>, kind: EventType) -> Result<(), Rejection> {
     use EventType::*;
-    let may_lack_account = match event.kind {
-        Login => event.result == Some(Outcome::Failure),
-        PasswordReset | ServiceStatus => true,
-        _ => false,
+    let needed: &[Key] = match kind {
+        Login if raw.result.as_deref() != Some("success") => &[Key::Result],
+        Login | Mfa => &[Key::Result, Key::Account],
+        PasswordReset => &[Key::Stage],
+        MfaChanged | Lock => &[Key::Account, Key::Change],
+        ContactChanged => &[Key::Account, Key::Field],
+        PayeeAdded => &[Key::Account, Key::Payee],
+        LimitChanged | Transfer | Payment | Withdrawal | TopUp => &[Key::Account, Key::Amount, Key::Currency],
+        Report => &[Key::Account, Key::About, Key::Answer],
+        ServiceStatus => &[Key::State],
+        Logout | PasswordChanged | SimChanged | DeviceBound | DeviceRemoved => &[Key::Account],
     };
-    let needs = |field, is_there| if is_there { Ok(()) } else { Err(missing(field)) };
-    // Without its result a login is not known to be a failed one: the result is what is missing.
-    if matches!(event.kind, Login | Mfa) {
-        needs("result", event.result.is_some())?;
-    }
-    needs("account", event.account.is_some() || may_lack_account)?;
-    match event.kind {
-        PasswordReset => needs("stage", event.stage.is_some()),
-        MfaChanged | Lock => needs("change", event.change.is_some()),
-        ContactChanged => needs("field", event.field.is_some()),
-        PayeeAdded => needs("payee", event.payee.is_some()),
-        // Where there is an amount, there was a currency to read it by.
-        LimitChanged | Transfer | Payment | Withdrawal | TopUp => needs("amount", event.amount.is_some()),
-        Report => {
-            needs("about", event.about.is_some())?;
-            needs("answer", event.answer.is_some())
-        }
-        ServiceStatus => needs("state", event.state.is_some()),
-        Login | Logout | Mfa | PasswordChanged | SimChanged | DeviceBound | DeviceRemoved => Ok(()),
+    match needed.iter().find(|key| !raw.present.has(**key)) {
+        Some(key) => Err(missing(key.path())),
+        None => Ok(()),
     }
 }
 
 // === Texts ===
 
-struct Texts<'l> {
-    limits: &'l Limits,
+fn ids(id: &str, raw: &Raw<'_>, limits: &Limits) -> Result<(), Rejection> {
+    let max = limits.id_chars_max;
+    // No text has more characters than bytes.
+    let fits = |text: &str| text.len() <= max || text.chars().nth(max).is_none();
+    let detail = || format!("at most {max} characters are expected");
+    if !fits(id) {
+        return Err(Rejection::of("id", RejectReason::TooLong, detail()));
+    }
+    if !raw.account.as_deref().is_none_or(fits) {
+        return Err(Rejection::of("account", RejectReason::TooLong, detail()));
+    }
+    Ok(())
 }
 
-impl Texts<'_> {
-    /// A text within its limit; an empty one is absent.
-    #[inline]
-    fn read<'a>(&self, field: &'static str, text: Option<Text<'a>>) -> Result<Option<Text<'a>>, Rejection> {
-        match text {
-            Some(text) if text.len() > self.limits.text_bytes_max => Err(self.too_long(field)),
-            Some(text) if text.is_empty() => Ok(None),
-            other => Ok(other),
+/// Whether every free text is within its limit.
+fn texts(raw: &Raw<'_>, limits: &Limits) -> Result<(), Rejection> {
+    let (place, contact) = (raw.geo.as_ref(), raw.contact.as_ref());
+    let texts = [
+        ("login_name", raw.login_name.as_deref()),
+        ("device", raw.device.as_deref()),
+        ("session", raw.session.as_deref()),
+        ("user_agent", raw.user_agent.as_deref()),
+        ("client", raw.client.as_deref()),
+        ("geo.city", place.and_then(|p| p.city.as_deref())),
+        ("platform", raw.platform.as_deref()),
+        ("app_version", raw.app_version.as_deref()),
+        ("locale", raw.locale.as_deref()),
+        ("zone", raw.zone.as_deref()),
+        ("contact.email", contact.and_then(|c| c.email.as_deref())),
+        ("contact.phone", contact.and_then(|c| c.phone.as_deref())),
+        ("contact.locale", contact.and_then(|c| c.locale.as_deref())),
+        ("contact.zone", contact.and_then(|c| c.zone.as_deref())),
+        ("contact.anti_phishing", contact.and_then(|c| c.anti_phishing.as_deref())),
+        ("old", raw.old.as_deref()),
+        ("payee", raw.payee.as_deref()),
+        ("merchant", raw.merchant.as_deref()),
+        ("merchant_category", raw.merchant_category.as_deref()),
+        ("about", raw.about.as_deref()),
+    ];
+    match texts.iter().find(|(_, text)| text.is_some_and(|t| t.len() > limits.text_bytes_max)) {
+        Some((field, _)) => {
+            let detail = format!("at most {} bytes are expected", limits.text_bytes_max);
+            Err(Rejection::of(field, RejectReason::TooLong, detail))
         }
-    }
-
-    /// An id within its limit; an empty one is absent.
-    #[inline]
-    fn id<'a>(&self, field: &'static str, text: Option<Text<'a>>) -> Result<Option<Text<'a>>, Rejection> {
-        let max = self.limits.id_chars_max;
-        match text {
-            // No text has more characters than bytes.
-            Some(text) if text.len() > max && text.chars().nth(max).is_some() => Err(self.too_long_id(field)),
-            Some(text) if text.is_empty() => Ok(None),
-            other => Ok(other),
-        }
-    }
-
-    #[cold]
-    fn too_long(&self, field: &'static str) -> Rejection {
-        let detail = format!("at most {} bytes are expected", self.limits.text_bytes_max);
-        Rejection::of(field, RejectReason::TooLong, detail)
-    }
-
-    #[cold]
-    fn too_long_id(&self, field: &'static str) -> Rejection {
-        let detail = format!("at most {} characters are expected", self.limits.id_chars_max);
-        Rejection::of(field, RejectReason::TooLong, detail)
+        None => Ok(()),
     }
 }
 
-/// The text of a field, empty being absent.
-#[inline]
-fn present<'t>(text: &'t Option<Text<'_>>) -> Option<&'t str> {
-    text.as_deref().filter(|t| !t.is_empty())
-}
-
-fn read_contact<'a>(raw: RawContact<'a>, texts: &Texts<'_>) -> Result<Option<Box<Contact<'a>>>, Rejection> {
-    let contact = Contact {
-        email: texts.read("contact.email", raw.email)?,
-        phone: texts.read("contact.phone", raw.phone)?,
-        locale: texts.read("contact.locale", raw.locale)?,
-        zone: texts.read("contact.zone", raw.zone)?,
-        anti_phishing: texts.read("contact.anti_phishing", raw.anti_phishing)?,
-    };
-    Ok((contact != Contact::default()).then(|| Box::new(contact)))
+/// A contact that says nothing is none.
+fn contact(raw: RawContact<'_>) -> Option<Box<Contact<'_>>> {
+    let RawContact { email, phone, locale, zone, anti_phishing, unknown_fields: _ } = raw;
+    let contact = Contact { email, phone, locale, zone, anti_phishing };
+    (contact != Contact::default()).then(|| Box::new(contact))
 }
 
 // === Words ===
@@ -205,7 +198,7 @@ impl Words {
     /// A word that this event type allows in the field.
     #[inline]
     fn read<C: Closed>(&self, field: Field, text: &Option<Text<'_>>) -> Result<Option<C>, Rejection> {
-        let Some(word) = present(text) else { return Ok(None) };
+        let Some(word) = text.as_deref() else { return Ok(None) };
         match C::parse(word) {
             Some(value) if self.allows(field, value) => Ok(Some(value)),
             _ => Err(unknown_word(field.name(), RejectReason::BadValue, field.words_on(self.kind))),
@@ -223,7 +216,7 @@ impl Words {
 /// Why a login failed; `None` where none did.
 fn reason(kind: EventType, result: Option<Outcome>, text: &Option<Text<'_>>) -> Option<Reason> {
     let failed = kind == EventType::Login && result == Some(Outcome::Failure);
-    failed.then(|| present(text).and_then(Reason::parse).unwrap_or(Reason::Other))
+    failed.then(|| text.as_deref().and_then(Reason::parse).unwrap_or(Reason::Other))
 }
 
 // === Values ===
@@ -237,75 +230,61 @@ fn count(count: Option<u64>) -> Result<u32, Rejection> {
 
 /// An IPv4 address written as IPv6 is the IPv4 address.
 fn ip(text: &Option<Text<'_>>) -> Result<Option<IpAddr>, Rejection> {
-    let Some(text) = present(text) else { return Ok(None) };
+    let Some(text) = text.as_deref() else { return Ok(None) };
     match text.parse::<IpAddr>() {
         Ok(ip) => Ok(Some(ip.to_canonical())),
         Err(_) => Err(bad("ip", "an IPv4 or IPv6 address is expected")),
     }
 }
 
-fn time(moment: Option<Moment<'_>>, now: Millis, limits: &Limits) -> Result<Millis, Rejection> {
-    let moment = match moment {
-        Some(moment) => read_moment("time", moment)?,
-        None => None,
+fn moment(field: &'static str, moment: Option<Moment<'_>>) -> Result<Option<Millis>, Rejection> {
+    let read = match moment {
+        None => return Ok(None),
+        Some(Moment::Text(text)) => Millis::parse(&text),
+        Some(Moment::Millis(ms)) => Millis(ms).checked(),
     };
-    let time = required("time", moment)?;
-    if time.since(now) > limits.future_ms_max {
-        let detail = format!("at most {} ms after now are expected", limits.future_ms_max);
-        return Err(Rejection::of("time", RejectReason::TimeInFuture, detail));
-    }
-    Ok(time)
+    const EXPECTED: &str = "RFC 3339 with an offset, or whole milliseconds since 1970, years 0 to 9999, is expected";
+    read.map(Some).ok_or_else(|| bad(field, EXPECTED))
 }
 
-fn read_moment(field: &'static str, moment: Moment<'_>) -> Result<Option<Millis>, Rejection> {
-    let read = match moment {
-        Moment::Text(text) if text.is_empty() => return Ok(None),
-        Moment::Text(text) => Millis::parse(&text),
-        Moment::Millis(ms) => Millis(ms).checked(),
-    };
-    read.map(Some)
-        .ok_or_else(|| bad(field, "RFC 3339 with an offset, or whole milliseconds since 1970, years 0 to 9999"))
+#[cold]
+fn in_future(limits: &Limits) -> Rejection {
+    let detail = format!("at most {} ms after now are expected", limits.future_ms_max);
+    Rejection::of("time", RejectReason::TimeInFuture, detail)
 }
 
 fn currency(code: &Option<Text<'_>>) -> Result<Option<Currency>, Rejection> {
-    let Some(code) = present(code) else { return Ok(None) };
+    let Some(code) = code.as_deref() else { return Ok(None) };
     match Currency::parse(code) {
         Some(currency) => Ok(Some(currency)),
         None => Err(bad("currency", "an ISO 4217 code such as CNY is expected")),
     }
 }
 
-/// An amount from the JSON text of a decimal text or a number; it needs a currency.
-fn money(field: &'static str, json: Option<&RawValue>, currency: Option<Currency>) -> Result<Option<Money>, Rejection> {
-    let Some(json) = json else { return Ok(None) };
-    let decimal = match json.get().as_bytes() {
-        [b'"', ..] => unquote(json.get()),
-        [b'-' | b'0'..=b'9', ..] => Some(Cow::Borrowed(json.get())),
-        _ => None,
+/// An amount; it needs a currency.
+fn money(
+    field: &'static str,
+    amount: &Option<RawAmount<'_>>,
+    currency: Option<Currency>,
+) -> Result<Option<Money>, Rejection> {
+    let decimal: &str = match amount {
+        None => return Ok(None),
+        Some(RawAmount::Text(text)) => text,
+        Some(RawAmount::Number(number)) => number,
     };
-    let decimal = decimal.ok_or_else(|| bad(field, "a decimal number, as text or number, is expected"))?;
-    if decimal.is_empty() {
-        return Ok(None);
-    }
     let currency = required("currency", currency)?;
-    Money::parse(&decimal, currency).map(Some).map_err(|e| bad(field, &e.to_string()))
-}
-
-/// The text that a JSON text stands for.
-fn unquote(json: &str) -> Option<Text<'_>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    Money::parse(decimal, currency).map(Some).map_err(|e| bad(field, &e.to_string()))
 }
 
 fn country(field: &'static str, code: &Option<Text<'_>>) -> Result<Option<Country>, Rejection> {
-    let Some(code) = present(code) else { return Ok(None) };
+    let Some(code) = code.as_deref() else { return Ok(None) };
     match Country::parse(code) {
         Some(country) => Ok(Some(country)),
         None => Err(bad(field, "a code of two letters is expected")),
     }
 }
 
-fn geo<'a>(raw: RawPlace<'a>, texts: &Texts<'_>, words: &Words) -> Result<Place<'a>, Rejection> {
+fn geo<'a>(raw: RawPlace<'a>, words: &Words) -> Result<Place<'a>, Rejection> {
     let latitude = degrees("geo.latitude", raw.latitude, 90.0)?;
     let longitude = degrees("geo.longitude", raw.longitude, 180.0)?;
     if raw.accuracy_km.is_some_and(|km| km < 0.0) {
@@ -313,7 +292,7 @@ fn geo<'a>(raw: RawPlace<'a>, texts: &Texts<'_>, words: &Words) -> Result<Place<
     }
     Ok(Place {
         country: country("geo.country", &raw.country)?,
-        city: texts.read("geo.city", raw.city)?,
+        city: raw.city,
         // Half a point is none.
         point: latitude.zip(longitude).map(|(latitude, longitude)| Point { latitude, longitude }),
         accuracy_km: raw.accuracy_km,
@@ -332,7 +311,6 @@ fn degrees(field: &'static str, value: Option<f64>, max: f64) -> Result<Option<f
 fn asn(asn: Option<RawAsn<'_>>) -> Result<Option<u32>, Rejection> {
     let number = match asn {
         None => return Ok(None),
-        Some(RawAsn::Text(text)) if text.is_empty() => return Ok(None),
         Some(RawAsn::Number(number)) => u32::try_from(number).ok(),
         Some(RawAsn::Text(text)) => text
             .strip_prefix("AS")

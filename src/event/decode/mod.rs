@@ -6,6 +6,7 @@
 
 mod diagnose;
 mod judge;
+mod plain;
 
 use super::{Event, Millis, Raw, RejectReason, Rejection};
 
@@ -48,15 +49,20 @@ pub struct Decoded<'a> {
 /// Decodes a record's value. `now` is the moment of its batch.
 pub fn decode<'a>(value: Option<&'a [u8]>, now: Millis, limits: &Limits) -> Result<Decoded<'a>, Rejection> {
     let text = readable(value, limits)?;
-    // What serde cannot read is read again, slowly: it may be a field of another type, which does not
-    // count, and if it does count the sender is told which one it is.
-    match Raw::parse(text) {
-        Ok(mut raw) => judge::judge(&mut raw, now, limits),
-        Err(_) => judge::judge(&mut diagnose::read_carefully(text)?, now, limits),
+    let mut raw = Raw::default();
+    if limits.depth_max < plain::DEPTH_MAX || plain::read_plain(text, &mut raw).is_none() {
+        shallow(text, limits)?;
+        raw = Raw::default();
+        // What serde cannot read is read field by field: it may be a field of another type, which does
+        // not count, and if it does count the sender is told which one it is.
+        if raw.read(text).is_err() {
+            raw = diagnose::read_carefully(text)?;
+        }
     }
+    judge::judge(&mut raw, text.len(), now, limits)
 }
 
-/// The value as text that is safe to parse.
+/// The value as text, not longer than it may be.
 fn readable<'a>(value: Option<&'a [u8]>, limits: &Limits) -> Result<&'a str, Rejection> {
     let Some(bytes) = value.filter(|v| !v.is_empty()) else {
         return Err(Rejection::new(RejectReason::NoValue, "a JSON object is expected, the record has no value"));
@@ -65,13 +71,17 @@ fn readable<'a>(value: Option<&'a [u8]>, limits: &Limits) -> Result<&'a str, Rej
         let detail = format!("at most {} bytes are read", limits.value_bytes_max);
         return Err(Rejection::new(RejectReason::TooLarge, detail));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| Rejection::new(RejectReason::NotUtf8, format!("UTF-8 ends at byte {}", e.valid_up_to())))?;
+    std::str::from_utf8(bytes)
+        .map_err(|e| Rejection::new(RejectReason::NotUtf8, format!("UTF-8 ends at byte {}", e.valid_up_to())))
+}
+
+/// Refuses what is not safe to parse: parsers recurse.
+fn shallow(text: &str, limits: &Limits) -> Result<(), Rejection> {
     if too_deep(text, limits.depth_max) {
         let detail = format!("objects and arrays nest deeper than {}", limits.depth_max);
         return Err(Rejection::new(RejectReason::TooDeep, detail));
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Whether objects and arrays nest deeper than `depth_max`. As many brackets must open: few records
@@ -99,5 +109,7 @@ fn too_deep(text: &str, depth_max: usize) -> bool {
     false
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

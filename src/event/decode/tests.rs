@@ -283,9 +283,10 @@ fn a_refusal_never_repeats_the_value() {
 fn both_ways_of_reading_agree() {
     for (name, value) in cases() {
         if let Ok(mut raw) = Raw::parse(&value) {
-            let fast = judge::judge(&mut raw, NOW, &Limits::default()).map(|d| (d.event, d.unknown_fields));
+            let fast =
+                judge::judge(&mut raw, value.len(), NOW, &Limits::default()).map(|d| (d.event, d.unknown_fields));
             let slow = diagnose::read_carefully(&value)
-                .and_then(|mut raw| judge::judge(&mut raw, NOW, &Limits::default()))
+                .and_then(|mut raw| judge::judge(&mut raw, value.len(), NOW, &Limits::default()))
                 .map(|d| (d.event, d.unknown_fields));
             assert_eq!(fast, slow, "{name}");
         }

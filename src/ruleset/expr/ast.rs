@@ -49,11 +49,11 @@ fn names(expr: &Expr, each: &mut dyn FnMut(&str, Range<usize>)) {
                 each(path, span.clone());
             }
         }
-        Kind::Compare(_, _, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => {
+        Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => {
             names(a, each);
             names(b, each);
         }
-        Kind::And(all) | Kind::Or(all) | Kind::Call { arguments: all, .. } => {
+        Kind::And(all) | Kind::Or(all) | Kind::Broken(all) | Kind::Call { arguments: all, .. } => {
             all.iter().for_each(|one| names(one, each));
         }
         _ => {}
@@ -74,8 +74,8 @@ pub(super) struct Expr {
 /// What a node is.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// Could not be read; reported.
-    Broken,
+    /// Could not be read as a whole; reported. What could be read of it is still checked.
+    Broken(Vec<Expr>),
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -94,8 +94,7 @@ pub(super) enum Kind {
     Negate(Box<Expr>),
     And(Vec<Expr>),
     Or(Vec<Expr>),
-    /// The operator's own bytes come second.
-    Compare(Comparison, Range<usize>, Box<Expr>, Box<Expr>),
+    Compare(Comparison, Box<Expr>, Box<Expr>),
     Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
     Coalesce(Box<Expr>, Box<Expr>),
     /// `true`: `not in`.

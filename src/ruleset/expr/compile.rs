@@ -1,5 +1,353 @@
-//! stub
-use super::*;
-pub fn compile(_: &Typed, _: &mut Layout, _: HashKey) -> Condition {
-    Condition::from_fn(|_| false)
+//! Typed tree → closures over a row.
+//!
+//! Guarantees: a condition is compiled as *is true* or as *is false*, whichever is asked, so that no third
+//! value exists at run time: both are false of what is unknown. Cost is bounded by the tree, nothing is
+//! allocated but by functions on texts that change them. Does not fill rows.
+
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
+use super::ast::Comparison;
+use super::functions::Function;
+use super::numbers::{Number, NumberFn, word_index};
+use super::texts::Hash;
+use super::typed::{Node, Typed};
+use super::{Condition, HashKey, Layout, Row, Ty};
+use crate::event::Value;
+use crate::ruleset::lists::ListSet;
+use crate::ruleset::model::Name;
+use crate::ruleset::row::{Cell, Rep, ip_of_slots, ip_slots};
+
+/// Literals of a set that are looked through one by one; beyond, they are hashed.
+const SCANNED_MAX: usize = 8;
+
+/// A compiled yes or no.
+pub(super) type Test = Box<dyn Fn(&Row<'_>) -> bool + Send + Sync>;
+
+/// Compiles a typed condition.
+pub(super) fn compile(typed: &Typed, layout: &mut Layout, key: HashKey) -> Condition {
+    let test = Compiler { layout, key }.test(typed, true);
+    Condition { is_true: test.into() }
+}
+
+/// Makes closures of typed trees.
+pub(super) struct Compiler<'l> {
+    layout: &'l mut Layout,
+    pub key: HashKey,
+}
+
+impl Compiler<'_> {
+    /// The cell of a name.
+    pub fn cell(&mut self, name: Name, ty: Ty) -> Cell {
+        self.layout.cell(name, ty)
+    }
+
+    /// Whether a condition is true, or, where `want` is not, whether it is false.
+    pub fn test(&mut self, typed: &Typed, want: bool) -> Test {
+        match &typed.node {
+            Node::Constant(value) => {
+                let is_it = *value == Value::Bool(want);
+                Box::new(move |_| is_it)
+            }
+            Node::Not(inner) => self.test(inner, !want),
+            Node::And(parts) => self.connected(parts, want, want),
+            Node::Or(parts) => self.connected(parts, want, !want),
+            Node::Compare(op, left, right) => self.compare(if want { *op } else { op.negated() }, left, right),
+            Node::IsMissing(inner) => self.missing(inner, want),
+            Node::InList(left, list) => self.in_list(left, list, want),
+            Node::InSet(left, values) => self.in_set(left, values, want),
+            Node::Matches(text, regex) => {
+                let (text, regex) = (self.text(text), regex.clone());
+                Box::new(move |row| text.read(row).is_some_and(|text| regex.is_match(&text) == want))
+            }
+            Node::Call(Function::StartsWith, two) => self.texts(two, want, |text, start| text.starts_with(start)),
+            Node::Call(Function::EndsWith, two) => self.texts(two, want, |text, end| text.ends_with(end)),
+            Node::Call(Function::Contains, two) => self.texts(two, want, |text, part| text.contains(part)),
+            Node::Name(_) | Node::Coalesce(..) | Node::Call(..) | Node::Arithmetic(..) | Node::Negate(_) => {
+                let wanted = f64::from(u8::from(want));
+                let op = Comparison::Equal;
+                self.number(typed).compared(op, Number::Constant(wanted))
+            }
+        }
+    }
+
+    /// `and` wants all of its parts true, and is false with one that is false; `or` the other way round.
+    /// The cheap parts come first: a condition has no effects, so their order cannot be seen.
+    fn connected(&mut self, parts: &[Typed], want: bool, needs_all: bool) -> Test {
+        let mut parts: Vec<&Typed> = parts.iter().collect();
+        parts.sort_by_key(|part| cost(part));
+        let tests: Vec<Test> = parts.into_iter().map(|part| self.test(part, want)).collect();
+        if needs_all { all(tests) } else { any(tests) }
+    }
+
+    fn texts(&mut self, two: &[Typed], want: bool, holds: fn(&str, &str) -> bool) -> Test {
+        let [text, part] = two else { return Box::new(|_| false) };
+        let (text, part) = (self.text(text), self.text(part));
+        Box::new(move |row| match (text.read(row), part.read(row)) {
+            (Some(text), Some(part)) => holds(&text, &part) == want,
+            _ => false,
+        })
+    }
+
+    // === comparisons ===
+
+    fn compare(&mut self, op: Comparison, left: &Typed, right: &Typed) -> Test {
+        match left.ty.rep() {
+            Rep::Num => {
+                let left = self.number(left);
+                left.compared(op, self.number(right))
+            }
+            Rep::Money => {
+                let left = self.pair(left);
+                left.compared_as_money(op, self.pair(right))
+            }
+            Rep::Geo => {
+                let left = self.pair(left);
+                left.compared_as_place(op == Comparison::Equal, self.pair(right))
+            }
+            Rep::Id => {
+                let left = self.hash(left);
+                left.compared(op == Comparison::Equal, self.hash(right))
+            }
+            Rep::Ip => {
+                let (left, right) = (self.address(left), self.address(right));
+                let want = op == Comparison::Equal;
+                Box::new(move |row| match (left.read(row), right.read(row)) {
+                    (MISSING_ADDRESS, _) | (_, MISSING_ADDRESS) => false,
+                    (left, right) => (left == right) == want,
+                })
+            }
+        }
+    }
+
+    fn missing(&mut self, typed: &Typed, want: bool) -> Test {
+        match typed.ty.rep() {
+            Rep::Num => match self.number(typed) {
+                Number::Slot(at) => Box::new(move |row| slot(row, at).is_nan() == want),
+                number => {
+                    let number = number.boxed();
+                    Box::new(move |row| number(row).is_nan() == want)
+                }
+            },
+            Rep::Money | Rep::Geo => {
+                let pair = self.pair(typed);
+                Box::new(move |row| {
+                    let (first, second) = pair.read(row);
+                    (first.is_nan() || second.is_nan()) == want
+                })
+            }
+            Rep::Id => match self.hash(typed) {
+                Hash::Slot(at) => Box::new(move |row| (id(row, at) == 0) == want),
+                hash => Box::new(move |row| (hash.read(row) == 0) == want),
+            },
+            Rep::Ip => {
+                let address = self.address(typed);
+                Box::new(move |row| (address.read(row) == MISSING_ADDRESS) == want)
+            }
+        }
+    }
+
+    // === sets ===
+
+    fn in_list(&mut self, left: &Typed, list: &std::sync::Arc<ListSet>, want: bool) -> Test {
+        match left.ty.rep() {
+            Rep::Ip => {
+                let (address, list) = (self.address(left), list.clone());
+                Box::new(move |row| {
+                    let (high, low) = address.read(row);
+                    ip_of_slots(high, low).is_some_and(|ip| list.prefixes.contains(ip) == want)
+                })
+            }
+            Rep::Id => {
+                let hashes: Vec<u64> = list.texts.iter().map(|text| self.key.text(text)).collect();
+                self.hash(left).among(hashes, want)
+            }
+            Rep::Num => {
+                let number = self.number(left).boxed();
+                if let Ty::Word(words) = left.ty {
+                    let numbers = list.texts.iter().filter_map(|text| word_index(words, text)).collect();
+                    return among_numbers(number, numbers, want);
+                }
+                let list = list.clone();
+                Box::new(move |row| {
+                    let n = number(row);
+                    !n.is_nan() && list.numbers.contains(&(n as u32)) == want
+                })
+            }
+            // No list holds money or places; the checker refuses them.
+            Rep::Money | Rep::Geo => Box::new(|_| false),
+        }
+    }
+
+    fn in_set(&mut self, left: &Typed, values: &[Value<'static>], want: bool) -> Test {
+        match left.ty.rep() {
+            Rep::Num => {
+                let number = self.number(left).boxed();
+                among_numbers(number, values.iter().map(|value| super::numbers::of(value, left.ty)).collect(), want)
+            }
+            Rep::Id => {
+                let text_hash = |value: &Value<'_>| match value {
+                    Value::Text(text) => Some(self.key.text(text)),
+                    _ => None,
+                };
+                let hashes = values.iter().filter_map(text_hash).collect();
+                self.hash(left).among(hashes, want)
+            }
+            Rep::Ip => {
+                let address = self.address(left);
+                let all: Vec<(u64, u64)> = values.iter().filter_map(address_of).collect();
+                Box::new(move |row| {
+                    let found = address.read(row);
+                    found != MISSING_ADDRESS && all.contains(&found) == want
+                })
+            }
+            Rep::Money => {
+                let money = self.pair(left);
+                let all: Vec<(f64, f64)> = values.iter().map(super::numbers::pair_of).collect();
+                Box::new(move |row| {
+                    let found = money.read(row);
+                    if want {
+                        return all.contains(&found);
+                    }
+                    // Of another currency is unknown, as it is with `==`.
+                    all.iter().all(|one| one.1 == found.1 && (one.0 < found.0 || one.0 > found.0))
+                })
+            }
+            Rep::Geo => Box::new(|_| false),
+        }
+    }
+
+    // === addresses ===
+
+    fn address(&mut self, typed: &Typed) -> Address {
+        match &typed.node {
+            Node::Name(name) => Address::Slot(self.cell(*name, typed.ty).at.into()),
+            Node::Constant(value) => {
+                let (high, low) = address_of(value).unwrap_or(MISSING_ADDRESS);
+                Address::Constant(high, low)
+            }
+            Node::Coalesce(left, right) => Address::Either(Box::new((self.address(left), self.address(right)))),
+            _ => Address::Constant(0, 0),
+        }
+    }
+}
+
+const MISSING_ADDRESS: (u64, u64) = (0, 0);
+
+/// Where an address comes from.
+enum Address {
+    Slot(usize),
+    Constant(u64, u64),
+    /// The first, or the second where that is missing.
+    Either(Box<(Address, Address)>),
+}
+
+impl Address {
+    fn read(&self, row: &Row<'_>) -> (u64, u64) {
+        match self {
+            Address::Slot(at) => (id(row, *at), id(row, at + 1)),
+            Address::Constant(high, low) => (*high, *low),
+            Address::Either(both) => match both.0.read(row) {
+                MISSING_ADDRESS => both.1.read(row),
+                found => found,
+            },
+        }
+    }
+}
+
+fn address_of(value: &Value<'_>) -> Option<(u64, u64)> {
+    match value {
+        Value::Ip(ip) => Some(ip_slots(IpAddr::clone(ip))),
+        _ => None,
+    }
+}
+
+/// A number's slot; missing where there is none.
+pub(super) fn slot(row: &Row<'_>, at: usize) -> f64 {
+    row.numbers.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// An id's slot; missing where there is none.
+pub(super) fn id(row: &Row<'_>, at: usize) -> u64 {
+    row.ids.get(at).copied().unwrap_or(0)
+}
+
+fn among_numbers(number: NumberFn, mut all: Vec<f64>, want: bool) -> Test {
+    all.sort_by(f64::total_cmp);
+    if all.len() <= SCANNED_MAX {
+        return Box::new(move |row| {
+            let n = number(row);
+            !n.is_nan() && all.contains(&n) == want
+        });
+    }
+    // `-0.0` is `0.0`.
+    let bits: HashSet<u64, foldhash::fast::RandomState> = all.iter().map(|n| (n + 0.0).to_bits()).collect();
+    Box::new(move |row| {
+        let n = number(row);
+        !n.is_nan() && bits.contains(&(n + 0.0).to_bits()) == want
+    })
+}
+
+impl Hash {
+    fn among(self, hashes: Vec<u64>, want: bool) -> Test {
+        if hashes.len() <= SCANNED_MAX {
+            return Box::new(move |row| {
+                let found = self.read(row);
+                found != 0 && hashes.contains(&found) == want
+            });
+        }
+        // The hashes are keyed: nobody outside can make them meet.
+        let hashes: HashSet<u64, foldhash::fast::RandomState> = hashes.into_iter().collect();
+        Box::new(move |row| {
+            let found = self.read(row);
+            found != 0 && hashes.contains(&found) == want
+        })
+    }
+}
+
+/// What a condition costs, roughly, in comparisons of slots.
+fn cost(typed: &Typed) -> u32 {
+    let own = match &typed.node {
+        Node::Constant(_) => 0,
+        Node::InList(..) => 8,
+        Node::Matches(..) => 100,
+        Node::Call(Function::Abs | Function::Min | Function::Max, _) => 2,
+        Node::Call(Function::DistanceKm | Function::SpeedKmh, _) => 40,
+        Node::Call(..) => 60,
+        _ => 1,
+    };
+    typed.parts().into_iter().map(cost).fold(own, u32::saturating_add)
+}
+
+/// All of them. Two, three and four are the usual: each call is then direct.
+fn all(tests: Vec<Test>) -> Test {
+    let tests = match <[Test; 2]>::try_from(tests) {
+        Ok([a, b]) => return Box::new(move |row| a(row) && b(row)),
+        Err(tests) => tests,
+    };
+    let tests = match <[Test; 3]>::try_from(tests) {
+        Ok([a, b, c]) => return Box::new(move |row| a(row) && b(row) && c(row)),
+        Err(tests) => tests,
+    };
+    match <[Test; 4]>::try_from(tests) {
+        Ok([a, b, c, d]) => Box::new(move |row| a(row) && b(row) && c(row) && d(row)),
+        Err(tests) => Box::new(move |row| tests.iter().all(|test| test(row))),
+    }
+}
+
+/// At least one of them.
+fn any(tests: Vec<Test>) -> Test {
+    let tests = match <[Test; 2]>::try_from(tests) {
+        Ok([a, b]) => return Box::new(move |row| a(row) || b(row)),
+        Err(tests) => tests,
+    };
+    let tests = match <[Test; 3]>::try_from(tests) {
+        Ok([a, b, c]) => return Box::new(move |row| a(row) || b(row) || c(row)),
+        Err(tests) => tests,
+    };
+    match <[Test; 4]>::try_from(tests) {
+        Ok([a, b, c, d]) => Box::new(move |row| a(row) || b(row) || c(row) || d(row)),
+        Err(tests) => Box::new(move |row| tests.iter().any(|test| test(row))),
+    }
 }

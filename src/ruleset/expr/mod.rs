@@ -19,10 +19,15 @@ mod ast;
 mod check;
 pub mod codes;
 mod compile;
+pub mod countries;
 mod functions;
 mod lex;
+mod lint;
+mod numbers;
+mod operands;
 mod parse;
 mod template;
+mod texts;
 mod typed;
 
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};

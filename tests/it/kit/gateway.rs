@@ -145,8 +145,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let verified = shared.webhook.verify(&body, &headers).is_ok();
-    let request =
-        Request { id: text("webhook-id"), body: String::from_utf8_lossy(&body).into_owned(), verified };
+    let request = Request { id: text("webhook-id"), body: String::from_utf8_lossy(&body).into_owned(), verified };
     shared.requests.lock().expect("no panic before").push(request);
     let status = shared.answers.lock().expect("no panic before").pop().unwrap_or(200);
     StatusCode::from_u16(status).expect("a status")

@@ -91,7 +91,9 @@ impl Broker {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let results = runtime
-            .block_on(admin.create_topics([&new], &AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))))
+            .block_on(
+                admin.create_topics([&new], &AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))),
+            )
             .expect("create topics");
         for result in results {
             result.unwrap_or_else(|(topic, error)| panic!("topic {topic}: {error}"));

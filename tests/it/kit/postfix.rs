@@ -53,7 +53,8 @@ impl Postfix {
         let port = free_port();
         let (uid, gid) = user_ids("postfix");
         let maildir = root.join("mail");
-        for (name, owner) in [("etc", None), ("queue", None), ("data", Some(uid)), ("mail", Some(uid)), ("sasl", None)] {
+        for (name, owner) in [("etc", None), ("queue", None), ("data", Some(uid)), ("mail", Some(uid)), ("sasl", None)]
+        {
             fs::create_dir(root.join(name)).expect("a folder");
             if owner.is_some() {
                 chown(root.join(name), owner, Some(gid)).expect("an owner");

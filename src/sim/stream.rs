@@ -1,0 +1,506 @@
+//! The stream: ordinary records, planted scenes, repeats, late ones and damaged ones, merged by stamp.
+//!
+//! Guarantees: exactly the plan's number of records; stamps never go backwards, and rise strictly where there
+//! is room for it, so that the order in a file and in Kafka is one. Only ordinary records are repeated, late
+//! or damaged. The totals are counted as a reader of the file must count them.
+
+use std::collections::VecDeque;
+
+use super::draft::{Draft, Names};
+use super::people::People;
+use super::plan::{Plan, Profile};
+use super::random::Random;
+use super::script::{Kind, MINUTE_MS, Planted, Scene};
+use super::timeline::Timeline;
+use super::truth::{Lateness, Line, Totals};
+use super::velocity;
+use super::zipf::Zipf;
+use super::{SimError, attacks, malformed, traffic};
+use crate::event::{Closed, EventType, Millis, Outcome, Reason, RejectReason, Scope, ServiceState};
+
+/// The flattening of the accounts' Zipf distribution, ranks.
+const ACCOUNT_SHIFT: u32 = 50;
+/// Records repeated, per million.
+const DUPLICATES_PER_MILLION: u64 = 10_000;
+/// A repeat comes at most so long after the first, ms: well inside the engine's window of 10 min.
+const DUPLICATE_MS_MAX: i64 = 5 * MINUTE_MS;
+/// How many records a repeat is chosen from.
+const RECENT: usize = 32;
+/// Late ones, per million, and how late, ms.
+const LATE_PER_MILLION: u64 = 20_000;
+const LATE_MS: (i64, i64) = (2_000, 60_000);
+/// The delay of all others, ms.
+const DELAY_MS: (i64, i64) = (100, 2_000);
+/// One in so many is later than the engine accepts.
+const TOO_LATE_IN: u64 = 1000;
+/// How much later at the least, ms, to which the time of so many records is added: a partition of a thin topic
+/// looks back on its last nine records, which may be a while ago.
+const TOO_LATE_MS: i64 = 15 * MINUTE_MS;
+const TOO_LATE_RECORDS: i64 = 1000;
+/// One in so many is damaged …
+const MALFORMED_IN: u64 = 10_000;
+/// … but each way at least once in a stream of this length.
+const MALFORMED_ALL_FROM: u64 = 100_000;
+/// Planted scenes are at most this part of all records, percent.
+const PLANTED_PERCENT_MAX: u64 = 40;
+/// People who log in at least so often by expectation do it first at the very beginning: so their telephone is
+/// not new when they pay.
+const REGULAR_LOGINS: u64 = 4;
+/// The part of logins that fail while the service is down, per million.
+const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
+/// Stamps rise strictly where there are at least so many ms for each record.
+const STRICT_MS_MIN: i64 = 8;
+
+/// Where a record goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Logins, logouts, second factors, passwords, locks.
+    Logins,
+    /// What changes about an account, reports, the service's state; and what cannot be told.
+    Accounts,
+    /// Money.
+    Transactions,
+}
+
+impl Topic {
+    /// All, in the order of their names' meaning.
+    pub const ALL: [Topic; 3] = [Topic::Logins, Topic::Accounts, Topic::Transactions];
+
+    /// The topic's usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Topic::Logins => "wallet.logins",
+            Topic::Accounts => "wallet.accounts",
+            Topic::Transactions => "wallet.transactions",
+        }
+    }
+
+    fn of(kind: EventType) -> Topic {
+        match kind {
+            EventType::Login
+            | EventType::Logout
+            | EventType::Mfa
+            | EventType::PasswordReset
+            | EventType::PasswordChanged
+            | EventType::Lock => Topic::Logins,
+            EventType::Transfer | EventType::Payment | EventType::Withdrawal | EventType::TopUp => Topic::Transactions,
+            _ => Topic::Accounts,
+        }
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'g> {
+    /// Where it goes.
+    pub topic: Topic,
+    /// Its key: the account, the hash of the login name, or nothing; empty: none.
+    pub key: &'g [u8],
+    /// Its value: one line of JSON, or damaged.
+    pub value: &'g [u8],
+    /// When it reaches Kafka: its record timestamp.
+    pub stamp: Millis,
+}
+
+/// A record that may be repeated.
+#[derive(Default)]
+struct Sent {
+    topic: Option<Topic>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    stamp: Millis,
+}
+
+/// A planted event, waiting for its moment.
+struct Waiting {
+    stamp: Millis,
+    draft: Draft,
+}
+
+/// Makes the records, one by one.
+pub struct Generator {
+    plan: Plan,
+    names: Names,
+    people: People,
+    accounts: Zipf,
+    addresses: Zipf,
+    timeline: Timeline,
+    random: Random,
+    planted: Vec<Planted>,
+    waiting: std::iter::Peekable<std::vec::IntoIter<Waiting>>,
+    /// Ordinary records in all, and those already made.
+    ordinary: u64,
+    made: u64,
+    /// The stamp of the next ordinary record.
+    next_stamp: Option<Millis>,
+    /// The number of the next event's id.
+    serial: u64,
+    damaged: u64,
+    damages: u64,
+    first_regulars: u64,
+    too_late_chance: u64,
+    too_late_ms: i64,
+    too_late_from: Millis,
+    outage: Option<(Millis, Millis)>,
+    last_stamp: Millis,
+    strict_ms: i64,
+    recent: VecDeque<Sent>,
+    out: Sent,
+    lateness: Lateness,
+    totals: Totals,
+}
+
+impl Generator {
+    /// Plans the scenes and stands at the first record.
+    pub fn new(plan: &Plan) -> Result<Self, SimError> {
+        plan.check()?;
+        let learns = plan.has_people();
+        let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), learns, plan.rate_milli);
+        let people =
+            People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
+        let names = Names { seed: plan.seed, mail_domain: plan.mail_domain.clone() };
+        let outage = (plan.profile == Profile::Outage).then(|| outage(&timeline));
+        let (planted, waiting) = Planner::new(plan, &people, &timeline).plant(outage)?;
+        let serial = waiting.len() as u64;
+        let ordinary = plan.events.saturating_sub(serial);
+        let timeline = timeline.with_records(ordinary);
+        let ms_per_record = timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
+        let accounts = Zipf::new(u32::try_from(plan.accounts()).unwrap_or(u32::MAX), ACCOUNT_SHIFT);
+        let too_late_from = timeline.watched_from().plus(timeline.watched_ms() / 20);
+        let eligible = (timeline.watched_records() * 95 / 100).max(1);
+        let all_ways = if plan.events >= MALFORMED_ALL_FROM { malformed::REASONS.len() as u64 } else { 0 };
+        Ok(Generator {
+            names,
+            first_regulars: if learns { regulars(&accounts, ordinary, timeline.learning_records()) } else { 0 },
+            accounts,
+            addresses: Zipf::new(plan.addresses(), super::people::ADDRESS_SHIFT),
+            people,
+            random: Random::new(plan.seed, 0),
+            planted,
+            waiting: waiting.into_iter().peekable(),
+            ordinary,
+            made: 0,
+            next_stamp: None,
+            serial,
+            damaged: 0,
+            damages: (plan.events / MALFORMED_IN).max(all_ways).min(ordinary),
+            too_late_chance: plan.events / TOO_LATE_IN * 1_000_000 / eligible,
+            too_late_ms: TOO_LATE_MS + TOO_LATE_RECORDS * ms_per_record,
+            too_late_from,
+            outage,
+            last_stamp: Millis(i64::MIN),
+            strict_ms: i64::from(ms_per_record >= STRICT_MS_MIN),
+            recent: VecDeque::with_capacity(RECENT),
+            out: Sent::default(),
+            lateness: Lateness::default(),
+            totals: Totals { kind: "totals", ..Totals::default() },
+            timeline,
+            plan: plan.clone(),
+        })
+    }
+
+    /// What was planted, in the order of time.
+    pub fn truth(&self) -> impl Iterator<Item = Line> {
+        self.planted.iter().map(|planted| Line::new(planted, &self.names))
+    }
+
+    /// The totals of the records made so far; of the stream, when there are no more.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The next record; `None` when all are made.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, SimError> {
+        if self.next_stamp.is_none() && self.made < self.ordinary {
+            self.next_stamp = Some(self.timeline.stamp(self.made, self.random.bits()));
+        }
+        let next = self.next_stamp;
+        match (self.waiting.next_if(|w| next.is_none_or(|n| w.stamp <= n)), next) {
+            (Some(Waiting { stamp, draft }), _) => {
+                let stamp = self.advance(stamp);
+                self.write(&draft, stamp);
+            }
+            (None, Some(stamp)) => {
+                self.next_stamp = None;
+                let stamp = self.advance(stamp);
+                self.ordinary_record(stamp)?;
+                self.made += 1;
+            }
+            (None, None) => return Ok(None),
+        }
+        self.totals.events += 1;
+        let Sent { topic, key, value, stamp } = &self.out;
+        Ok(topic.map(|topic| Record { topic, key, value, stamp: *stamp }))
+    }
+
+    fn advance(&mut self, stamp: Millis) -> Millis {
+        self.last_stamp = stamp.max(self.last_stamp.plus(self.strict_ms));
+        self.last_stamp
+    }
+
+    fn ordinary_record(&mut self, stamp: Millis) -> Result<(), SimError> {
+        // Damaged ones lie evenly among the others.
+        let due = (u128::from(self.made) + 1) * u128::from(self.damages) / u128::from(self.ordinary.max(1));
+        if u128::from(self.damaged) < due {
+            return self.damage(stamp);
+        }
+        if self.random.chance(DUPLICATES_PER_MILLION) && self.repeat(stamp) {
+            return Ok(());
+        }
+        let too_late = stamp >= self.too_late_from && self.random.chance(self.too_late_chance);
+        let draft = self.draft(stamp, too_late)?;
+        self.write(&draft, stamp);
+        if !too_late {
+            self.remember();
+        }
+        Ok(())
+    }
+
+    /// An ordinary event that reaches Kafka at `stamp`.
+    fn draft(&mut self, stamp: Millis, too_late: bool) -> Result<Draft, SimError> {
+        let delay = match too_late {
+            true => self.random.between(self.too_late_ms, self.too_late_ms + 20 * MINUTE_MS),
+            false if self.random.chance(LATE_PER_MILLION) => self.random.between(LATE_MS.0, LATE_MS.1),
+            false => self.random.between(DELAY_MS.0, DELAY_MS.1),
+        };
+        let time = stamp.plus(-delay);
+        self.serial += 1;
+        let mut draft = match self.plan.has_people() {
+            true => self.people_draft(time, too_late)?,
+            false => velocity::ordinary(
+                &self.people,
+                &self.accounts,
+                &self.addresses,
+                self.plan.twist(),
+                self.serial,
+                time,
+                &mut self.random,
+            )?,
+        };
+        draft.serial = self.serial;
+        Ok(draft)
+    }
+
+    fn people_draft(&mut self, time: Millis, too_late: bool) -> Result<Draft, SimError> {
+        if self.made < self.first_regulars {
+            let person = self.people.person(self.made)?;
+            let mut event = traffic::login_ok(&self.people, &person, 0, time, self.random.bits());
+            event.contact = Some(traffic::contact(&self.people, &person));
+            return Ok(event);
+        }
+        loop {
+            let number = u64::from(self.accounts.rank(self.random.bits()));
+            if self.people.whereabouts(number, time) == super::people::Whereabouts::Flying {
+                continue;
+            }
+            let person = self.people.person(number)?;
+            let mut event = traffic::ordinary(&self.people, &person, time, self.serial, &mut self.random);
+            // A thin topic's partitions look back too far for a late record to be late in all of them.
+            if too_late && Topic::of(event.kind) == Topic::Accounts {
+                continue;
+            }
+            let down = self.outage.is_some_and(|(from, to)| (from..to).contains(&time));
+            if down && event.kind == EventType::Login && self.random.chance(OUTAGE_FAILURES_PER_MILLION) {
+                event.result = Some(Outcome::Failure);
+                event.reason = Some(if event.serial % 3 == 0 { Reason::Timeout } else { Reason::ServerError });
+                (event.mfa, event.account, event.login_name) = (None, Some(number), None);
+            }
+            return Ok(event);
+        }
+    }
+
+    fn damage(&mut self, stamp: Millis) -> Result<(), SimError> {
+        let ways = malformed::REASONS.len() as u64;
+        let reason = usize::try_from(self.damaged % ways).ok().and_then(|at| malformed::REASONS.get(at));
+        let reason = reason.copied().unwrap_or(RejectReason::NotJson);
+        let draft = self.draft(stamp, false)?;
+        self.damaged += 1;
+        self.address_to(&draft, stamp);
+        if reason == RejectReason::UnknownType {
+            self.out.topic = Some(Topic::Accounts);
+        }
+        malformed::write(&draft, reason, &self.names, &mut self.out.value);
+        *self.totals.malformed.entry(reason.word()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Sends one of the recent records again; false where there is none young enough.
+    fn repeat(&mut self, stamp: Millis) -> bool {
+        let from = self.recent.partition_point(|sent| stamp.since(sent.stamp) > DUPLICATE_MS_MAX);
+        let young = (self.recent.len() - from) as u64;
+        let at = from + usize::try_from(self.random.below(young)).unwrap_or(0);
+        let Some(sent) = self.recent.get(at) else { return false };
+        self.out.topic = sent.topic;
+        self.out.key.clone_from(&sent.key);
+        self.out.value.clone_from(&sent.value);
+        self.out.stamp = stamp;
+        self.totals.duplicates += 1;
+        true
+    }
+
+    fn address_to(&mut self, draft: &Draft, stamp: Millis) {
+        self.out.key.clear();
+        self.out.value.clear();
+        self.out.topic = Some(Topic::of(draft.kind));
+        self.out.stamp = stamp;
+        match (draft.account, draft.login_name) {
+            (Some(account), _) => self.names.account(account, &mut self.out.key),
+            (None, Some(name)) => super::draft::write_hex(b"ln-", name, &mut self.out.key),
+            (None, None) => {}
+        }
+    }
+
+    fn write(&mut self, draft: &Draft, stamp: Millis) {
+        self.address_to(draft, stamp);
+        draft.write(&self.names, &mut self.out.value);
+        self.totals.late += u64::from(self.lateness.is_late(draft.time));
+    }
+
+    /// Keeps the record just written for a repeat.
+    fn remember(&mut self) {
+        let mut slot = if self.recent.len() < RECENT { Sent::default() } else { self.recent.pop_front().unwrap_or_default() };
+        slot.topic = self.out.topic;
+        slot.key.clone_from(&self.out.key);
+        slot.value.clone_from(&self.out.value);
+        slot.stamp = self.out.stamp;
+        self.recent.push_back(slot);
+    }
+}
+
+/// How many of the busiest people log in often enough to be expected at the beginning.
+fn regulars(accounts: &Zipf, records: u64, learning: u64) -> u64 {
+    let logins = records * 2 / 5;
+    let (mut low, mut high) = (0, u32::try_from(learning / 2).unwrap_or(u32::MAX));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if accounts.expected(middle, logins) >= REGULAR_LOGINS { low = middle + 1 } else { high = middle }
+    }
+    u64::from(low)
+}
+
+/// Half an hour of the watched days, or a tenth of them where they are shorter.
+fn outage(timeline: &Timeline) -> (Millis, Millis) {
+    let from = timeline.watched_from().plus(timeline.watched_ms() / 2);
+    (from, from.plus((30 * MINUTE_MS).min(timeline.watched_ms() / 10)))
+}
+
+/// Writes the scenes.
+struct Planner<'p> {
+    plan: &'p Plan,
+    people: &'p People,
+    timeline: &'p Timeline,
+    random: Random,
+    next_person: u64,
+    planted: Vec<Planted>,
+    waiting: Vec<Waiting>,
+}
+
+impl<'p> Planner<'p> {
+    fn new(plan: &'p Plan, people: &'p People, timeline: &'p Timeline) -> Self {
+        let random = Random::new(plan.seed, 1);
+        let next_person = people.accounts;
+        Planner { plan, people, timeline, random, next_person, planted: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// Plays scenes of all kinds in turn until there are enough, or no room for more.
+    fn plant(mut self, outage: Option<(Millis, Millis)>) -> Result<(Vec<Planted>, Vec<Waiting>), SimError> {
+        if let Some((from, to)) = outage {
+            self.announce(from, to);
+        }
+        let rounds = self.plan.scenes();
+        let room = self.plan.events * PLANTED_PERCENT_MAX / 100;
+        let kinds = self.plan.kinds();
+        let mut nth = 0;
+        for round in 0..rounds {
+            for kind in &kinds {
+                nth += 1;
+                let (events, planted) = self.play(kind, round, rounds, nth)?;
+                if (self.waiting.len() + events.len()) as u64 <= room {
+                    self.waiting.extend(events);
+                    self.planted.extend(planted);
+                }
+            }
+        }
+        self.number();
+        Ok((self.planted, self.waiting))
+    }
+
+    /// One scene; nothing where the watched days are too short for it.
+    fn play(
+        &mut self, kind: &Kind, round: u64, rounds: u64, nth: u64,
+    ) -> Result<(Vec<Waiting>, Option<Planted>), SimError> {
+        let (from, span) = (self.timeline.watched_from(), self.timeline.watched_ms());
+        let room = span - span / 20 - kind.length_ms;
+        if room <= 0 {
+            return Ok((Vec::new(), None));
+        }
+        // Each round has its own part of the days, each kind its own moment in it.
+        let rounds = i64::try_from(rounds).unwrap_or(1).max(1);
+        let part = room / rounds;
+        let at = from.plus(span / 40 + part * i64::try_from(round).unwrap_or(0) + self.random.between(0, part));
+        let victim = self.victim()?;
+        let mut scene = Scene {
+            people: self.people,
+            nth,
+            random: Random::new(self.plan.seed, 1 + nth),
+            at,
+            learning: (self.plan.start, from),
+            victim,
+            next_person: self.next_person,
+            account: None,
+            ip: None,
+            device: None,
+            events: Vec::new(),
+        };
+        (kind.play)(&mut scene)?;
+        self.next_person = scene.next_person;
+        let index = self.planted.len();
+        let (account, ip, device) = (scene.account, scene.ip, scene.device);
+        let planted = Planted { kind: kind.name, account, ip, device, expect: kind.expect, events: Vec::new() };
+        let mut random = scene.random;
+        let waiting = scene.events.into_iter().map(|(mut draft, is_deed)| {
+            // Until ids are given, the serial says which scene the event is of.
+            draft.serial = if is_deed { index as u64 + 1 } else { 0 };
+            Waiting { stamp: draft.time.plus(random.between(DELAY_MS.0, DELAY_MS.1 / 2)), draft }
+        });
+        Ok((waiting.collect(), Some(planted)))
+    }
+
+    /// Somebody nobody else plays, far from every attacker.
+    fn victim(&mut self) -> Result<super::people::Person, SimError> {
+        loop {
+            let person = self.people.person(self.next_person)?;
+            self.next_person += 1;
+            if self.people.world().city(person.city).is_some_and(attacks::is_victims_home) {
+                return Ok(person);
+            }
+        }
+    }
+
+    /// The service says that it is down, and that it is back.
+    fn announce(&mut self, from: Millis, to: Millis) {
+        let index = self.planted.len() as u64 + 1;
+        for (time, state, until) in
+            [(from.plus(MINUTE_MS), ServiceState::Degraded, Some(to)), (to, ServiceState::Normal, None)]
+        {
+            let event = Draft::new(EventType::ServiceStatus, time);
+            let draft = Draft { serial: index, state: Some(state), scope: Some(Scope::Login), until, ..event };
+            self.waiting.push(Waiting { stamp: time.plus(DELAY_MS.0), draft });
+        }
+        let (account, ip, device) = (None, None, None);
+        self.planted.push(Planted { kind: "outage", account, ip, device, expect: &[], events: Vec::new() });
+    }
+
+    /// Gives the events their ids in the order of their stamps, and the truth the ids of its events.
+    fn number(&mut self) {
+        self.waiting.sort_by_key(|w| w.stamp);
+        for (at, waiting) in self.waiting.iter_mut().enumerate() {
+            let scene = usize::try_from(waiting.draft.serial).ok().and_then(|s| s.checked_sub(1));
+            waiting.draft.serial = at as u64 + 1;
+            if let Some(planted) = scene.and_then(|s| self.planted.get_mut(s)) {
+                planted.events.push((waiting.draft.serial, waiting.draft.time));
+            }
+        }
+        self.planted.sort_by_key(|p| p.events.first().map(|e| e.1));
+    }
+}

@@ -1,0 +1,245 @@
+//! The invented world: which range of addresses stands where, read from `world.csv`.
+//!
+//! Guarantees: every address it gives is of a documentation or benchmark range and is in the databases that
+//! are made from the same file. Does not know people.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::SimError;
+use super::random::{choose, scale};
+use crate::event::{Closed, Country, Network, Point};
+
+/// The file, compiled in so that the program needs nothing beside it.
+const FILE: &str = include_str!("world.csv");
+
+/// One range.
+#[derive(Debug, Clone)]
+pub struct Range {
+    /// Its first address.
+    pub first: IpAddr,
+    /// Bits of the prefix.
+    pub bits: u8,
+    /// Where it stands: an index of [`World::cities`].
+    pub city: u16,
+    /// Autonomous system.
+    pub asn: u32,
+    /// Kind of network.
+    pub network: Network,
+}
+
+/// One city with what a person who lives there uses.
+#[derive(Debug, Clone)]
+pub struct City {
+    /// Country.
+    pub country: Country,
+    /// Name.
+    pub name: String,
+    /// Where it is.
+    pub point: Point,
+    /// IANA zone.
+    pub zone: &'static str,
+    /// Home lines: indices of [`World::ranges`].
+    pub fixed: Vec<u16>,
+    /// Mobile carriers.
+    pub mobile: Vec<u16>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The ranges, in the order of the file.
+    pub ranges: Vec<Range>,
+    /// The cities, in the order of their first range.
+    pub cities: Vec<City>,
+    /// Home lines in the wallet's own country and elsewhere, IPv4 and IPv6: `[domestic][v6]`.
+    homes: [[Vec<u16>; 2]; 2],
+    /// Gateways that many people share: carrier NAT and offices, `[v6]`.
+    shared: [Vec<u16>; 2],
+}
+
+/// The country most users live in.
+pub const HOME_COUNTRY: &str = "CN";
+
+impl World {
+    /// Reads the file that is compiled in.
+    pub fn new() -> Result<Self, SimError> {
+        let mut world = World::default();
+        let rows = FILE.lines().enumerate().filter(|(_, l)| !l.starts_with('#') && !l.starts_with("prefix,"));
+        for (at, line) in rows {
+            world.read(line).ok_or(SimError::World { line: at + 1 })?;
+        }
+        Ok(world)
+    }
+
+    fn read(&mut self, line: &str) -> Option<()> {
+        let mut cells = line.split(',');
+        let (first, bits) = cells.next()?.split_once('/')?;
+        let country = Country::parse(cells.next()?)?;
+        let name = cells.next()?;
+        let point = Point { latitude: cells.next()?.parse().ok()?, longitude: cells.next()?.parse().ok()? };
+        let asn = cells.nth(1)?.parse().ok()?;
+        let network = Network::parse(cells.nth(1)?)?;
+        let known = self.cities.iter().position(|c| c.country == country && c.name == name);
+        let city = known.unwrap_or(self.cities.len());
+        if known.is_none() {
+            let (zone, name) = (zone_of(country.code()), name.to_owned());
+            self.cities.push(City { country, name, point, zone, fixed: Vec::new(), mobile: Vec::new() });
+        }
+        let index = u16::try_from(self.ranges.len()).ok()?;
+        let first: IpAddr = first.parse().ok()?;
+        let v6 = usize::from(first.is_ipv6());
+        let abroad = usize::from(country.code() != HOME_COUNTRY);
+        match network {
+            Network::Fixed => {
+                self.cities.get_mut(city)?.fixed.push(index);
+                self.homes.get_mut(abroad)?.get_mut(v6)?.push(index);
+            }
+            Network::Mobile => self.cities.get_mut(city)?.mobile.push(index),
+            Network::CarrierNat | Network::Business if abroad == 0 => self.shared.get_mut(v6)?.push(index),
+            _ => {}
+        }
+        self.ranges.push(Range { first, bits: bits.parse().ok()?, city: u16::try_from(city).ok()?, asn, network });
+        Some(())
+    }
+
+    /// The range of an index.
+    pub fn range(&self, index: u16) -> Option<&Range> {
+        self.ranges.get(usize::from(index))
+    }
+
+    /// The city of an index.
+    pub fn city(&self, index: u16) -> Option<&City> {
+        self.cities.get(usize::from(index))
+    }
+
+    /// The home line number `number` of all there are: its range and address. `share_v6_percent` of them
+    /// are IPv6, `share_abroad_percent` are abroad; the first `shared` ones are gateways of many people.
+    pub fn home(&self, bits: u64, is_shared: bool) -> Option<(&Range, IpAddr)> {
+        let v6 = usize::from(scale(bits.rotate_left(11), 100) < SHARE_V6_PERCENT);
+        let abroad = usize::from(scale(bits.rotate_left(23), 100) < SHARE_ABROAD_PERCENT);
+        let of = if is_shared { self.shared.get(0)? } else { self.homes.get(abroad)?.get(v6)? };
+        let range = self.range(*choose(of, bits.rotate_left(37))?)?;
+        Some((range, range.address(bits)))
+    }
+
+    /// All ranges that satisfy a condition, in the order of the file.
+    pub fn find(&self, which: impl Fn(&Range, &City) -> bool) -> Vec<&Range> {
+        self.ranges.iter().filter(|r| self.city(r.city).is_some_and(|c| which(r, c))).collect()
+    }
+
+    /// Where an address stands, by the file. For checks; it looks at every range.
+    pub fn locate(&self, ip: IpAddr) -> Option<(&Range, &City)> {
+        let range = self.ranges.iter().find(|r| r.holds(ip))?;
+        Some((range, self.city(range.city)?))
+    }
+}
+
+/// The part of home lines that are IPv6.
+const SHARE_V6_PERCENT: u64 = 30;
+/// The part of people who live outside [`HOME_COUNTRY`].
+const SHARE_ABROAD_PERCENT: u64 = 12;
+
+impl Range {
+    /// An address in it: never the first (a network's own) nor, in IPv4, the last sixteen (a range may be
+    /// unlisted there). In IPv6 the /64 and the host both vary.
+    pub fn address(&self, bits: u64) -> IpAddr {
+        match self.first {
+            IpAddr::V4(first) => {
+                let hosts = 1u64 << 32u8.saturating_sub(self.bits).min(31);
+                let host = 1 + scale(bits, hosts.saturating_sub(2).max(1));
+                IpAddr::V4(Ipv4Addr::from(u32::from(first).wrapping_add(host as u32)))
+            }
+            IpAddr::V6(first) => {
+                let nets = 1u64 << 64u8.saturating_sub(self.bits).min(63);
+                let net = u128::from(scale(bits, nets)) << 64;
+                let host = u128::from(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16 | 1);
+                IpAddr::V6(Ipv6Addr::from(u128::from(first) | net | host))
+            }
+        }
+    }
+
+    /// Whether an address is in it.
+    pub fn holds(&self, ip: IpAddr) -> bool {
+        match (self.first, ip) {
+            (IpAddr::V4(first), IpAddr::V4(ip)) => {
+                let shift = 32u32.saturating_sub(u32::from(self.bits));
+                u32::from(first).checked_shr(shift) == u32::from(ip).checked_shr(shift)
+            }
+            (IpAddr::V6(first), IpAddr::V6(ip)) => {
+                let shift = 128u32.saturating_sub(u32::from(self.bits));
+                u128::from(first).checked_shr(shift) == u128::from(ip).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The zone people of a country live in; of a wide country, that of its largest city.
+fn zone_of(country: &str) -> &'static str {
+    match country {
+        "CN" => "Asia/Shanghai",
+        "HK" => "Asia/Hong_Kong",
+        "MO" => "Asia/Macau",
+        "TW" => "Asia/Taipei",
+        "SG" => "Asia/Singapore",
+        "MY" => "Asia/Kuala_Lumpur",
+        "JP" => "Asia/Tokyo",
+        "KR" => "Asia/Seoul",
+        "TH" => "Asia/Bangkok",
+        "VN" => "Asia/Ho_Chi_Minh",
+        "KH" => "Asia/Phnom_Penh",
+        "ID" => "Asia/Jakarta",
+        "PH" => "Asia/Manila",
+        "IN" => "Asia/Kolkata",
+        "PK" => "Asia/Karachi",
+        "AE" => "Asia/Dubai",
+        "SA" => "Asia/Riyadh",
+        "TR" => "Europe/Istanbul",
+        "RU" => "Europe/Moscow",
+        "UA" => "Europe/Kyiv",
+        "PL" => "Europe/Warsaw",
+        "RO" => "Europe/Bucharest",
+        "DE" => "Europe/Berlin",
+        "FR" => "Europe/Paris",
+        "NL" => "Europe/Amsterdam",
+        "ES" => "Europe/Madrid",
+        "IT" => "Europe/Rome",
+        "GB" => "Europe/London",
+        "NG" => "Africa/Lagos",
+        "KE" => "Africa/Nairobi",
+        "ZA" => "Africa/Johannesburg",
+        "EG" => "Africa/Cairo",
+        "US" | "CA" => "America/New_York",
+        "MX" => "America/Mexico_City",
+        "BR" => "America/Sao_Paulo",
+        "AR" => "America/Argentina/Buenos_Aires",
+        "CO" => "America/Bogota",
+        "AU" => "Australia/Sydney",
+        "NZ" => "Pacific/Auckland",
+        _ => "Etc/UTC",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_home_is_where_its_range_says() {
+        let world = World::new().expect("the file is well-formed");
+        let mut random = super::super::random::Random::new(1, 0);
+        for at in 0..5000 {
+            let (range, ip) = world.home(random.bits(), at % 10 == 0).expect("a home");
+            assert!(range.holds(ip), "{ip} is not in its range {range:?}");
+            assert!(std::ptr::eq(world.locate(ip).expect("known").0, range), "{ip} is in an earlier range");
+        }
+    }
+
+    #[test]
+    fn every_country_has_a_zone_that_exists() {
+        for city in World::new().expect("well-formed").cities {
+            assert!(city.zone != "Etc/UTC", "{:?} has no zone", city.country);
+            assert!(jiff::tz::TimeZone::get(city.zone).is_ok(), "{}", city.zone);
+        }
+    }
+}
