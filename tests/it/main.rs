@@ -6,3 +6,4 @@ mod kafka;
 mod kit;
 mod kit_works;
 mod layers;
+mod rules;
