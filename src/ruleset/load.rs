@@ -13,11 +13,11 @@ use super::expr;
 use super::feature::{self, FeatureSpec};
 use super::hash::HashKey;
 use super::lists::{self, LIST_ENTRIES_MAX, ListSet};
-use super::model::{Feature, Name, NamedAmount, Rule, Ruleset};
+use super::model::{Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Def, Here, NamedList, Names};
 use super::policy::Policy;
 use super::read::Reader;
-use super::row::Layout;
+use super::row::{Cell, Layout};
 use super::rule::{Builder, ExceptionSpec, RuleDraft, check_defaults, read_exception};
 use super::sources::Sources;
 use super::test_case::read_params;
@@ -72,7 +72,7 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
         return Err(loader.problems);
     }
     checks::unused(&loader.names, &mentioned, &mut loader.problems);
-    let features = with_parts(features, &layout);
+    let features = with_parts(features, &layout, &rules);
     let ruleset = Ruleset {
         digest: sources.digest(),
         rules,
@@ -558,17 +558,29 @@ fn build_feature(
         include_current: spec.include_current,
         identity: spec.identity(filter),
         parts: Vec::new(),
+        read_on: TypeSet::NONE,
     })
 }
 
-/// Features with the parts that something reads, which the layout knows once all is compiled.
-fn with_parts(mut features: Vec<Feature>, layout: &Layout) -> Vec<Feature> {
+/// Features with the parts that something reads, which the layout knows once all is compiled, and the event
+/// types on which a rule reads them.
+fn with_parts(mut features: Vec<Feature>, layout: &Layout, rules: &[Rule]) -> Vec<Feature> {
     for (name, ty, cell) in layout.cells() {
         if let Name::Feature(at, part) = name
             && let Some(feature) = features.get_mut(usize::from(*at))
         {
             feature.parts.push((*part, *ty, *cell));
+            let readers = rules.iter().filter(|rule| may_read(rule, *cell));
+            feature.read_on = readers.fold(feature.read_on, |types, rule| types.or(rule.on));
         }
     }
     features
+}
+
+/// Whether a rule may read a cell. Which ones an exception reads is not kept: one that reads any may read all.
+fn may_read(rule: &Rule, cell: Cell) -> bool {
+    let explained = |piece: &Piece| matches!(piece, Piece::Value(_, read) if *read == cell);
+    rule.evidence.iter().any(|(_, _, read)| *read == cell)
+        || rule.explain.iter().any(explained)
+        || (rule.reads_state && !rule.unless.is_empty())
 }
