@@ -95,11 +95,24 @@ impl People {
     /// `accounts` ordinary people at `addresses` home addresses, living from `start` for `span_ms`.
     pub fn new(seed: u64, accounts: u64, addresses: u32, start: Millis, span_ms: i64) -> Result<Self, SimError> {
         let world = World::new()?;
-        let mut abroad: Vec<u16> =
-            world.cities.iter().filter(|c| c.country.code() != super::world::HOME_COUNTRY).flat_map(|c| c.mobile.iter().copied()).collect();
+        let mut abroad: Vec<u16> = world
+            .cities
+            .iter()
+            .filter(|c| c.country.code() != super::world::HOME_COUNTRY)
+            .flat_map(|c| c.mobile.iter().copied())
+            .collect();
         abroad.sort_unstable();
         let shared = addresses / SHARED_ADDRESS_IN;
-        Ok(People { seed, accounts, start, span_ms, addresses: Zipf::new(addresses, ADDRESS_SHIFT), shared, world, abroad })
+        Ok(People {
+            seed,
+            accounts,
+            start,
+            span_ms,
+            addresses: Zipf::new(addresses, ADDRESS_SHIFT),
+            shared,
+            world,
+            abroad,
+        })
     }
 
     /// The world they live in.

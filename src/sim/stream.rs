@@ -156,15 +156,15 @@ impl Generator {
         plan.check()?;
         let learns = plan.has_people();
         let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), learns, plan.rate_milli);
-        let people =
-            People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
+        let people = People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
         let names = Names { seed: plan.seed, mail_domain: plan.mail_domain.clone() };
         let outage = (plan.profile == Profile::Outage).then(|| outage(&timeline));
         let (planted, waiting) = Planner::new(plan, &people, &timeline).plant(outage)?;
         let serial = waiting.len() as u64;
         let ordinary = plan.events.saturating_sub(serial);
         let timeline = timeline.with_records(ordinary);
-        let ms_per_record = timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
+        let ms_per_record =
+            timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
         let accounts = Zipf::new(u32::try_from(plan.accounts()).unwrap_or(u32::MAX), ACCOUNT_SHIFT);
         let too_late_from = timeline.watched_from().plus(timeline.watched_ms() / 20);
         let eligible = (timeline.watched_records() * 95 / 100).max(1);
@@ -358,7 +358,8 @@ impl Generator {
 
     /// Keeps the record just written for a repeat.
     fn remember(&mut self) {
-        let mut slot = if self.recent.len() < RECENT { Sent::default() } else { self.recent.pop_front().unwrap_or_default() };
+        let mut slot =
+            if self.recent.len() < RECENT { Sent::default() } else { self.recent.pop_front().unwrap_or_default() };
         slot.topic = self.out.topic;
         slot.key.clone_from(&self.out.key);
         slot.value.clone_from(&self.out.value);
@@ -427,7 +428,11 @@ impl<'p> Planner<'p> {
 
     /// One scene; nothing where the watched days are too short for it.
     fn play(
-        &mut self, kind: &Kind, round: u64, rounds: u64, nth: u64,
+        &mut self,
+        kind: &Kind,
+        round: u64,
+        rounds: u64,
+        nth: u64,
     ) -> Result<(Vec<Waiting>, Option<Planted>), SimError> {
         let (from, span) = (self.timeline.watched_from(), self.timeline.watched_ms());
         let room = span - span / 20 - kind.length_ms;

@@ -145,7 +145,8 @@ mod tests {
         for (records, learns) in [(100_000, true), (1000, true), (100_000, false), (3_000_000, true)] {
             let line = Timeline::new(start, records, records / 5, learns, None);
             let step = (records / 5000).max(1);
-            let stamps: Vec<i64> = (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
+            let stamps: Vec<i64> =
+                (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
             assert!(stamps.windows(2).all(|w| w[0] <= w[1]));
             let end = start.0 + line.span_ms();
             assert!(stamps[0] >= start.0 && stamps[stamps.len() - 1] < end);

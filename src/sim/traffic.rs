@@ -7,9 +7,7 @@
 use super::draft::{Amount, Contact, Draft};
 use super::people::{PAYEES, People, Person, Whereabouts, salt};
 use super::random::{Random, choose, hash, scale};
-use crate::event::{
-    Actor, Channel, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via,
-};
+use crate::event::{Actor, Channel, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via};
 
 /// The busiest ranks pay small amounts: forty payments a day are coffee and buses.
 const BUSY_RANKS: u64 = 3000;
@@ -22,8 +20,16 @@ const FAILURES_PER_MILLION: u64 = 150_000;
 const CATEGORIES: [&str; 8] =
     ["grocery", "transport", "restaurant", "pharmacy", "games", "utilities", "clothing", "books"];
 /// Phrases that users chose.
-const PHRASES: [&str; 8] =
-    ["蓝色的风筝", "老街的桂花糕", "七只白鹭", "外婆的茶壶", "blue kite", "paper lantern", "seven herons", "rainy tram"];
+const PHRASES: [&str; 8] = [
+    "蓝色的风筝",
+    "老街的桂花糕",
+    "七只白鹭",
+    "外婆的茶壶",
+    "blue kite",
+    "paper lantern",
+    "seven herons",
+    "rainy tram",
+];
 /// What browsers say they are.
 const BROWSERS: [&str; 3] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/143.0 Safari/537.36",
@@ -90,7 +96,13 @@ pub fn login_bad(people: &People, person: &Person, which: u64, time: Millis, rea
 
 /// Money to a payee.
 pub fn pay(
-    people: &People, person: &Person, kind: EventType, time: Millis, amount: Amount, payee: u64, draw: u64,
+    people: &People,
+    person: &Person,
+    kind: EventType,
+    time: Millis,
+    amount: Amount,
+    payee: u64,
+    draw: u64,
 ) -> Draft {
     let more = i64::try_from(scale(draw.rotate_left(33), 2_000_000)).unwrap_or(0);
     Draft {
@@ -209,9 +221,7 @@ fn account(people: &People, person: &Person, time: Millis, random: &mut Random) 
         0..36 => Draft { by: Some(Actor::User), ..event(EventType::Logout) },
         36..62 => Draft { result: Some(Outcome::Sent), method: Some(Method::Sms), ..event(EventType::Mfa) },
         62..80 => Draft { result: Some(Outcome::Success), method: Some(Method::Totp), ..event(EventType::Mfa) },
-        80..86 => {
-            Draft { stage: Some(Stage::Requested), via: Some(Via::Email), ..event(EventType::PasswordReset) }
-        }
+        80..86 => Draft { stage: Some(Stage::Requested), via: Some(Via::Email), ..event(EventType::PasswordReset) },
         86..89 => event(EventType::PasswordChanged),
         89..94 => {
             Draft { payee: Some(people.payee(person.number, random.below(PAYEES))), ..event(EventType::PayeeAdded) }

@@ -1,5 +1,7 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
+mod deliver;
+mod desk;
 mod geo;
 mod kit;
 mod kit_works;
