@@ -43,6 +43,8 @@ const MALFORMED_IN: u64 = 10_000;
 const MALFORMED_ALL_FROM: u64 = 100_000;
 /// Planted scenes are at most this part of all records, percent.
 const PLANTED_PERCENT_MAX: u64 = 40;
+/// The service says twice how it is: at the beginning of an outage and at its end.
+const ANNOUNCEMENTS: u64 = 2;
 /// People who log in at least so often by expectation do it first at the very beginning: so their telephone is
 /// not new when they pay.
 const REGULAR_LOGINS: u64 = 4;
@@ -52,7 +54,7 @@ const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
 const STRICT_MS_MIN: i64 = 8;
 
 /// Where a record goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Logins, logouts, second factors, passwords, locks.
     Logins,
@@ -405,11 +407,11 @@ impl<'p> Planner<'p> {
 
     /// Plays scenes of all kinds in turn until there are enough, or no room for more.
     fn plant(mut self, outage: Option<(Millis, Millis)>) -> Result<(Vec<Planted>, Vec<Waiting>), SimError> {
-        if let Some((from, to)) = outage {
-            self.announce(from, to);
-        }
         let rounds = self.plan.scenes();
         let room = self.plan.events * PLANTED_PERCENT_MAX / 100;
+        if let Some((from, to)) = outage.filter(|_| room >= ANNOUNCEMENTS) {
+            self.announce(from, to);
+        }
         let kinds = self.plan.kinds();
         let mut nth = 0;
         for round in 0..rounds {

@@ -2,7 +2,7 @@
 //!
 //! A wallet stream begins with a *learning period* of 15 days that holds a fifth of the records, thinly
 //! spread, so that rules which ask for 14 days or 10 logins of history have it; then come the *watched* days.
-//! The watched rate is 5 events per account and day, at most 4 a second: at that rate the busiest account of a
+//! The watched rate is 4 events per account and day, at most 4 a second: at that rate the busiest account of a
 //! Zipf distribution has far less than one failed login in 10 min, and the busiest address about 6 accounts an
 //! hour, so that what fires was planted.
 //! Guarantees: stamps never go backwards; whole numbers only. Reads no clock.
@@ -15,7 +15,7 @@ pub const LEARNING_MS: i64 = 15 * DAY_MS;
 /// The part of the records that falls into the learning period, percent.
 const LEARNING_PERCENT: u64 = 20;
 /// Events per account and day.
-const ACCOUNT_EVENTS_PER_DAY: u64 = 5;
+const ACCOUNT_EVENTS_PER_DAY: u64 = 4;
 /// Events per second at the most, in thousandths.
 const RATE_MILLI_MAX: u64 = 4000;
 /// Events per second at the least, in thousandths: 80 000 records are a day.

@@ -7,7 +7,9 @@
 use super::draft::{Amount, Contact, Draft};
 use super::people::{PAYEES, People, Person, Whereabouts, salt};
 use super::random::{Random, choose, hash, scale};
-use crate::event::{Actor, Channel, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via};
+use crate::event::{
+    Actor, Channel, Connection, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via,
+};
 
 /// The busiest ranks pay small amounts: forty payments a day are coffee and buses.
 const BUSY_RANKS: u64 = 3000;
@@ -57,14 +59,23 @@ pub fn act(people: &People, person: &Person, kind: EventType, which: u64, time: 
         ip: Some(ip),
         device: Some(device),
         session: Some(hash(device, salt::SESSION, hour)),
-        channel: Some(if which == 2 { Channel::Web } else { Channel::App }),
-        user_agent: if which == 2 { choose(&BROWSERS, device).copied() } else { None },
-        platform: Some(if which == 2 { "web" } else { person.platform }),
-        app_version: (which != 2).then_some(person.app_version),
-        connection: Some(connection),
+        connection: (kind == EventType::Login && connection == Connection::Cellular).then_some(connection),
+        ..Draft::new(kind, time)
+    }
+}
+
+/// A login, with what the app says of itself.
+fn login_from(people: &People, person: &Person, which: u64, time: Millis, draw: u64) -> Draft {
+    let event = act(people, person, EventType::Login, which, time, draw);
+    let is_browser = which == 2;
+    Draft {
+        user_agent: if is_browser { choose(&BROWSERS, draw).copied() } else { None },
+        platform: Some(if is_browser { "web" } else { person.platform }),
+        app_version: (!is_browser).then_some(person.app_version),
+        channel: Some(if is_browser { Channel::Web } else { Channel::App }),
         locale: Some(person.locale),
         zone: Some(person.zone),
-        ..Draft::new(kind, time)
+        ..event
     }
 }
 
@@ -80,7 +91,7 @@ pub fn login_ok(people: &People, person: &Person, which: u64, time: Millis, draw
         result: Some(Outcome::Success),
         method: Some(method),
         mfa: Some(scale(draw.rotate_left(27), 4) == 0),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
@@ -90,7 +101,7 @@ pub fn login_bad(people: &People, person: &Person, which: u64, time: Millis, rea
         result: Some(Outcome::Failure),
         reason: Some(reason),
         method: Some(Method::Password),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
@@ -193,7 +204,7 @@ fn money(people: &People, person: &Person, time: Millis, random: &mut Random) ->
     });
     match kind {
         EventType::Payment => {
-            event.payee = None;
+            (event.payee, event.balance) = (None, None);
             event.merchant = Some(scale(draw.rotate_left(21), 4000));
             event.merchant_category = choose(&CATEGORIES, draw.rotate_left(21)).copied();
         }
