@@ -1,6 +1,8 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
 mod config;
+mod deliver;
+mod desk;
 mod generate;
 mod geo;
 mod kafka;
