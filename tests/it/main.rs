@@ -1,6 +1,7 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
 mod generate;
+mod generate_truth;
 mod geo;
 mod kit;
 mod kit_works;
