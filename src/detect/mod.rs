@@ -3,4 +3,20 @@
 //! Guarantees: the same records in the same order, with the same moments and the same rule set, give the
 //! same output, byte for byte. Does no I/O and reads no clock.
 
+mod alert;
+mod contact;
+mod dedup;
 pub mod document;
+mod duplicates;
+mod engine;
+mod finding;
+mod index;
+mod lateness;
+mod output;
+mod pins;
+mod score;
+
+pub use alert::id as alert_id;
+pub use engine::Engine;
+pub use output::{Counters, FindingRecord, Input, Options, RuleOutcome, Sink};
+pub use pins::Pin;

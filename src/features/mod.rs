@@ -1,1 +1,28 @@
-//! Values kept per entity over time windows.
+//! Values kept per entity over time windows: one file per aggregate.
+//!
+//! Guarantees: a value is what the rule language's exact meaning says it is, for events in any order within
+//! lateness; every list has a named limit. Does not know rules, scores or clocks.
+
+mod account;
+mod aggregate;
+mod banks;
+mod distinct;
+mod entity;
+mod field;
+mod first_seen;
+mod habit;
+mod ids;
+mod last;
+mod measure;
+mod pairs;
+mod plan;
+mod state;
+mod sum;
+mod window;
+mod zones;
+
+pub use account::{Account, LastLogin, Profile, USUAL_COUNTRIES_MAX};
+pub use banks::Banks;
+pub use field::fill;
+pub use ids::{Ids, key_value};
+pub use state::{State, StateLimits};

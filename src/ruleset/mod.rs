@@ -3,16 +3,28 @@
 //! Guarantees: a set loads whole or not at all; every problem of every file is told at once with its place
 //! and, where there is one, its fix. Does not evaluate rules and does not read the clock.
 
+mod checks;
 pub mod codes;
 pub mod expr;
+mod feature;
+pub mod files;
 pub mod hash;
 pub mod lists;
+pub mod load;
 pub mod model;
+mod names;
+mod pack;
 pub mod policy;
+mod read;
 pub mod row;
+mod rule;
 mod snippet;
+mod sources;
+mod test_case;
 pub mod yaml;
 
 pub use hash::HashKey;
+pub use load::{Loaded, load};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
+pub use sources::Sources;

@@ -126,6 +126,9 @@ pub struct Feature {
     pub identity: u64,
     /// The parts some rule reads, with their cells.
     pub parts: Vec<(Part, Ty, Cell)>,
+    /// The event types on which some rule reads it, in condition, exceptions or explanation: elsewhere the
+    /// engine leaves its slots missing. Too many types only cost time.
+    pub read_on: TypeSet,
 }
 
 /// Whether a rule counts.

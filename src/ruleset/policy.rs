@@ -5,7 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::codes;
+use super::load::check_version;
 use super::model::Audience;
+use super::read::Reader;
+use super::rule::AUDIENCES;
+use super::yaml::{Map, Node};
 
 /// How much an alert weighs, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,4 +91,154 @@ impl Default for Policy {
             ],
         }
     }
+}
+
+/// A place to put a rule's test of the policy: a score for an audience, and the channels that carry it.
+const BANDS: &[(&str, Band)] = &[
+    ("info", Band::Info),
+    ("low", Band::Low),
+    ("medium", Band::Medium),
+    ("high", Band::High),
+    ("critical", Band::Critical),
+];
+const KEYS: &[&str] = &["version", "bands", "routes", "tests"];
+const LATER_KEYS: &[&str] = &["quiet_hours", "limits"];
+/// Routes of a policy, at most.
+const ROUTES_MAX: usize = 100;
+
+impl Policy {
+    /// The channels that carry an alert of this score to an audience, in order, and whether all at once;
+    /// `None` where nobody of it is told.
+    pub fn route(&self, score: u8, audience: Audience) -> Option<&Route> {
+        let band = self.bands.of(score)?;
+        self.routes.iter().find(|route| route.audience == audience && band >= route.from)
+    }
+}
+
+/// Reads `policy.yaml`; `None` where it is no mapping at all. Problems are told.
+pub(super) fn read(reader: &mut Reader<'_>, tree: &Node) -> Option<Policy> {
+    let map = reader.map(tree, "the policy")?;
+    reader.keys(map, KEYS, LATER_KEYS);
+    match map.get("version") {
+        Some(node) => check_version(reader, node),
+        None => reader.missing(tree, "the policy", "version"),
+    }
+    let before = reader.problems.len();
+    let mut policy = Policy::default();
+    if let Some(node) = map.get("bands") {
+        policy.bands = read_bands(reader, node).unwrap_or_default();
+    }
+    if let Some(node) = map.get("routes") {
+        let items = reader.seq(node, "`routes`").unwrap_or_default();
+        if items.len() > ROUTES_MAX {
+            reader.error(codes::LIMIT, node.head(), format!("a policy has at most {ROUTES_MAX} routes"));
+        }
+        policy.routes.clear();
+        for item in items.iter().take(ROUTES_MAX) {
+            if let Some(route) = read_route(reader, item) {
+                check_reached(reader, item, &policy.routes, &route);
+                policy.routes.push(route);
+            }
+        }
+    }
+    if let Some(node) = map.get("tests")
+        && reader.problems.len() == before
+    {
+        for item in reader.seq(node, "`tests`").unwrap_or_default() {
+            run_test(reader, item, &policy);
+        }
+    }
+    Some(policy)
+}
+
+fn read_bands(reader: &mut Reader<'_>, node: &Node) -> Option<Bands> {
+    let map = reader.map(node, "`bands`")?;
+    reader.keys(map, &["low", "medium", "high", "critical"], &[]);
+    let default = Bands::default();
+    let mut band = |key: &str, default: u8| match map.get(key) {
+        Some(node) => reader.int(node, key, 1..=100).and_then(|n| u8::try_from(n).ok()),
+        None => Some(default),
+    };
+    let low = band("low", default.low);
+    let medium = band("medium", default.medium);
+    let high = band("high", default.high);
+    let critical = band("critical", default.critical);
+    let bands = Bands { low: low?, medium: medium?, high: high?, critical: critical? };
+    let rises = bands.low < bands.medium && bands.medium < bands.high && bands.high < bands.critical;
+    if !rises {
+        let message = format!(
+            "bands rise from low to critical, but these are {}, {}, {}, {}",
+            bands.low, bands.medium, bands.high, bands.critical
+        );
+        reader.error(codes::POLICY, node.head(), message);
+    }
+    Some(bands)
+}
+
+fn read_route(reader: &mut Reader<'_>, node: &Node) -> Option<Route> {
+    let map = reader.map(node, "a route")?;
+    reader.keys(map, &["audience", "from", "channels", "all"], &[]);
+    for key in ["audience", "from", "channels"].into_iter().filter(|key| map.get(key).is_none()) {
+        reader.missing(node, "a route", key);
+    }
+    let audience = map.get("audience").and_then(|node| reader.word(node, "audience", AUDIENCES));
+    let from = map.get("from").and_then(|node| reader.word(node, "band", BANDS));
+    let all = map.get("all").and_then(|node| reader.bool(node, "`all`")).unwrap_or(false);
+    let channels = channels(reader, map, "channels", false)?;
+    Some(Route { audience: audience?, from: from?, channels, all })
+}
+
+fn channels(reader: &mut Reader<'_>, map: &Map, key: &str, may_be_empty: bool) -> Option<Vec<String>> {
+    let node = map.get(key)?;
+    let items = reader.seq(node, &format!("`{key}`"))?;
+    if items.is_empty() && !may_be_empty {
+        reader.error(codes::POLICY, node.span.clone(), "a route needs at least one channel");
+        return None;
+    }
+    let mut channels = Vec::new();
+    for item in items {
+        let channel = reader.id(item, "the name of a channel")?;
+        if channels.contains(&channel) {
+            reader.error(codes::POLICY, item.span.clone(), format!("the channel `{channel}` stands here twice"));
+        }
+        channels.push(channel);
+    }
+    Some(channels)
+}
+
+/// Tells a route that an earlier one of the same audience always takes away.
+fn check_reached(reader: &mut Reader<'_>, node: &Node, before: &[Route], route: &Route) {
+    if before.iter().any(|earlier| earlier.audience == route.audience && earlier.from <= route.from) {
+        let message = "this route is never taken: an earlier one of the same audience begins at the same band or below";
+        reader.error_help(codes::POLICY, node.head(), message, "put the route of the higher band first");
+    }
+}
+
+/// `{given: {score: 97, audience: [user]}, expect: [email, sms]}`.
+fn run_test(reader: &mut Reader<'_>, node: &Node, policy: &Policy) -> Option<()> {
+    let map = reader.map(node, "a test of the policy")?;
+    reader.keys(map, &["given", "expect"], &[]);
+    for key in ["given", "expect"].into_iter().filter(|key| map.get(key).is_none()) {
+        reader.missing(node, "a test of the policy", key);
+    }
+    let given = reader.map(map.get("given")?, "`given`")?;
+    reader.keys(given, &["score", "audience"], &[]);
+    for key in ["score", "audience"].into_iter().filter(|key| given.get(key).is_none()) {
+        reader.missing(map.get("given")?, "`given`", key);
+    }
+    let score = reader.int(given.get("score")?, "score", 0..=100).and_then(|n| u8::try_from(n).ok())?;
+    let mut audiences = Vec::new();
+    for item in reader.one_or_more(given.get("audience")?, "`audience`") {
+        audiences.push(reader.word(item, "audience", AUDIENCES)?);
+    }
+    let expected = channels(reader, map, "expect", true)?;
+    let mut told: Vec<String> = Vec::new();
+    for route in audiences.iter().filter_map(|audience| policy.route(score, *audience)) {
+        told.extend(route.channels.iter().filter(|channel| !told.contains(channel)).cloned().collect::<Vec<_>>());
+    }
+    if told != expected {
+        let message = format!("a score of {score} goes to [{}]", told.join(", "));
+        reader.error(codes::POLICY, map.get("expect")?.span.clone(), message);
+    }
+    Some(())
 }

@@ -1,0 +1,278 @@
+//! The engine: records in, findings and alerts out, one event after the other.
+//!
+//! Guarantees: the same inputs with the same moments give the same calls of the sink; an event that finds
+//! nothing costs no allocation. Reads no clock and does no I/O.
+
+use std::sync::Arc;
+
+use super::alert::Cause;
+use super::contact::Contacts;
+use super::dedup::Fired;
+use super::document::Versions;
+use super::duplicates::Duplicates;
+use super::lateness::Lateness;
+use super::output::{Counters, Input, Options, RuleOutcome, Sink};
+use super::pins::{self, Pin};
+use super::score::{Scored, score};
+use super::{finding, index::Index};
+use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value, decode};
+use crate::features::{Banks, Ids, State, StateLimits, fill};
+use crate::geo::Databases;
+use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
+
+/// The engine and its state.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Arc<Ruleset>,
+    bands: Bands,
+    options: Options,
+    index: Index,
+    state: State,
+    lateness: Lateness,
+    duplicates: Duplicates,
+    fired: Fired,
+    contacts: Contacts,
+    ids: Ids,
+    banks: Banks,
+    pins: Vec<Pin>,
+    /// What was true of the event at hand, in the order of rules; memory used again.
+    hits: Vec<(u16, RuleOutcome)>,
+    counters: Counters,
+}
+
+impl Engine {
+    /// An engine that has seen nothing. `key` must be the one the rule set was compiled with.
+    pub fn new(rules: Arc<Ruleset>, bands: Bands, options: Options, key: HashKey) -> Self {
+        let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
+        let limits = StateLimits { entities_max: options.entities_max, profiles };
+        Engine {
+            index: Index::new(&rules, options.also),
+            state: State::new(&rules, limits),
+            lateness: Lateness::new(options.lateness_max_ms),
+            duplicates: Duplicates::new(options.event_id_window_ms, options.event_ids_max),
+            fired: Fired::default(),
+            contacts: Contacts::default(),
+            ids: Ids::new(key),
+            banks: Banks::new(&rules.layout),
+            pins: Vec::new(),
+            hits: Vec::new(),
+            counters: Counters::new(rules.rules.len()),
+            rules,
+            bands,
+            options,
+        }
+    }
+
+    /// Pins values on every event from now on, as a rule's test may.
+    pub fn pin(&mut self, pins: Vec<Pin>) {
+        self.pins = pins;
+    }
+
+    /// Takes records in order. `moment` is when their batch was taken: it only refuses an impossible future.
+    pub fn take<'a>(
+        &mut self,
+        inputs: impl IntoIterator<Item = Input<'a>>,
+        moment: Millis,
+        geo: Option<&Databases>,
+        sink: &mut impl Sink,
+    ) {
+        let mut events = 0;
+        for (at, input) in inputs.into_iter().enumerate() {
+            match decode(input.value, moment, &self.options.limits) {
+                Ok(decoded) => self.event(at, input.lane, decoded, geo, sink),
+                Err(rejection) => {
+                    count(&mut self.counters.rejected, rejection.reason.index());
+                    sink.rejected(at, &rejection);
+                }
+            }
+            events += 1;
+        }
+        self.state.sweep(events, self.lateness.horizon_ms());
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many entities of a kind are kept.
+    pub fn entities(&self, kind: KeyField) -> usize {
+        self.state.entities(kind)
+    }
+
+    /// The window of event ids really held, ms.
+    pub fn event_ids_held_ms(&self) -> i64 {
+        self.duplicates.held_ms()
+    }
+
+    /// The values a rule's condition reads, as they stood at the last event: for a test's message.
+    pub fn values(&self, rule: usize) -> Vec<(String, Value<'static>)> {
+        let event = Event::new("", EventType::Login, Millis(0));
+        let row = self.banks.row(&event);
+        let named = self.rules.rules.get(rule).map(|rule| rule.evidence.as_slice()).unwrap_or_default();
+        named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
+    }
+
+    fn event(
+        &mut self,
+        at: usize,
+        lane: u16,
+        decoded: Decoded<'_>,
+        geo: Option<&Databases>,
+        sink: &mut impl Sink,
+    ) {
+        let Decoded { mut event, unknown_fields } = decoded;
+        let id = self.ids.key().text(&event.id);
+        self.counters.unknown_fields += u64::from(unknown_fields);
+        if self.duplicates.is_known(id) {
+            self.counters.duplicates += 1;
+            return sink.duplicate(at);
+        }
+        self.duplicates.accept(id, event.time.0);
+        let late = self.lateness.is_late(lane, event.time.0);
+        self.lateness.accept(lane, event.time.0);
+        self.counters.late += u64::from(late);
+        count(&mut self.counters.accepted, event.kind.index());
+        self.locate(&mut event, geo);
+        sink.accepted(at, &event, late);
+        self.ids.clear();
+        let account = self.ids.of(KeyField::Account, &event);
+        if let Some(document) = self.contacts.take(&event, account) {
+            self.counters.contacts += 1;
+            sink.contact(at, document);
+        }
+        self.fill(&event, late);
+        self.judge(&event, late);
+        if !self.hits.is_empty() {
+            self.decide(at, &event, geo, sink);
+        }
+        if !late {
+            self.state.learn(&event, &mut self.ids);
+        }
+    }
+
+    /// Fills the event's place: its own word first, where that is trusted, then the databases', part by part.
+    fn locate<'e>(&mut self, event: &mut Event<'e>, geo: Option<&'e Databases>) {
+        if !self.options.geo_trust_events {
+            event.geo = Place::default();
+        }
+        let (Some(ip), Some(databases)) = (event.ip, geo) else { return };
+        let found = databases.lookup(ip);
+        self.counters.geo[0] += 1;
+        self.counters.geo[1] += u64::from(found == Place::default());
+        event.geo.fill_from(found);
+    }
+
+    /// Fills the row: fields, named amounts, features, pins.
+    fn fill(&mut self, event: &Event<'_>, late: bool) {
+        self.banks.clear();
+        for (field, cell) in self.index.fields(event.kind) {
+            fill(*field, event, &mut self.ids, *cell, &mut self.banks);
+        }
+        if let Some(currency) = event.amount.or(event.balance).map(|money| money.currency) {
+            for (name, cell) in self.index.amounts() {
+                let named = self.rules.amounts.get(usize::from(*name));
+                let value = named.and_then(|n| n.values.iter().find(|(c, _)| *c == currency));
+                if let Some((currency, minor)) = value {
+                    self.banks.money(*cell, crate::event::Money { minor: *minor, currency: *currency });
+                }
+            }
+        }
+        if !late {
+            self.state.observe(event, &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
+        }
+        if !self.pins.is_empty() {
+            pins::write(&self.pins, self.ids.key(), &mut self.banks);
+        }
+    }
+
+    /// Finds what is true: condition, then exceptions, then dedup.
+    fn judge(&mut self, event: &Event<'_>, late: bool) {
+        self.hits.clear();
+        let row = self.banks.row(event);
+        for at in self.index.rules(event.kind) {
+            let Some(rule) = self.rules.rules.get(usize::from(*at)) else { continue };
+            if late && rule.reads_state || !rule.when.is_true(&row) {
+                continue;
+            }
+            let excepted = rule.unless.iter().any(|x| event.time < x.expires && x.when.is_true(&row));
+            let outcome = if excepted {
+                RuleOutcome::Excepted
+            } else {
+                repeat_or_fire(*at, rule, &self.rules, event, &mut self.ids, &mut self.fired, self.lateness.horizon_ms())
+            };
+            self.hits.push((*at, outcome));
+        }
+    }
+
+    /// Counts the findings, scores the live ones, and makes the alert where a band is reached.
+    fn decide(&mut self, at: usize, event: &Event<'_>, geo: Option<&Databases>, sink: &mut impl Sink) {
+        let row = self.banks.row(event);
+        let mut live: Vec<&Rule> = Vec::new();
+        for (rule_at, outcome) in &self.hits {
+            let Some(rule) = self.rules.rules.get(usize::from(*rule_at)) else { continue };
+            if let Some(counts) = self.counters.findings.get_mut(usize::from(*rule_at)) {
+                count(counts, *outcome as u8);
+            }
+            if self.options.findings {
+                sink.finding(at, finding::record(rule, *outcome, event, &row));
+            }
+            if *outcome == RuleOutcome::Fired && rule.state == ruleset::State::Live {
+                live.push(rule);
+            }
+        }
+        let scored: Vec<Scored<'_>> = live.iter().map(|r| Scored { group: &r.group, score: r.score }).collect();
+        let score = score(&scored);
+        let account = self.ids.of(KeyField::Account, event);
+        if let Some(band) = self.bands.of(score.rounded).filter(|_| !live.is_empty()) {
+            let documents = live.iter().zip(&score.shares).map(|(rule, share)| {
+                let document = finding::document(rule, *share, &row);
+                (*rule, document)
+            });
+            let cause = Cause {
+                event,
+                fired: documents.collect(),
+                score: score.rounded,
+                band,
+                profile: self.state.profile(account),
+                contact_as_of: self.contacts.as_of(account),
+                no_sms_until: self.contacts.no_sms_until(account, event.time),
+                versions: Versions {
+                    rules: self.rules.digest.clone(),
+                    geo: geo.and_then(Databases::date),
+                    walletwatch: env!("CARGO_PKG_VERSION").to_owned(),
+                },
+            };
+            count(&mut self.counters.alerts, band as u8);
+            sink.alert(at, cause.document());
+        }
+        if score.exact > 0.0 {
+            self.state.add_risk(account, event.time.0, score.exact);
+        }
+    }
+}
+
+fn repeat_or_fire(
+    at: u16,
+    rule: &Rule,
+    rules: &Ruleset,
+    event: &Event<'_>,
+    ids: &mut Ids,
+    fired: &mut Fired,
+    horizon_ms: i64,
+) -> RuleOutcome {
+    let Some(dedup) = rule.dedup else { return RuleOutcome::Fired };
+    let Some((first, second)) = ids.pair(dedup.by, event) else { return RuleOutcome::Fired };
+    if fired.is_silent((at, first, second), event.time.0, dedup.for_ms) {
+        return RuleOutcome::Repeated;
+    }
+    let for_ms = |rule: u16| rules.rules.get(usize::from(rule)).and_then(|r| r.dedup).map_or(0, |d| d.for_ms);
+    fired.fire((at, first, second), event.time.0, horizon_ms, for_ms);
+    RuleOutcome::Fired
+}
+
+fn count(counts: &mut [u64], at: u8) {
+    if let Some(n) = counts.get_mut(usize::from(at)) {
+        *n += 1;
+    }
+}

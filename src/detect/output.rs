@@ -1,0 +1,174 @@
+//! What goes into the engine and what comes out: inputs, options, the sink, the counters.
+//!
+//! Guarantees: a sink is called in the order of the inputs; counters only grow. Decides nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::document::{AlertDocument, ContactDocument};
+use crate::event::{Closed, Event, EventType, Limits, RejectReason, Rejection};
+use crate::ruleset::Band;
+
+/// How late an event may be and still be counted, ms.
+pub const LATENESS_MS_MAX: i64 = 600_000;
+/// For how long an event's id is remembered, ms of event time.
+pub const EVENT_ID_WINDOW_MS: i64 = 600_000;
+/// How many ids are remembered, at most.
+pub const EVENT_IDS_MAX: usize = 4_000_000;
+/// Entities of one kind, at most; beyond it the one longest not swept is forgotten.
+pub const ENTITIES_MAX: usize = 20_000_000;
+
+/// One record's value.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The partition it came from, numbered over all topics; a file is one lane.
+    pub lane: u16,
+    /// The bytes; `None` is a null value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// How the engine runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether an event's own `geo` stands before the databases'.
+    pub geo_trust_events: bool,
+    /// How late an event may be and still be counted, ms.
+    pub lateness_max_ms: i64,
+    /// For how long an event's id is remembered, ms of event time.
+    pub event_id_window_ms: i64,
+    /// How many ids are remembered, at most.
+    pub event_ids_max: usize,
+    /// Entities of one kind, at most.
+    pub entities_max: usize,
+    /// What a record may be at most.
+    pub limits: Limits,
+    /// Whether findings are handed to the sink: `replay --findings` and tests want them.
+    pub findings: bool,
+    /// A rule that is evaluated in whatever state, by its place in the rule set: a test's own rule.
+    pub also: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            geo_trust_events: true,
+            lateness_max_ms: LATENESS_MS_MAX,
+            event_id_window_ms: EVENT_ID_WINDOW_MS,
+            event_ids_max: EVENT_IDS_MAX,
+            entities_max: ENTITIES_MAX,
+            limits: Limits::default(),
+            findings: false,
+            also: None,
+        }
+    }
+}
+
+/// What became of a rule whose condition was true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleOutcome {
+    /// A finding.
+    Fired,
+    /// It had fired for the same entity within its `dedup` time.
+    Repeated,
+    /// An exception was true.
+    Excepted,
+}
+
+/// One line of `replay --findings`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FindingRecord {
+    /// The event's id.
+    pub event: String,
+    /// Event time, RFC 3339.
+    pub time: String,
+    /// The account.
+    pub account: Option<String>,
+    /// The rule.
+    pub rule: String,
+    /// Its revision.
+    pub revision: u32,
+    /// `live`, `shadow` or `draft`.
+    pub state: &'static str,
+    /// What became of it.
+    pub outcome: RuleOutcome,
+    /// The entity of the rule's dedup, empty where there is none.
+    pub by: BTreeMap<String, serde_json::Value>,
+    /// The rule's score where it fired and is live, else 0.
+    pub score: u8,
+    /// The values the condition read.
+    pub evidence: BTreeMap<String, serde_json::Value>,
+}
+
+/// Where results go. `input` is the place of the record among the inputs of one `take`.
+pub trait Sink {
+    /// The record cannot be used.
+    fn rejected(&mut self, input: usize, rejection: &Rejection);
+    /// The event was seen before: nothing was done with it.
+    fn duplicate(&mut self, input: usize);
+    /// The event was taken; its place is filled. `late`: it updated no feature.
+    fn accepted(&mut self, input: usize, event: &Event<'_>, late: bool);
+    /// What is known of an account's contact changed. Before the event's alert, if it makes one.
+    fn contact(&mut self, input: usize, document: ContactDocument);
+    /// A rule's condition was true; only where [`Options::findings`] asks for it. In the order of rule ids,
+    /// before the event's alert.
+    fn finding(&mut self, input: usize, record: FindingRecord);
+    /// The event reached a band.
+    fn alert(&mut self, input: usize, document: AlertDocument);
+}
+
+/// What the engine has counted since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Accepted events, by the index of their type. Late ones are among them, duplicates are not.
+    pub accepted: [u64; EventType::WORDS.len()],
+    /// Records whose event had been accepted before.
+    pub duplicates: u64,
+    /// Accepted events that were late.
+    pub late: u64,
+    /// Refused records, by the index of the reason.
+    pub rejected: [u64; RejectReason::WORDS.len()],
+    /// Fields that were dropped because the schema or the event's type does not have them.
+    pub unknown_fields: u64,
+    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted.
+    pub findings: Vec<[u64; 3]>,
+    /// Alerts, by the index of their band, `info` first.
+    pub alerts: [u64; 5],
+    /// Contact documents.
+    pub contacts: u64,
+    /// Addresses the databases were asked for, and how often they knew nothing.
+    pub geo: [u64; 2],
+}
+
+impl Counters {
+    /// Nothing counted yet, for a rule set of `rules` rules.
+    pub fn new(rules: usize) -> Self {
+        Counters {
+            accepted: [0; EventType::WORDS.len()],
+            duplicates: 0,
+            late: 0,
+            rejected: [0; RejectReason::WORDS.len()],
+            unknown_fields: 0,
+            findings: vec![[0; 3]; rules],
+            alerts: [0; 5],
+            contacts: 0,
+            geo: [0; 2],
+        }
+    }
+
+    /// All accepted events.
+    pub fn accepted_total(&self) -> u64 {
+        self.accepted.iter().sum()
+    }
+
+    /// All refused records.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
+    /// Alerts of one band.
+    pub fn alerts_of(&self, band: Band) -> u64 {
+        self.alerts.get(band as usize).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,148 @@
+//! `first_seen`: since when a key is known.
+//!
+//! Guarantees: two times per key, the first and the newest; a key not seen for the window is forgotten; of a
+//! pair at most [`KEYS_MAX`] keys per entity, the longest unseen go first.
+
+use super::window::Span;
+
+/// Second keys of a pair that one entity keeps.
+pub const KEYS_MAX: usize = 1024;
+
+/// The times of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    first_ms: i64,
+    newest_ms: i64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen { first_ms: i64::MAX, newest_ms: i64::MIN }
+    }
+}
+
+impl Seen {
+    /// Takes an event's time.
+    pub fn add(&mut self, time_ms: i64, over_ms: i64) {
+        if self.newest_ms <= time_ms.saturating_sub(over_ms) {
+            self.first_ms = time_ms;
+        }
+        self.first_ms = self.first_ms.min(time_ms);
+        self.newest_ms = self.newest_ms.max(time_ms);
+    }
+
+    /// The age at a time; `None` where it is missing.
+    pub fn age_ms(&self, time_ms: i64, over_ms: i64) -> Option<i64> {
+        let known = self.first_ms <= time_ms && self.newest_ms > time_ms.saturating_sub(over_ms);
+        known.then(|| time_ms.saturating_sub(self.first_ms))
+    }
+
+    /// The newest time.
+    pub fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+}
+
+/// The second keys of one entity, by key.
+#[derive(Debug, Clone, Default)]
+pub struct SeenKeys {
+    keys: Vec<(u64, Seen)>,
+}
+
+impl SeenKeys {
+    /// Takes an event's time for a key.
+    pub fn add(&mut self, key: u64, time_ms: i64, span: Span) {
+        match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
+            Ok(at) => {
+                if let Some((_, seen)) = self.keys.get_mut(at) {
+                    seen.add(time_ms, span.over_ms);
+                }
+            }
+            Err(at) => {
+                let at = if self.keys.len() == self.keys.capacity() { self.make_room(key, at, span) } else { at };
+                let mut seen = Seen::default();
+                seen.add(time_ms, span.over_ms);
+                self.keys.insert(at, (key, seen));
+            }
+        }
+    }
+
+    /// Before the list would grow, what is forgotten goes; then, at the limit, the longest unseen. Gives the
+    /// place of `key` in what is left.
+    fn make_room(&mut self, key: u64, at: usize, span: Span) -> usize {
+        let before = self.keys.len();
+        self.keys.retain(|(_, seen)| seen.newest_ms > span.dead());
+        if self.keys.len() >= KEYS_MAX
+            && let Some(oldest) = (0..self.keys.len()).min_by_key(|i| self.keys.get(*i).map(|(_, s)| s.newest_ms))
+        {
+            self.keys.remove(oldest);
+        } else if self.keys.len() == before {
+            self.keys.reserve_exact((before / 2).clamp(1, KEYS_MAX - before));
+            return at;
+        }
+        self.keys.partition_point(|(k, _)| *k < key)
+    }
+
+    /// The age of a key at a time; `None` where it is missing.
+    pub fn age_ms(&self, key: u64, time_ms: i64, over_ms: i64) -> Option<i64> {
+        let at = self.keys.binary_search_by_key(&key, |(k, _)| *k).ok()?;
+        self.keys.get(at)?.1.age_ms(time_ms, over_ms)
+    }
+
+    /// The newest time of any key.
+    pub fn newest_ms(&self) -> i64 {
+        self.keys.iter().map(|(_, seen)| seen.newest_ms).max().unwrap_or(i64::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_unseen_goes_first() {
+        let span = Span { over_ms: 1_000_000, horizon_ms: 0 };
+        let mut keys = SeenKeys::default();
+        for key in 0..2000u64 {
+            keys.add(key, key as i64, span);
+        }
+        assert_eq!(keys.keys.len(), KEYS_MAX);
+        assert_eq!(keys.age_ms(0, 2000, 1_000_000), None);
+        assert_eq!(keys.age_ms(1999, 2000, 1_000_000), Some(1));
+        assert_eq!(keys.age_ms(2000 - KEYS_MAX as u64, 2000, 1_000_000), Some(KEYS_MAX as i64));
+    }
+
+    proptest! {
+        /// The oracle keeps all times of a key and finds the run that is not broken by a silence of the window.
+        #[test]
+        fn equals_keeping_everything(
+            steps in prop::collection::vec((0i64..900, -300i64..=0, 0u64..4), 1..150),
+        ) {
+            let over_ms = 1000;
+            let mut keys = SeenKeys::default();
+            let mut all: Vec<(i64, u64)> = Vec::new();
+            let mut now = 0;
+            for (ahead, back, key) in steps {
+                now += ahead;
+                let time_ms = now + back;
+                let span = Span { over_ms, horizon_ms: now - 300 };
+                let mut first_newest: Option<(i64, i64)> = None;
+                for (t, _) in all.iter().filter(|(_, k)| *k == key) {
+                    first_newest = match first_newest {
+                        Some((first, newest)) if newest > t - over_ms => Some((first.min(*t), newest.max(*t))),
+                        Some((_, newest)) if newest > *t => first_newest,
+                        _ => Some((*t, *t)),
+                    };
+                }
+                let expected = first_newest
+                    .filter(|(first, newest)| *first <= time_ms && *newest > time_ms - over_ms)
+                    .map(|(first, _)| time_ms - first);
+                prop_assert_eq!(keys.age_ms(key, time_ms, over_ms), expected);
+                keys.add(key, time_ms, span);
+                all.push((time_ms, key));
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `habit`: how usual a value is for an entity.
+//!
+//! Guarantees: counts of up to [`VALUES_EXACT_MAX`] values are kept apart, the rest together; an event older
+//! than the newest counted reads what has been counted so far. Beyond [`ENTRIES_EXACT_MAX`] entries the
+//! oldest of a value run together in steps of 1/64 of the window.
+
+use super::window::{ENTRIES_EXACT_MAX, Span};
+
+/// Values of one entity that are kept apart.
+pub const VALUES_EXACT_MAX: usize = 64;
+/// The place of all other values together.
+const REST: u8 = u8::MAX;
+/// How many entries may wait beyond the exact ones before the oldest are run together.
+const ENTRIES_WAITING_MAX: usize = 64;
+/// How many run-together entries are kept.
+const STEPS_KEPT_MAX: usize = 1024;
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    time_ms: i64,
+    n: u32,
+    place: u8,
+}
+
+/// What is known of this event's own value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usual {
+    /// Events with the same value.
+    pub count: u64,
+    /// All events that had a value.
+    pub total: u64,
+}
+
+/// The values of one entity.
+#[derive(Debug, Clone)]
+pub struct Habit {
+    newest_ms: i64,
+    entries: Vec<Entry>,
+    values: Vec<(u64, u64)>,
+    rest: u64,
+}
+
+impl Default for Habit {
+    fn default() -> Self {
+        Habit { newest_ms: i64::MIN, entries: Vec::new(), values: Vec::new(), rest: 0 }
+    }
+}
+
+impl Habit {
+    /// Adds a value, `n` times, at a time.
+    pub fn add(&mut self, time_ms: i64, value: u64, n: u32, span: Span) {
+        self.newest_ms = self.newest_ms.max(time_ms);
+        let from = self.newest_ms.saturating_sub(span.over_ms);
+        self.forget(from);
+        if time_ms <= from {
+            return;
+        }
+        let place = self.place_of(value);
+        *self.counter(place) += u64::from(n);
+        let at = match self.entries.last() {
+            Some(last) if last.time_ms > time_ms => self.entries.partition_point(|e| e.time_ms <= time_ms),
+            _ => self.entries.len(),
+        };
+        match at.checked_sub(1).and_then(|before| self.entries.get_mut(before)) {
+            Some(same) if same.time_ms == time_ms && same.place == place => same.n = same.n.saturating_add(n),
+            _ => self.entries.insert(at, Entry { time_ms, n, place }),
+        }
+        if self.entries.len() > ENTRIES_EXACT_MAX + STEPS_KEPT_MAX + ENTRIES_WAITING_MAX {
+            self.run_together(span);
+        }
+    }
+
+    /// How usual a value is at a time; `None` while nothing is known.
+    pub fn usual(&self, value: u64, time_ms: i64, over_ms: i64) -> Option<Usual> {
+        let from = time_ms.max(self.newest_ms).saturating_sub(over_ms);
+        let known = self.values.iter().position(|(v, n)| *v == value && *n > 0);
+        let place = known.map_or(REST, |at| at as u8);
+        let mut usual = Usual {
+            count: known.and_then(|at| self.values.get(at)).map_or(self.rest, |(_, n)| *n),
+            total: self.values.iter().map(|(_, n)| n).sum::<u64>() + self.rest,
+        };
+        for gone in self.entries.iter().take_while(|e| e.time_ms <= from) {
+            usual.total = usual.total.saturating_sub(u64::from(gone.n));
+            if gone.place == place {
+                usual.count = usual.count.saturating_sub(u64::from(gone.n));
+            }
+        }
+        (usual.total > 0).then_some(usual)
+    }
+
+    /// The newest time counted.
+    pub fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+
+    fn place_of(&mut self, value: u64) -> u8 {
+        if let Some(at) = self.values.iter().position(|(v, n)| *v == value && *n > 0) {
+            return at as u8;
+        }
+        if let Some(at) = self.values.iter().position(|(_, n)| *n == 0) {
+            if let Some(free) = self.values.get_mut(at) {
+                *free = (value, 0);
+            }
+            return at as u8;
+        }
+        if self.values.len() < VALUES_EXACT_MAX {
+            self.values.push((value, 0));
+            return (self.values.len() - 1) as u8;
+        }
+        REST
+    }
+
+    fn counter(&mut self, place: u8) -> &mut u64 {
+        self.values.get_mut(usize::from(place)).map_or(&mut self.rest, |(_, n)| n)
+    }
+
+    fn forget(&mut self, from: i64) {
+        let gone = self.entries.partition_point(|e| e.time_ms <= from);
+        for at in 0..gone {
+            if let Some(entry) = self.entries.get(at).copied() {
+                let counter = self.counter(entry.place);
+                *counter = counter.saturating_sub(u64::from(entry.n));
+            }
+        }
+        self.entries.drain(..gone);
+    }
+
+    fn run_together(&mut self, span: Span) {
+        let older = self.entries.len().saturating_sub(ENTRIES_EXACT_MAX);
+        let mut steps: Vec<Entry> = Vec::with_capacity(STEPS_KEPT_MAX);
+        for entry in self.entries.drain(..older) {
+            let step = span.step(entry.time_ms);
+            let same_step = steps.iter_mut().rev().take_while(|s| span.step(s.time_ms) == step);
+            match same_step.into_iter().find(|s| s.place == entry.place) {
+                Some(same) => same.n = same.n.saturating_add(entry.n),
+                None => steps.push(entry),
+            }
+        }
+        let beyond = steps.len().saturating_sub(STEPS_KEPT_MAX);
+        for gone in steps.drain(..beyond) {
+            let counter = self.values.get_mut(usize::from(gone.place)).map_or(&mut self.rest, |(_, n)| n);
+            *counter = counter.saturating_sub(u64::from(gone.n));
+        }
+        self.entries.splice(0..0, steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_sixty_fifth_value_is_one_of_the_rest() {
+        let span = Span { over_ms: 1_000_000, horizon_ms: 0 };
+        let mut habit = Habit::default();
+        for value in 0..70u64 {
+            habit.add(value as i64, value, 1, span);
+        }
+        assert_eq!(habit.usual(3, 100, 1_000_000), Some(Usual { count: 1, total: 70 }));
+        assert_eq!(habit.usual(66, 100, 1_000_000), Some(Usual { count: 6, total: 70 }));
+    }
+
+    #[test]
+    fn many_events_run_together_and_stay_counted() {
+        let span = Span { over_ms: 64_000_000, horizon_ms: 0 };
+        let mut habit = Habit::default();
+        for n in 0..10_000i64 {
+            habit.add(n * 1000, (n % 4) as u64, 1, span);
+        }
+        assert_eq!(habit.usual(1, 10_000_000, 64_000_000), Some(Usual { count: 2500, total: 10_000 }));
+        assert!(habit.entries.len() <= 2200, "{}", habit.entries.len());
+    }
+
+    proptest! {
+        #[test]
+        fn equals_keeping_everything(
+            steps in prop::collection::vec((0i64..300, -500i64..=0, 0u64..6, 1u32..3), 1..150),
+            over_ms in 1i64..5000,
+        ) {
+            let mut habit = Habit::default();
+            let mut all: Vec<(i64, u64, u32)> = Vec::new();
+            let mut now = 0;
+            for (ahead, back, value, n) in steps {
+                now += ahead;
+                let time_ms = now + back;
+                habit.add(time_ms, value, n, Span { over_ms, horizon_ms: now - 500 });
+                all.push((time_ms, value, n));
+                let newest = all.iter().map(|(t, ..)| *t).max().unwrap_or_default();
+                for asked in [time_ms, newest, newest + 77] {
+                    let until = asked.max(newest);
+                    let inside = |(t, ..): &&(i64, u64, u32)| *t > until - over_ms;
+                    let total: u64 = all.iter().filter(inside).map(|(_, _, n)| u64::from(*n)).sum();
+                    let same = |e: &&(i64, u64, u32)| inside(e) && e.1 == value;
+                    let count: u64 = all.iter().filter(same).map(|(_, _, n)| u64::from(*n)).sum();
+                    let expected = (total > 0).then_some(Usual { count, total });
+                    prop_assert_eq!(habit.usual(value, asked, over_ms), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `last`: the newest event by (time, input order).
+//!
+//! Guarantees: keeps the fields some rule reads and nothing else; missing where the newest is later than the
+//! asking event or outside the window. Keeps one event.
+
+use compact_str::CompactString;
+use smallvec::SmallVec;
+
+use super::Banks;
+use crate::ruleset::row::{Cell, Rep};
+
+/// The newest event of one entity.
+#[derive(Debug, Clone)]
+pub struct Last {
+    time_ms: i64,
+    numbers: SmallVec<[f64; 2]>,
+    ids: SmallVec<[u64; 2]>,
+    texts: SmallVec<[CompactString; 1]>,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Last { time_ms: i64::MIN, numbers: SmallVec::new(), ids: SmallVec::new(), texts: SmallVec::new() }
+    }
+}
+
+impl Last {
+    /// Takes an event whose fields stand in `from` at `cells`, where it is the newest.
+    pub fn take(&mut self, time_ms: i64, cells: impl Iterator<Item = Cell>, from: &mut Banks) {
+        if time_ms < self.time_ms {
+            return;
+        }
+        self.time_ms = time_ms;
+        self.numbers.clear();
+        self.ids.clear();
+        let mut texts = 0;
+        for cell in cells {
+            match cell.rep {
+                Rep::Num => self.numbers.extend_from_slice(from.numbers_at(cell.at, 1)),
+                Rep::Money | Rep::Geo => self.numbers.extend_from_slice(from.numbers_at(cell.at, 2)),
+                Rep::Ip => self.ids.extend_from_slice(from.ids_at(cell.at, 2)),
+                Rep::Id => {
+                    self.ids.extend_from_slice(from.ids_at(cell.at, 1));
+                    if self.texts.len() == texts {
+                        self.texts.push(CompactString::default());
+                    }
+                    if let (Some(kept), Some(text)) = (self.texts.get_mut(texts), from.text_at(cell.text)) {
+                        kept.clear();
+                        kept.push_str(text);
+                    }
+                    texts += 1;
+                }
+            }
+        }
+    }
+
+    /// How old it is at a time; `None` where it is missing.
+    pub fn age_ms(&self, time_ms: i64, over_ms: i64) -> Option<i64> {
+        let inside = self.time_ms <= time_ms && self.time_ms > time_ms.saturating_sub(over_ms);
+        inside.then(|| time_ms.saturating_sub(self.time_ms))
+    }
+
+    /// Writes the kept fields, in the order of `take`.
+    pub fn give(&self, cells: impl Iterator<Item = Cell>, to: &mut Banks) {
+        let (mut numbers, mut ids, mut texts) = (self.numbers.as_slice(), self.ids.as_slice(), self.texts.iter());
+        fn next<T: Copy>(kept: &mut &[T], to: &mut [T]) {
+            for slot in to {
+                if let Some((first, rest)) = kept.split_first() {
+                    *slot = *first;
+                    *kept = rest;
+                }
+            }
+        }
+        for cell in cells {
+            match cell.rep {
+                Rep::Num => next(&mut numbers, to.numbers_at(cell.at, 1)),
+                Rep::Money | Rep::Geo => next(&mut numbers, to.numbers_at(cell.at, 2)),
+                Rep::Ip => next(&mut ids, to.ids_at(cell.at, 2)),
+                Rep::Id => {
+                    next(&mut ids, to.ids_at(cell.at, 1));
+                    if let (Some(slot), Some(text)) = (to.text_at(cell.text), texts.next()) {
+                        slot.clear();
+                        slot.push_str(text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Its time.
+    pub fn newest_ms(&self) -> i64 {
+        self.time_ms
+    }
+}

@@ -1,0 +1,59 @@
+//! A feature by a pair of entities: the second's values inside the first.
+//!
+//! Guarantees: at most [`PAIR_KEYS_MAX`] second keys per entity and feature; what can no longer be asked for
+//! goes first, then the longest unused.
+
+use super::aggregate::Aggregate;
+use super::window::Span;
+
+/// Second keys of a pair that one entity keeps.
+pub const PAIR_KEYS_MAX: usize = 256;
+
+/// The second keys, sorted.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs {
+    keys: Vec<(u64, Aggregate)>,
+}
+
+impl Pairs {
+    /// What is kept of a second key.
+    pub fn get(&self, key: u64) -> Option<&Aggregate> {
+        let at = self.keys.binary_search_by_key(&key, |(k, _)| *k).ok()?;
+        self.keys.get(at).map(|(_, kept)| kept)
+    }
+
+    /// The same, made by `make` where there is none.
+    pub fn entry(&mut self, key: u64, span: Span, make: impl FnOnce() -> Aggregate) -> Option<&mut Aggregate> {
+        let at = match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
+            Ok(at) => at,
+            Err(_) => {
+                if self.keys.len() == self.keys.capacity() {
+                    self.make_room(span);
+                }
+                let at = self.keys.partition_point(|(k, _)| *k < key);
+                self.keys.insert(at, (key, make()));
+                at
+            }
+        };
+        self.keys.get_mut(at).map(|(_, kept)| kept)
+    }
+
+    fn make_room(&mut self, span: Span) {
+        self.keys.retain_mut(|(_, kept)| !kept.is_dead(span));
+        if self.keys.len() >= PAIR_KEYS_MAX
+            && let Some(oldest) = (0..self.keys.len()).min_by_key(|at| self.keys.get(*at).map(|(_, k)| k.newest_ms()))
+        {
+            self.keys.remove(oldest);
+        }
+    }
+
+    /// Whether nothing in it can be asked for any more.
+    pub fn is_dead(&self, span: Span) -> bool {
+        self.keys.iter().all(|(_, kept)| kept.is_dead(span))
+    }
+
+    /// The newest time in it.
+    pub fn newest_ms(&self) -> i64 {
+        self.keys.iter().map(|(_, kept)| kept.newest_ms()).max().unwrap_or(i64::MIN)
+    }
+}

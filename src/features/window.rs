@@ -1,0 +1,176 @@
+//! A trailing window over numbers: what `count` and `sum` keep.
+//!
+//! Guarantees: the sum over (t − d, t] is exact for up to [`ENTRIES_EXACT_MAX`] entries, in whatever order
+//! they came; older ones run together in steps of 1/64 of the window. Does not know what the numbers mean.
+
+use smallvec::SmallVec;
+
+/// Entries of one entity and window that are kept apart.
+pub const ENTRIES_EXACT_MAX: usize = 1024;
+/// How many entries may wait beyond that before the oldest are run together.
+const ENTRIES_WAITING_MAX: usize = 64;
+/// Into how many steps of the window older entries run together.
+const STEPS: i64 = 64;
+/// How many such steps are kept: two windows' worth, for events within lateness.
+const STEPS_KEPT_MAX: usize = 2 * STEPS as usize;
+
+/// How far back a window reaches and what can no longer be asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The window's length, ms.
+    pub over_ms: i64,
+    /// No event that is still counted is older than this, ms since 1970.
+    pub horizon_ms: i64,
+}
+
+impl Span {
+    /// The newest time that no window can reach any more.
+    pub fn dead(self) -> i64 {
+        self.horizon_ms.saturating_sub(self.over_ms)
+    }
+
+    /// The step of the window a time falls into.
+    pub fn step(self, time_ms: i64) -> i64 {
+        time_ms.div_euclid((self.over_ms / STEPS).max(1))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    time_ms: i64,
+    n: i64,
+}
+
+/// The entries, by time.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    entries: SmallVec<[Entry; 2]>,
+}
+
+impl Window {
+    /// Adds `n` at a time.
+    pub fn add(&mut self, time_ms: i64, n: i64, span: Span) {
+        self.forget(span);
+        match self.entries.last_mut() {
+            Some(last) if last.time_ms == time_ms => last.n = last.n.saturating_add(n),
+            Some(last) if last.time_ms > time_ms => self.insert(time_ms, n),
+            _ => self.entries.push(Entry { time_ms, n }),
+        }
+        if self.entries.len() > ENTRIES_EXACT_MAX + STEPS_KEPT_MAX + ENTRIES_WAITING_MAX {
+            self.run_together(span);
+        }
+    }
+
+    fn insert(&mut self, time_ms: i64, n: i64) {
+        let at = self.entries.partition_point(|e| e.time_ms < time_ms);
+        match self.entries.get_mut(at) {
+            Some(same) if same.time_ms == time_ms => same.n = same.n.saturating_add(n),
+            _ => self.entries.insert(at, Entry { time_ms, n }),
+        }
+    }
+
+    /// The sum over (time − over, time].
+    pub fn sum(&self, time_ms: i64, over_ms: i64) -> i128 {
+        let from = time_ms.saturating_sub(over_ms);
+        let newer = self.entries.iter().rev().skip_while(|e| e.time_ms > time_ms);
+        newer.take_while(|e| e.time_ms > from).map(|e| i128::from(e.n)).sum()
+    }
+
+    /// Takes out everything up to a time and tells its sum.
+    pub fn settle(&mut self, until_ms: i64) -> i128 {
+        let settled = self.entries.partition_point(|e| e.time_ms <= until_ms);
+        self.entries.drain(..settled).map(|e| i128::from(e.n)).sum()
+    }
+
+    /// Whether nothing in it can be asked for any more.
+    pub fn is_dead(&self, span: Span) -> bool {
+        self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
+    }
+
+    /// The newest time in it.
+    pub fn newest_ms(&self) -> i64 {
+        self.entries.last().map_or(i64::MIN, |e| e.time_ms)
+    }
+
+    /// Drops what no window can reach, where that is worth moving the rest.
+    fn forget(&mut self, span: Span) {
+        let dead = span.dead();
+        if self.entries.first().is_some_and(|e| e.time_ms <= dead) {
+            let gone = self.entries.partition_point(|e| e.time_ms <= dead);
+            if gone * 8 >= self.entries.len() {
+                self.entries.drain(..gone);
+            }
+        }
+    }
+
+    fn run_together(&mut self, span: Span) {
+        let older = self.entries.len().saturating_sub(ENTRIES_EXACT_MAX);
+        let mut steps: Vec<Entry> = Vec::with_capacity(STEPS_KEPT_MAX);
+        for entry in self.entries.drain(..older) {
+            match steps.last_mut() {
+                Some(last) if span.step(last.time_ms) == span.step(entry.time_ms) => {
+                    // A step stands at its newest time: it leaves the window with its last entry.
+                    *last = Entry { time_ms: entry.time_ms, n: last.n.saturating_add(entry.n) };
+                }
+                _ => steps.push(entry),
+            }
+        }
+        let beyond = steps.len().saturating_sub(STEPS_KEPT_MAX);
+        self.entries.insert_many(0, steps.drain(beyond..));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_exactly_as_old_as_the_window_is_outside() {
+        let span = Span { over_ms: 600, horizon_ms: 0 };
+        let mut window = Window::default();
+        window.add(1000, 1, span);
+        assert_eq!(window.sum(1599, 600), 1);
+        assert_eq!(window.sum(1600, 600), 0);
+        assert_eq!(window.sum(999, 600), 0);
+    }
+
+    #[test]
+    fn beyond_the_cap_a_step_of_the_window_is_the_error() {
+        let over_ms = 64_000;
+        let mut window = Window::default();
+        for time_ms in (0..400_000).step_by(10) {
+            let span = Span { over_ms, horizon_ms: time_ms - 1000 };
+            window.add(time_ms, 1, span);
+            let expected = i128::from(((time_ms + 1).min(over_ms) + 9) / 10);
+            let got = window.sum(time_ms, over_ms);
+            assert!(got >= expected && got <= expected + 101, "{time_ms}: {got} for {expected}");
+            assert!(window.entries.len() <= 1300);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equals_keeping_everything(
+            steps in prop::collection::vec((0i64..2000, -900i64..=0, 1i64..4), 1..200),
+            over_ms in 1i64..20_000,
+        ) {
+            let mut window = Window::default();
+            let mut all: Vec<(i64, i64)> = Vec::new();
+            let mut now = 0;
+            for (ahead, back, n) in steps {
+                now += ahead;
+                let time_ms = now + back;
+                let span = Span { over_ms, horizon_ms: now - 900 };
+                window.add(time_ms, n, span);
+                all.push((time_ms, n));
+                for asked in [time_ms, now, now - 900, now - 450] {
+                    let expected: i64 =
+                        all.iter().filter(|(t, _)| *t > asked - over_ms && *t <= asked).map(|(_, n)| n).sum();
+                    prop_assert_eq!(window.sum(asked, over_ms), i128::from(expected));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What is doubtful about a rule set that loads: thresholds no window reaches exactly, things nobody reads.
+//!
+//! Guarantees: warnings only. Does not find what a compiler of types finds: `expr` does.
+
+use std::collections::BTreeSet;
+
+use super::codes;
+use super::expr::{Comparison, Node, Typed};
+use super::feature::Kind;
+use super::model::Name;
+use super::names::Names;
+use crate::event::{Millis, Value};
+use crate::report::Problem;
+
+/// Events that a window counts exactly, per entity.
+pub const WINDOW_EXACT_MAX: i64 = 1024;
+
+/// Warns where a count is compared with more than a window counts exactly.
+pub(super) fn threshold_above_cap(typed: &Typed, names: &Names, problems: &mut Vec<Problem>) {
+    if let Node::Compare(how, a, b) = &typed.node {
+        for (value, limit, how) in [(a, b, *how), (b, a, how.mirrored())] {
+            if counts(value, names)
+                && above_cap(limit)
+                && matches!(how, Comparison::Greater | Comparison::GreaterOrEqual)
+            {
+                let (file, span) = &typed.at;
+                let message = format!("a window counts exactly up to {WINDOW_EXACT_MAX} events");
+                let help = "beyond that it is an estimate or “at least”; take a shorter window and a lower number";
+                problems.push(Problem::warning(codes::ABOVE_CAP, file, span.clone(), message).help(help));
+            }
+        }
+    }
+    typed.parts().into_iter().for_each(|part| threshold_above_cap(part, names, problems));
+}
+
+fn counts(typed: &Typed, names: &Names) -> bool {
+    let Node::Name(Name::Feature(at, _)) = typed.node else { return false };
+    let of = |(index, spec): &(Option<u16>, super::feature::FeatureSpec)| (*index == Some(at)).then_some(spec.kind);
+    matches!(names.features.values().find_map(of), Some(Some(Kind::Count | Kind::Distinct)))
+}
+
+fn above_cap(typed: &Typed) -> bool {
+    match typed.node {
+        Node::Constant(Value::Int(n)) => n > WINDOW_EXACT_MAX,
+        Node::Constant(Value::Float(n)) => n > WINDOW_EXACT_MAX as f64,
+        _ => false,
+    }
+}
+
+/// Warns of features, lists and defs that nothing reads. `mentioned` holds the first parts of all names.
+pub(super) fn unused(names: &Names, mentioned: &BTreeSet<String>, problems: &mut Vec<Problem>) {
+    for (name, (_, spec)) in &names.features {
+        if !mentioned.contains(name) {
+            let message = format!("nothing reads the feature `{name}`: it is not kept");
+            problems.push(Problem::warning(codes::UNUSED_FEATURE, &spec.file, spec.span.clone(), message));
+        }
+    }
+    for (name, def) in &names.defs {
+        if !mentioned.contains(name) {
+            let message = format!("nothing reads the def `{name}`");
+            problems.push(Problem::warning(codes::UNUSED_DEF, &def.file, def.span.clone(), message));
+        }
+    }
+    let used = names.lists_used.borrow();
+    for (name, list) in &names.lists {
+        if !used.contains(name) {
+            let message = format!("nothing reads the list `{name}`");
+            problems.push(Problem::warning(codes::UNUSED_LIST, &list.file, list.span.clone(), message));
+        }
+    }
+}
+
+/// Warns of lists that are older than they may be.
+pub(super) fn stale(names: &Names, today: Option<Millis>, problems: &mut Vec<Problem>) {
+    for (name, list) in &names.lists {
+        let (Some(today), Some(as_of)) = (today, list.set.as_of) else { continue };
+        let age = today.since(as_of);
+        if age > list.set.max_age_ms {
+            let message = format!(
+                "the list `{name}` is {} old, and may be {}",
+                Value::Duration(age),
+                Value::Duration(list.set.max_age_ms)
+            );
+            problems.push(Problem::warning(codes::STALE_LIST, &list.file, list.span.clone(), message));
+        }
+    }
+}

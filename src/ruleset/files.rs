@@ -1,0 +1,76 @@
+//! Reads a rules directory.
+//!
+//! Guarantees: takes `*.yaml` and `lists/*.txt` and the names of what lies in `runbooks/`, nothing else; what
+//! cannot be read is a problem of the set, not its end. Does not judge what it reads.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use super::lists::LIST_BYTES_MAX;
+use super::sources::Sources;
+use super::yaml::FILE_BYTES_MAX;
+use crate::event::Millis;
+
+/// Files of one directory, at most.
+const FILES_MAX: usize = 1000;
+
+/// Reads a rules directory. The error is that of the directory itself.
+pub fn read(directory: &Path) -> io::Result<Sources> {
+    let mut sources = Sources::new(directory.to_string_lossy().replace('\\', "/"));
+    let mut count = 0;
+    for name in names(directory)? {
+        if name.ends_with(".yaml") {
+            add(&mut sources, directory, &name, FILE_BYTES_MAX, &mut count);
+        } else if name.ends_with(".yml") {
+            sources.add_unreadable(&name, "rule files end in .yaml; rename it");
+        }
+    }
+    // A directory without lists or runbooks is a whole one.
+    for name in names(&directory.join("lists")).unwrap_or_default() {
+        if name.ends_with(".txt") {
+            add(&mut sources, directory, &format!("lists/{name}"), LIST_BYTES_MAX, &mut count);
+        }
+    }
+    for name in names(&directory.join("runbooks")).unwrap_or_default() {
+        sources.add_present(format!("runbooks/{name}"));
+    }
+    Ok(sources)
+}
+
+/// The names in a directory, sorted, without hidden ones: Kubernetes keeps its swaps in those.
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn add(sources: &mut Sources, directory: &Path, name: &str, bytes_max: usize, count: &mut usize) {
+    *count += 1;
+    if *count > FILES_MAX {
+        if *count == FILES_MAX + 1 {
+            sources.add_unreadable(name, &format!("a rule set has at most {FILES_MAX} files"));
+        }
+        return;
+    }
+    let path = directory.join(name);
+    let read = fs::metadata(&path).and_then(|meta| {
+        if meta.len() > bytes_max as u64 {
+            return Err(io::Error::other(format!("it has {} bytes, at most {bytes_max} are read", meta.len())));
+        }
+        let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = since.and_then(|since| i64::try_from(since.as_millis()).ok()).map(Millis);
+        Ok((fs::read(&path)?, modified))
+    });
+    match read {
+        Ok((bytes, modified)) => sources.add(name, bytes, modified),
+        Err(error) => sources.add_unreadable(name, &error.to_string()),
+    }
+}

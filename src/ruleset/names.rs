@@ -1,0 +1,167 @@
+//! What names mean in expressions: params, defs, features, fields, amounts and lists of a whole rule set.
+//!
+//! Guarantees: a name has one meaning; each that is asked for is remembered as used. Does not check types.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::expr::{Ast, Meaning, Scope, Ty};
+use super::feature::{FeatureSpec, type_of};
+use super::lists::ListSet;
+use super::model::{Name, NamedAmount, Part};
+use crate::event::{EventType, Field, TypeSet, Value};
+use crate::report::SourceFile;
+
+/// A constant with its type.
+pub(super) type Constant = (Value<'static>, Ty);
+
+/// A def.
+#[derive(Debug)]
+pub(super) struct Def {
+    pub ast: Option<Ast>,
+    pub file: Arc<SourceFile>,
+    pub span: Range<usize>,
+}
+
+/// A list, or one that had a problem.
+#[derive(Debug)]
+pub(super) struct NamedList {
+    pub set: Arc<ListSet>,
+    pub file: Arc<SourceFile>,
+    pub span: Range<usize>,
+}
+
+/// Everything of a rule set that has a name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Features with their place in the rule set, which only used ones have.
+    pub features: BTreeMap<String, (Option<u16>, FeatureSpec)>,
+    pub defs: BTreeMap<String, Def>,
+    pub params: BTreeMap<String, Constant>,
+    /// Sorted by name.
+    pub amounts: Vec<NamedAmount>,
+    pub lists: BTreeMap<String, NamedList>,
+    /// Lists that were asked for.
+    pub lists_used: RefCell<BTreeSet<String>>,
+    /// Amounts and params that were asked for.
+    pub used: RefCell<BTreeSet<String>>,
+}
+
+/// The names at one place: with the params of a rule, on its event types.
+pub(super) struct Here<'n> {
+    pub names: &'n Names,
+    pub params: &'n BTreeMap<String, Constant>,
+    pub on: TypeSet,
+}
+
+impl Scope for Here<'_> {
+    fn name(&self, path: &str) -> Option<Meaning<'_>> {
+        if let Some((value, ty)) = self.params.get(path).or_else(|| self.names.params.get(path)) {
+            self.names.used.borrow_mut().insert(path.to_owned());
+            return Some(Meaning::Constant(value.clone(), *ty));
+        }
+        if let Some(def) = self.names.defs.get(path) {
+            return def.ast.as_ref().map(Meaning::Def);
+        }
+        if let Some(field) = Field::parse(path) {
+            let (ty, types) = (type_of(field), field.types());
+            return Some(Meaning::Value { name: Name::Field(field), ty, types, nullable: is_nullable(field, self.on) });
+        }
+        let value = |name, ty, types, nullable| Some(Meaning::Value { name, ty, types, nullable });
+        match path {
+            "account.risk" => return value(Name::AccountRisk, Ty::Float, TypeSet::ALL, true),
+            "account.known_for" => return value(Name::AccountKnownFor, Ty::Duration, TypeSet::ALL, true),
+            "account.logins" => return value(Name::AccountLogins, Ty::Int, TypeSet::ALL, true),
+            _ => {}
+        }
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        if first == "amounts" {
+            let at = self.names.amounts.iter().position(|amount| Some(amount.name.as_str()) == rest)?;
+            self.names.used.borrow_mut().insert(path.to_owned());
+            return value(Name::Amount(u16::try_from(at).ok()?), Ty::Money, Field::Amount.types(), true);
+        }
+        let (at, feature) = self.names.features.get(first)?;
+        let meaning = feature.part(rest)?;
+        let nullable = meaning.is_missing_while_empty
+            || feature.by.is_none_or(|by| by.fields().any(|field| is_nullable(field, self.on)));
+        // A feature without a place is read by nothing that is built: only by a def that nobody uses.
+        value(Name::Feature(at.unwrap_or(u16::MAX), meaning.part), meaning.ty, feature.value_types(), nullable)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.params.keys().chain(self.names.params.keys()).cloned().collect();
+        names.extend(self.names.defs.keys().cloned());
+        for (name, (_, feature)) in &self.names.features {
+            let part = |part: &str| if part.is_empty() { name.clone() } else { format!("{name}.{part}") };
+            names.extend(feature.parts().into_iter().map(part));
+        }
+        let fields = Field::all().filter(|field| self.on.within(field.types()));
+        names.extend(fields.map(|field| field.name().to_owned()));
+        names.extend(["country", "city", "asn", "network"].map(str::to_owned));
+        names.extend(["account.risk", "account.known_for", "account.logins"].map(str::to_owned));
+        names.extend(self.names.amounts.iter().map(|amount| format!("amounts.{}", amount.name)));
+        names
+    }
+
+    fn list(&self, name: &str) -> Option<&Arc<ListSet>> {
+        let list = self.names.lists.get(name)?;
+        self.names.lists_used.borrow_mut().insert(name.to_owned());
+        Some(&list.set)
+    }
+
+    fn lists(&self) -> Vec<&str> {
+        self.names.lists.keys().map(String::as_str).collect()
+    }
+
+    fn on(&self) -> TypeSet {
+        self.on
+    }
+}
+
+impl Names {
+    /// How a name of the row is written, such as `acct_last_ok.age`.
+    pub fn written(&self, name: Name) -> Option<String> {
+        Some(match name {
+            Name::Field(field) => field.name().to_owned(),
+            Name::AccountRisk => "account.risk".to_owned(),
+            Name::AccountKnownFor => "account.known_for".to_owned(),
+            Name::AccountLogins => "account.logins".to_owned(),
+            Name::Amount(at) => format!("amounts.{}", self.amounts.get(usize::from(at))?.name),
+            Name::Feature(at, part) => {
+                let (name, _) = self.features.iter().find(|(_, (index, _))| *index == Some(at))?;
+                match part {
+                    Part::Value => name.clone(),
+                    Part::Age => format!("{name}.age"),
+                    Part::Field(field) => format!("{name}.{}", field.name()),
+                    Part::Share => format!("{name}.share"),
+                    Part::Count => format!("{name}.count"),
+                    Part::Total => format!("{name}.total"),
+                }
+            }
+        })
+    }
+}
+
+/// Whether a field can be missing on some of these event types.
+pub(super) fn is_nullable(field: Field, on: TypeSet) -> bool {
+    use EventType as T;
+    let always = match field {
+        Field::Id | Field::Type | Field::Time | Field::Count => TypeSet::ALL,
+        Field::Account => {
+            let mut types = TypeSet::NONE;
+            for kind in TypeSet::ALL.iter() {
+                if !matches!(kind, T::Login | T::PasswordReset | T::ServiceStatus) {
+                    types = types.or(TypeSet::of(&[kind]));
+                }
+            }
+            types
+        }
+        Field::Result | Field::Stage | Field::Change | Field::Field => field.types(),
+        Field::Amount | Field::About | Field::Answer | Field::State => field.types(),
+        Field::Payee => TypeSet::of(&[T::PayeeAdded]),
+        _ => TypeSet::NONE,
+    };
+    !on.within(always)
+}

@@ -1,0 +1,6 @@
+//! The shipped pack, compiled in.
+
+/// Texts by their path.
+pub(super) const FILES: &[(&str, &str)] = &[];
+/// Runbooks.
+pub(super) const RUNBOOKS: &[&str] = &[];

@@ -1,0 +1,534 @@
+//! Rules as files write them, and how they become the rules of the engine.
+//!
+//! Guarantees: every key of a rule, its own or of its file's `defaults`, is checked; names, types and tests
+//! fit. Does not decide between rules: ids are compared in `load.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::codes;
+use super::expr::{self, Ast, Condition, Scope, Typed};
+use super::feature::{check_entity, read_key, read_type};
+use super::hash::HashKey;
+use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State};
+use super::names::{Constant, Here, Names};
+use super::read::Reader;
+use super::row::Layout;
+use super::snippet::snippet;
+use super::test_case::{TestReader, expectations, read_params};
+use super::yaml::{Entry, Kind, Map, Node};
+use crate::event::{Millis, TypeSet};
+use crate::report::{Problem, SourceFile};
+
+/// Exceptions of one rule, at most.
+const EXCEPTIONS_MAX: usize = 100;
+
+pub(super) const RULE_KEYS: &[&str] = &[
+    "id",
+    "title",
+    "description",
+    "revision",
+    "state",
+    "owner",
+    "severity",
+    "score",
+    "group",
+    "audience",
+    "notice",
+    "on",
+    "when",
+    "unless",
+    "dedup",
+    "explain",
+    "action",
+    "attack",
+    "references",
+    "runbook",
+    "false_positives",
+    "params",
+    "tests",
+];
+/// Keys that belong to one rule alone.
+const NO_DEFAULT: &[&str] = &["id", "tests"];
+pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
+const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
+
+const STATES: &[(&str, State)] =
+    &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
+const SEVERITIES: &[(&str, Severity)] =
+    &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
+pub(super) const AUDIENCES: &[(&str, Audience)] =
+    &[("user", Audience::User), ("security", Audience::Security), ("operations", Audience::Operations)];
+const ACTIONS: &[(&str, Action)] = &[
+    ("none", Action::None),
+    ("step_up", Action::StepUp),
+    ("hold_payment", Action::HoldPayment),
+    ("lock_session", Action::LockSession),
+    ("lock_account", Action::LockAccount),
+];
+
+/// An exception as it was read.
+#[derive(Debug)]
+pub(super) struct ExceptionSpec {
+    pub file: Arc<SourceFile>,
+    /// The bytes of its name.
+    pub span: Range<usize>,
+    pub when: Option<Ast>,
+    pub expires: Option<Millis>,
+}
+
+/// What a rule's `unless` holds.
+#[derive(Debug)]
+enum Unless {
+    Shared(String, Range<usize>),
+    Own(String, ExceptionSpec),
+}
+
+/// A rule whose parts were read, names not yet resolved.
+pub(super) struct RuleDraft<'f> {
+    pub file: &'f Arc<SourceFile>,
+    pub id: String,
+    pub id_span: Range<usize>,
+    node: &'f Node,
+    own: &'f Map,
+    defaults: Option<&'f Map>,
+    params: BTreeMap<String, Constant>,
+    on: TypeSet,
+    when: Option<Ast>,
+    unless: Vec<Unless>,
+    is_later: bool,
+}
+
+/// Checks a file's `defaults`.
+pub(super) fn check_defaults(reader: &mut Reader<'_>, node: &Node) {
+    let Some(map) = reader.map(node, "`defaults`") else { return };
+    let allowed: Vec<&str> = RULE_KEYS.iter().copied().filter(|key| !NO_DEFAULT.contains(key)).collect();
+    for entry in map.entries.iter().filter(|entry| NO_DEFAULT.contains(&entry.key.as_str())) {
+        let message = format!("`{}` belongs to one rule and has no default", entry.key);
+        reader.error(codes::VALUE, entry.key_span.clone(), message);
+    }
+    let known: Vec<&str> = allowed.into_iter().chain(NO_DEFAULT.iter().copied()).collect();
+    reader.keys(map, &known, LATER_KEYS);
+}
+
+/// Reads an exception. Its name is told apart by whoever asks.
+pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(String, ExceptionSpec)> {
+    let map = reader.map(node, "an exception")?;
+    reader.keys(map, EXCEPTION_KEYS, &[]);
+    for key in EXCEPTION_KEYS.iter().filter(|key| map.get(key).is_none()) {
+        reader.error(codes::EXCEPTION, node.head(), format!("an exception needs `{key}`"));
+    }
+    let name_node = map.get("name")?;
+    let name = reader.text(name_node, "the name of an exception")?;
+    for key in ["reason", "owner"] {
+        map.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
+    }
+    let when = map.get("when").and_then(|node| reader.expression(node, "`when`"));
+    let expires = map.get("expires").and_then(|node| reader.end_of_day(node, "`expires`"));
+    Some((name, ExceptionSpec { file: Arc::clone(reader.file), span: name_node.span.clone(), when, expires }))
+}
+
+/// Event types: `login` or `[transfer, payment]`.
+fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
+    let mut types = TypeSet::NONE;
+    for item in reader.one_or_more(node, "`on`") {
+        if let Some(word) = reader.scalar(item, "`on`")
+            && let Some(kind) = read_type(reader, item, word)
+        {
+            types = types.or(kind);
+        }
+    }
+    types
+}
+
+impl<'f> RuleDraft<'f> {
+    /// Reads what of a rule does not depend on other rules.
+    pub fn read(
+        reader: &mut Reader<'_>,
+        file: &'f Arc<SourceFile>,
+        node: &'f Node,
+        defaults: Option<&'f Map>,
+    ) -> Option<Self> {
+        let own = reader.map(node, "a rule")?;
+        reader.keys(own, RULE_KEYS, LATER_KEYS);
+        let (id, id_span) = match own.get("id") {
+            Some(id) => (reader.id(id, "the id of a rule")?, id.span.clone()),
+            None => {
+                reader.missing(node, "a rule", "id");
+                return None;
+            }
+        };
+        let mut draft = RuleDraft {
+            file,
+            id,
+            id_span,
+            node,
+            own,
+            defaults,
+            params: BTreeMap::new(),
+            on: TypeSet::NONE,
+            when: None,
+            unless: Vec::new(),
+            is_later: own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str())),
+        };
+        draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
+        draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
+        draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
+        draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
+        if !draft.is_later {
+            for key in ["on", "when"].into_iter().filter(|key| draft.get(key).is_none()) {
+                reader.missing(node, &format!("the rule `{}`", draft.id), key);
+            }
+        }
+        Some(draft)
+    }
+
+    /// The value of a key: the rule's own, else its file's default.
+    fn get(&self, key: &str) -> Option<&'f Node> {
+        self.own.get(key).or_else(|| self.defaults.and_then(|defaults| defaults.get(key)))
+    }
+
+    /// The params' names, with their places.
+    pub fn params(&self) -> Vec<(&str, Range<usize>)> {
+        let map = self.get("params").map(|node| &node.kind);
+        let Some(Kind::Map(map)) = map else { return Vec::new() };
+        map.entries.iter().map(|entry| (entry.key.as_str(), entry.key_span.clone())).collect()
+    }
+
+    /// Calls `each` with every name the rule mentions: in conditions, in its explanation, in its tests.
+    pub fn mentions(&self, each: &mut dyn FnMut(&str)) {
+        let own = self.unless.iter().filter_map(|unless| match unless {
+            Unless::Own(_, spec) => spec.when.as_ref(),
+            Unless::Shared(..) => None,
+        });
+        self.when.iter().chain(own).for_each(|ast| ast.names(&mut |name, _| each(name)));
+        if let Some(Kind::Scalar(explain)) = self.get("explain").map(|node| &node.kind) {
+            for part in explain.text.split('{').skip(1) {
+                each(part.split('}').next().unwrap_or("").trim());
+            }
+        }
+        let Some(Kind::Seq(tests)) = self.own.get("tests").map(|node| &node.kind) else { return };
+        for test in tests {
+            let Kind::Map(test) = &test.kind else { continue };
+            if let Some(Kind::Map(set)) = test.get("set").map(|node| &node.kind) {
+                set.entries.iter().for_each(|entry: &Entry| each(&entry.key));
+            }
+        }
+    }
+
+    /// The names of the shared exceptions it takes.
+    pub fn shared(&self) -> impl Iterator<Item = &str> {
+        self.unless.iter().filter_map(|unless| match unless {
+            Unless::Shared(name, _) => Some(name.as_str()),
+            Unless::Own(..) => None,
+        })
+    }
+}
+
+fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
+    let Some(items) = reader.seq(node, "`unless`") else { return Vec::new() };
+    if items.len() > EXCEPTIONS_MAX {
+        reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
+    }
+    let mut names = BTreeSet::new();
+    let mut unless = Vec::new();
+    for item in items.iter().take(EXCEPTIONS_MAX) {
+        let read = match &item.kind {
+            Kind::Scalar(scalar) => Some(Unless::Shared(scalar.text.clone(), item.span.clone())),
+            Kind::Broken => None,
+            _ => read_exception(reader, item).map(|(name, spec)| Unless::Own(name, spec)),
+        };
+        let Some(read) = read else { continue };
+        let (name, span) = match &read {
+            Unless::Shared(name, span) => (name, span.clone()),
+            Unless::Own(name, spec) => (name, spec.span.clone()),
+        };
+        if !names.insert(name.clone()) {
+            reader.error(codes::NAME, span, format!("the exception `{name}` stands here twice"));
+        }
+        unless.push(read);
+    }
+    unless
+}
+
+/// What rules are built with.
+pub(super) struct Builder<'b> {
+    pub names: &'b Names,
+    pub exceptions: &'b BTreeMap<String, ExceptionSpec>,
+    pub layout: &'b mut Layout,
+    pub key: HashKey,
+    pub today: Option<Millis>,
+    pub is_present: &'b dyn Fn(&str) -> bool,
+    pub problems: &'b mut Vec<Problem>,
+}
+
+/// A rule's conditions, compiled.
+struct Conditions {
+    when: Option<(Typed, Condition)>,
+    unless: Vec<Exception>,
+    reads_state: bool,
+}
+
+impl Builder<'_> {
+    /// Builds a rule; `None` where a problem was told.
+    pub fn build(&mut self, draft: &RuleDraft<'_>) -> Option<Rule> {
+        let before = self.errors();
+        let here = Here { names: self.names, params: &draft.params, on: draft.on };
+        let conditions = self.conditions(draft, &here);
+        // A rule of a kind that is not known yet has names that are not known either.
+        let explain = if draft.is_later { None } else { self.explain(draft, &here) };
+        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+        let tests = match draft.own.get("tests") {
+            Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
+            None => Vec::new(),
+        };
+        let mut fields = RuleFields { reader, draft, is_present: self.is_present };
+        let state = fields.word("state", "state", STATES).unwrap_or(State::Draft);
+        fields.check_tests(state, &tests);
+        fields.check_for_people();
+        let id = draft.id.clone();
+        let rule = Rule {
+            title: fields.required_text("title"),
+            revision: fields.int("revision", 1..=i64::from(u32::MAX)).unwrap_or(1),
+            state,
+            owner: fields.required_text("owner"),
+            severity: fields.required_word("severity", SEVERITIES).unwrap_or(Severity::Low),
+            score: fields.score(),
+            group: fields.id("group").unwrap_or_else(|| id.clone()),
+            audience: fields.audience(),
+            action: fields.word("action", "action", ACTIONS).unwrap_or(Action::None),
+            notice: fields.id("notice"),
+            on: draft.on,
+            dedup: fields.dedup(),
+            attack: fields.attack(),
+            runbook: fields.runbook(),
+            tests,
+            at: (Arc::clone(draft.file), draft.id_span.clone()),
+            explain: explain.unwrap_or_default(),
+            reads_state: conditions.reads_state,
+            unless: conditions.unless,
+            evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
+            when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
+            id,
+        };
+        (self.errors() == before).then_some(rule)
+    }
+
+    fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.level == crate::report::Level::Error).count()
+    }
+
+    fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
+        let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
+        let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
+        let mut unless = Vec::new();
+        for exception in &draft.unless {
+            let (name, spec) = match exception {
+                Unless::Own(name, spec) => (name, spec),
+                Unless::Shared(name, span) => match self.exceptions.get(name) {
+                    Some(spec) => (name, spec),
+                    None => {
+                        let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
+                        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+                        let message = format!("unknown exception `{name}`");
+                        reader.unknown_word(codes::EXCEPTION, span.clone(), message, name, known);
+                        continue;
+                    }
+                },
+            };
+            self.warn_expired(spec);
+            let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
+            reads_state |= typed.reads_state();
+            if let Some(expires) = spec.expires {
+                unless.push(Exception { name: name.clone(), when, expires });
+            }
+        }
+        Conditions { when, unless, reads_state }
+    }
+
+    fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
+        let typed = expr::check_condition(ast, here, self.problems)?;
+        super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        let condition = expr::compile(&typed, self.layout, self.key);
+        Some((typed, condition))
+    }
+
+    fn warn_expired(&mut self, spec: &ExceptionSpec) {
+        if let (Some(today), Some(expires)) = (self.today, spec.expires)
+            && today >= expires
+        {
+            let message = "this exception has expired: it is ignored";
+            self.problems.push(Problem::warning(codes::EXPIRED, &spec.file, spec.span.clone(), message));
+        }
+    }
+
+    fn explain(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Option<Vec<Piece>> {
+        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+        let Some(node) = draft.get("explain") else {
+            reader.missing(draft.node, &format!("the rule `{}`", draft.id), "explain");
+            return None;
+        };
+        reader.text(node, "`explain`")?;
+        let snippet = snippet(draft.file, node)?;
+        expr::parse_template(&snippet, here as &dyn Scope, self.layout, self.problems)
+    }
+
+    /// What of the condition's names is not the event's own, as written, sorted.
+    fn evidence(&mut self, typed: &Typed) -> Vec<(String, expr::Ty, super::row::Cell)> {
+        let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_)));
+        let mut evidence: Vec<_> =
+            names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
+        evidence.sort_by(|a, b| a.0.cmp(&b.0));
+        evidence
+    }
+}
+
+/// The keys of a rule that depend on nothing else.
+struct RuleFields<'r, 'f> {
+    reader: Reader<'r>,
+    draft: &'r RuleDraft<'f>,
+    is_present: &'r dyn Fn(&str) -> bool,
+}
+
+impl RuleFields<'_, '_> {
+    fn missing(&mut self, key: &str) {
+        self.reader.missing(self.draft.node, &format!("the rule `{}`", self.draft.id), key);
+    }
+
+    fn required_text(&mut self, key: &str) -> String {
+        match self.draft.get(key) {
+            Some(node) => self.reader.text(node, &format!("`{key}`")).unwrap_or_default(),
+            None => {
+                self.missing(key);
+                String::new()
+            }
+        }
+    }
+
+    fn word<T: Copy>(&mut self, key: &str, what: &str, words: &[(&str, T)]) -> Option<T> {
+        self.draft.get(key).and_then(|node| self.reader.word(node, what, words))
+    }
+
+    fn required_word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        if self.draft.get(key).is_none() {
+            self.missing(key);
+        }
+        self.word(key, key, words)
+    }
+
+    fn int(&mut self, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<u32> {
+        let n = self.draft.get(key).and_then(|node| self.reader.int(node, key, range))?;
+        u32::try_from(n).ok()
+    }
+
+    fn score(&mut self) -> u8 {
+        if self.draft.get("score").is_none() {
+            self.missing("score");
+        }
+        self.int("score", 0..=100).and_then(|score| u8::try_from(score).ok()).unwrap_or(0)
+    }
+
+    fn id(&mut self, key: &str) -> Option<String> {
+        self.draft.get(key).and_then(|node| self.reader.id(node, &format!("a {key}")))
+    }
+
+    fn audience(&mut self) -> Vec<Audience> {
+        let Some(node) = self.draft.get("audience") else {
+            self.missing("audience");
+            return Vec::new();
+        };
+        let items = self.reader.one_or_more(node, "`audience`");
+        let mut audience: Vec<Audience> =
+            items.iter().filter_map(|item| self.reader.word(item, "audience", AUDIENCES)).collect();
+        audience.sort_unstable();
+        audience.dedup();
+        audience
+    }
+
+    fn dedup(&mut self) -> Option<Dedup> {
+        let node = self.draft.get("dedup")?;
+        let map = self.reader.map(node, "`dedup`")?;
+        self.reader.keys(map, &["by", "for"], &[]);
+        for key in ["by", "for"].into_iter().filter(|key| map.get(key).is_none()) {
+            self.reader.missing(node, "`dedup`", key);
+        }
+        let by_node = map.get("by")?;
+        let by = read_key(&mut self.reader, by_node)?;
+        check_entity(&mut self.reader, by_node, by, self.draft.on);
+        let for_ms = self.reader.some_time(map.get("for")?, "`for`")?;
+        Some(Dedup { by, for_ms })
+    }
+
+    fn attack(&mut self) -> Vec<String> {
+        let Some(node) = self.draft.get("attack") else { return Vec::new() };
+        let items = self.reader.seq(node, "`attack`").unwrap_or_default();
+        let mut ids = Vec::new();
+        for item in items {
+            let Some(id) = self.reader.scalar(item, "an id of `attack`") else { continue };
+            if is_attack_id(id) {
+                ids.push(id.to_owned());
+            } else {
+                let message = format!("`{id}` is no id of ATT&CK or F3, such as `T1110.003` or `F1005`");
+                self.reader.error(codes::VALUE, item.span.clone(), message);
+            }
+        }
+        ids
+    }
+
+    fn runbook(&mut self) -> String {
+        let runbook = self.required_text("runbook");
+        let is_url = runbook.starts_with("https://") || runbook.starts_with("http://");
+        if let Some(node) = self.draft.get("runbook")
+            && !runbook.is_empty()
+            && !is_url
+            && !(self.is_present)(&runbook)
+        {
+            let message = format!("there is no runbook `{runbook}` in the rules directory");
+            let problem = Problem::warning(codes::RUNBOOK, self.draft.file, node.span.clone(), message);
+            self.reader.problems.push(problem);
+        }
+        runbook
+    }
+
+    /// Keys that only people read.
+    fn check_for_people(&mut self) {
+        if let Some(node) = self.draft.get("description") {
+            self.reader.text(node, "`description`");
+        }
+        for key in ["references", "false_positives"] {
+            let Some(node) = self.draft.get(key) else { continue };
+            for item in self.reader.one_or_more(node, &format!("`{key}`")) {
+                self.reader.text(item, &format!("an item of `{key}`"));
+            }
+        }
+    }
+
+    fn check_tests(&mut self, state: State, tests: &[super::model::InlineTest]) {
+        if state == State::Draft {
+            return;
+        }
+        let message = match (expectations(tests), tests.is_empty()) {
+            ((true, true), _) => return,
+            (_, true) => "a rule that is not a draft needs tests: one that fires and one that stays quiet",
+            ((false, _), _) => "a rule that is not a draft needs a test that fires",
+            _ => "a rule that is not a draft needs a test that stays quiet",
+        };
+        // Tests that could not be read are told already.
+        let unread = self.draft.own.get("tests").is_some_and(|node| match &node.kind {
+            Kind::Seq(items) => items.len() != tests.len(),
+            _ => true,
+        });
+        if !unread {
+            self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message);
+        }
+    }
+}
+
+/// `T1110`, `T1110.003`, `F1005`, `F1005.003`.
+fn is_attack_id(id: &str) -> bool {
+    let Some(rest) = id.strip_prefix(['T', 'F']) else { return false };
+    let (technique, sub) = rest.split_once('.').map_or((rest, None), |(t, s)| (t, Some(s)));
+    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    digits(technique, 4) && sub.is_none_or(|sub| digits(sub, 3))
+}

@@ -1,0 +1,528 @@
+//! Inline tests as files write them, and the events they stand for.
+//!
+//! Guarantees: each entry's event has fields that its type has, with values of their kind; `given` is merged
+//! in; short forms (`geo: LAT LON`, `asn: AS1`, `amount: 5 CNY`) are written out. Does not run tests.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::{Map as Json, Value as JsonValue, json};
+
+use super::codes;
+use super::expr::{Meaning, Scope, Ty};
+use super::feature::{read_type, type_words};
+use super::lists::parse_asn;
+use super::model::{Expect, InlineTest, Name, TestEntry};
+use super::names::{Constant, Here};
+use super::read::{self, Reader};
+use super::row::Layout;
+use super::yaml::{Entry, Kind, Map, Node, Scalar, Style};
+use crate::event::{Closed, Country, Currency, EventType, Field, FieldKind, Millis, Money, Point, TypeSet, Value};
+
+/// Events of one test, at most.
+pub const TEST_EVENTS_MAX: i64 = 10_000;
+/// Tests of one rule, at most.
+pub const TESTS_MAX: usize = 200;
+
+const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
+const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
+const EXPECT: &[(&str, Expect)] = &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
+
+/// A field of the wire: one that rules can name, or one of the few that they cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WireField {
+    Field(Field),
+    Currency,
+    Contact,
+    Old,
+    Latitude,
+    Longitude,
+}
+
+impl WireField {
+    fn parse(key: &str) -> Option<Self> {
+        match key {
+            "currency" => Some(Self::Currency),
+            "contact" => Some(Self::Contact),
+            "old" => Some(Self::Old),
+            "geo.latitude" => Some(Self::Latitude),
+            "geo.longitude" => Some(Self::Longitude),
+            key => Field::parse(key).map(Self::Field),
+        }
+    }
+
+    fn types(self) -> TypeSet {
+        match self {
+            Self::Field(field) => field.types(),
+            Self::Currency => Field::Amount.types(),
+            Self::Old => Field::Field.types(),
+            Self::Contact | Self::Latitude | Self::Longitude => TypeSet::ALL,
+        }
+    }
+}
+
+/// The fields of one mapping, by what they mean; `given` and an entry write the same field in several ways.
+type Fields<'n> = BTreeMap<WireField, &'n Entry>;
+
+/// What tests of one rule may name.
+pub(super) struct TestReader<'r, 'a, 'n> {
+    pub reader: &'r mut Reader<'a>,
+    pub here: &'r Here<'n>,
+    pub layout: &'r mut Layout,
+}
+
+impl TestReader<'_, '_, '_> {
+    /// Reads the tests of a rule.
+    pub fn read(&mut self, node: &Node) -> Vec<InlineTest> {
+        let Some(items) = self.reader.seq(node, "`tests`") else { return Vec::new() };
+        if items.len() > TESTS_MAX {
+            self.reader.error(codes::LIMIT, node.head(), format!("a rule has at most {TESTS_MAX} tests"));
+        }
+        items.iter().take(TESTS_MAX).filter_map(|item| self.test(item)).collect()
+    }
+
+    fn test(&mut self, node: &Node) -> Option<InlineTest> {
+        let map = self.reader.map(node, "a test")?;
+        self.reader.keys(map, TEST_KEYS, &[]);
+        let name = match map.get("name") {
+            Some(name) => self.reader.text(name, "the name of a test")?,
+            None => {
+                self.reader.missing(node, "a test", "name");
+                return None;
+            }
+        };
+        let given = map.get("given").and_then(|given| self.reader.map(given, "`given`"));
+        let given = given.map(|given| self.fields(given, &[])).unwrap_or_default();
+        let set = map.get("set").map(|set| self.set(set)).unwrap_or_default();
+        let todo = map.get("todo").and_then(|todo| self.reader.bool(todo, "`todo`")).unwrap_or(false);
+        let Some(events) = map.get("events") else {
+            self.reader.missing(node, "a test", "events");
+            return None;
+        };
+        let items = self.reader.seq(events, "`events`")?;
+        if items.is_empty() {
+            self.reader.error(codes::TEST, events.span.clone(), "a test without events tests nothing");
+        }
+        let entries: Vec<TestEntry> = items.iter().filter_map(|item| self.entry(item, &given)).collect();
+        let total: i64 = entries.iter().map(|entry| i64::from(entry.repeat)).sum();
+        if total > TEST_EVENTS_MAX {
+            let message = format!("a test has at most {TEST_EVENTS_MAX} events, and this one has {total}");
+            self.reader.error(codes::LIMIT, events.head(), message);
+        }
+        Some(InlineTest { name, set, entries, todo, at: node.span.clone() })
+    }
+
+    fn entry(&mut self, node: &Node, given: &Fields<'_>) -> Option<TestEntry> {
+        let map = self.reader.map(node, "an entry of `events`")?;
+        let time = |this: &mut Self, key: &str| {
+            let node = this.filled(map.get(key)?);
+            this.reader.duration(&node, &format!("`{key}`"))
+        };
+        let after_ms = time(self, "after").unwrap_or(0);
+        let every_ms = time(self, "every").unwrap_or(0);
+        let repeat = map.get("repeat").and_then(|node| {
+            let node = self.filled(node);
+            self.reader.int(&node, "`repeat`", 1..=TEST_EVENTS_MAX)
+        });
+        let expect = map.get("expect").and_then(|node| self.reader.word(node, "expectation", EXPECT));
+        let own = self.fields(map, ENTRY_KEYS);
+        let json = self.event(node, &own, given)?;
+        let repeat = u32::try_from(repeat.unwrap_or(1)).unwrap_or(1);
+        Some(TestEntry { json, after_ms, every_ms, repeat, expect, at: node.span.clone() })
+    }
+
+    /// The fields of a mapping; what is no field is told.
+    fn fields<'m>(&mut self, map: &'m Map, besides: &[&'static str]) -> Fields<'m> {
+        let mut fields = Fields::new();
+        for entry in &map.entries {
+            if besides.contains(&entry.key.as_str()) {
+                continue;
+            }
+            let place = match (&entry.value.kind, entry.key.as_str()) {
+                (Kind::Map(parts), "geo") => {
+                    for part in &parts.entries {
+                        self.field(&mut fields, part, &format!("geo.{}", part.key), &[]);
+                    }
+                    continue;
+                }
+                _ => entry.key.as_str(),
+            };
+            self.field(&mut fields, entry, place, besides);
+        }
+        fields
+    }
+
+    fn field<'m>(&mut self, fields: &mut Fields<'m>, entry: &'m Entry, key: &str, besides: &[&'static str]) {
+        let span = entry.key_span.clone();
+        match WireField::parse(key) {
+            Some(WireField::Field(Field::Id | Field::Time)) => {
+                let help = "`after` and `every` say when an event happens";
+                self.reader.error_help(codes::TEST, span, format!("`{key}` is made up by the test"), help);
+            }
+            Some(WireField::Field(Field::ReasonClass)) => {
+                self.reader.error(codes::TEST, span, "`reason_class` follows from `reason`: give that");
+            }
+            Some(field) if fields.insert(field, entry).is_some() => {
+                self.reader.error(codes::TEST, span, format!("`{key}` is given here in two ways"));
+            }
+            Some(_) => {}
+            None => {
+                let known = Field::all().map(Field::name).chain(["currency", "contact", "old"]);
+                let known: Vec<&str> = known.chain(besides.iter().copied()).collect();
+                let word = entry.key.as_str();
+                self.reader.unknown_word(codes::UNKNOWN_KEY, span, format!("unknown field `{key}`"), word, known);
+            }
+        }
+    }
+
+    /// The event of an entry: its own fields, and those given that its type has.
+    fn event(&mut self, node: &Node, own: &Fields<'_>, given: &Fields<'_>) -> Option<Json<String, JsonValue>> {
+        let is_type = WireField::Field(Field::Type);
+        let Some(typed) = own.get(&is_type).or_else(|| given.get(&is_type)) else {
+            self.reader.error(codes::TEST, node.head(), "neither the entry nor `given` says the event's `type`");
+            return None;
+        };
+        let word = self.reader.scalar(&typed.value, "`type`")?;
+        let kind = read_type(self.reader, &typed.value, word)?.iter().next()?;
+        let mut event = EventJson { kind, json: Json::new(), currency: None };
+        event.json.insert("type".to_owned(), json!(kind.word()));
+        for (field, entry) in own {
+            if !field.types().has(kind) {
+                let message = format!("{} events have no `{}`", type_words(TypeSet::of(&[kind])), entry.key);
+                self.reader.error(codes::TEST, entry.key_span.clone(), message);
+                continue;
+            }
+            self.put(&mut event, *field, &entry.value);
+        }
+        // An amount of its own brings its own currency.
+        let has_money = own.contains_key(&WireField::Field(Field::Amount));
+        let from_given = given.iter().filter(|(field, _)| {
+            field.types().has(kind) && !own.contains_key(field) && !(has_money && **field == WireField::Currency)
+        });
+        for (field, entry) in from_given {
+            self.put(&mut event, *field, &entry.value);
+        }
+        Some(event.json)
+    }
+
+    /// Writes one field; what its kind does not take is told.
+    fn put(&mut self, event: &mut EventJson, field: WireField, node: &Node) {
+        let node = self.filled(node);
+        let node = node.as_ref();
+        if field == WireField::Contact {
+            return self.put_contact(event, node);
+        }
+        // Nothing, or an empty text, takes back what `given` says.
+        if node.is_null() || matches!(&node.kind, Kind::Scalar(s) if s.text.is_empty()) {
+            return;
+        }
+        let Some(text) = self.reader.scalar(node, "a field of an event") else { return };
+        let wanted = match field {
+            WireField::Field(Field::Geo) => event.put_point(text).err(),
+            WireField::Field(f) if f.kind() == FieldKind::Money => event.put_money(f, text).err(),
+            WireField::Field(f) => match event.value(f, text, read::is_plain(node)) {
+                Ok(value) => {
+                    event.put(f.name(), value);
+                    None
+                }
+                Err(wanted) => Some(wanted),
+            },
+            WireField::Currency => event.put_currency(text).err(),
+            WireField::Latitude | WireField::Longitude => {
+                let name = if field == WireField::Latitude { "geo.latitude" } else { "geo.longitude" };
+                text.parse::<f64>().map(|n| event.put(name, json!(n))).err().map(|_| Wanted::a("a number"))
+            }
+            WireField::Old | WireField::Contact => {
+                event.put("old", json!(text));
+                None
+            }
+        };
+        if let Some(wanted) = wanted {
+            let message = match field {
+                WireField::Field(f) => format!("`{}` is {}", f.name(), wanted.what),
+                _ => format!("this is {}", wanted.what),
+            };
+            match wanted.words {
+                Some(words) => {
+                    let message = format!("unknown value `{text}`");
+                    self.reader.unknown_word(codes::TEST, node.span.clone(), message, text, words.iter().copied());
+                }
+                None => self.reader.error(codes::TEST, node.span.clone(), message),
+            }
+        }
+    }
+
+    fn put_contact(&mut self, event: &mut EventJson, node: &Node) {
+        let Some(map) = self.reader.map(node, "`contact`") else { return };
+        self.reader.keys(map, &["email", "phone", "locale", "zone", "anti_phishing"], &[]);
+        let mut contact = Json::new();
+        for entry in &map.entries {
+            if let Some(text) = self.reader.scalar(&entry.value, "a part of a contact") {
+                contact.insert(entry.key.clone(), json!(text));
+            }
+        }
+        event.json.insert("contact".to_owned(), JsonValue::Object(contact));
+    }
+
+    /// A scalar with the rule's params in place of `{name}`.
+    fn filled<'m>(&self, node: &'m Node) -> Cow<'m, Node> {
+        let Kind::Scalar(scalar) = &node.kind else { return Cow::Borrowed(node) };
+        if !scalar.text.contains('{') {
+            return Cow::Borrowed(node);
+        }
+        let mut text = scalar.text.clone();
+        for (name, (value, _)) in self.here.params.iter().chain(&self.here.names.params) {
+            let written = match value {
+                Value::Duration(ms) => format!("{ms}ms"),
+                value => value.to_string(),
+            };
+            text = text.replace(&format!("{{{name}}}"), &written);
+        }
+        let style = if text == scalar.text { scalar.style } else { Style::Plain };
+        Cow::Owned(Node { span: node.span.clone(), kind: Kind::Scalar(Scalar { text, style }) })
+    }
+
+    /// `set: {acct_out_90d.count: 50}`.
+    fn set(&mut self, node: &Node) -> Vec<(Ty, super::row::Cell, Value<'static>)> {
+        let Some(map) = self.reader.map(node, "`set`") else { return Vec::new() };
+        let mut set = Vec::new();
+        for entry in &map.entries {
+            let span = entry.key_span.clone();
+            match self.here.name(&entry.key) {
+                Some(Meaning::Value { name: Name::Field(_) | Name::Amount(_), .. } | Meaning::Constant(..)) => {
+                    let message = format!("`{}` is no feature; `set` pins features and `account.…`", entry.key);
+                    self.reader.error(codes::TEST, span, message);
+                }
+                Some(Meaning::Value { name, ty, .. }) => {
+                    let node = self.filled(&entry.value).into_owned();
+                    if let Some(value) = self.pinned(&node, ty) {
+                        set.push((ty, self.layout.cell(name, ty), value));
+                    }
+                }
+                Some(Meaning::Def(_)) => self.reader.error(codes::TEST, span, "a def is not pinned: pin what it reads"),
+                // What is broken there has been told where it stands.
+                Some(Meaning::Broken) => {}
+                None => {
+                    let known = self.here.names();
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    let message = format!("unknown name `{}`", entry.key);
+                    self.reader.unknown_word(super::expr::codes::UNKNOWN_NAME, span, message, &entry.key, known);
+                }
+            }
+        }
+        set
+    }
+
+    fn pinned(&mut self, node: &Node, ty: Ty) -> Option<Value<'static>> {
+        if node.is_null() {
+            return Some(Value::Missing);
+        }
+        let text = self.reader.scalar(node, "a pinned value")?;
+        let (value, wanted) = match ty {
+            Ty::Bool => (text.parse().ok().map(Value::Bool), "`true` or `false`"),
+            Ty::Int => (text.parse().ok().map(Value::Int), "a whole number"),
+            Ty::Float => (text.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float), "a number"),
+            Ty::Money => (read::money(text).map(Value::Money), "an amount such as `500 CNY`"),
+            Ty::Duration => (read::duration(text).map(Value::Duration), "a time such as `10m`"),
+            Ty::Time => (moment(text).map(Value::Time), "a moment such as `2026-01-01T00:00:00Z`"),
+            Ty::Geo => (point(text).map(Value::Geo), "a place as `LATITUDE LONGITUDE`"),
+            Ty::Ip => (text.parse().ok().map(Value::Ip), "an address"),
+            Ty::Asn => (parse_asn(text).map(Value::Asn), "an asn such as `AS9808`"),
+            Ty::Country => (Country::parse(text).map(Value::Country), "a country such as `CN`"),
+            Ty::Text | Ty::Id(_) => (Some(Value::Text(text.to_owned().into())), "a text"),
+            Ty::Word(words) => (words.iter().find(|w| **w == text).map(|w| Value::Word(w)), "one of the field's words"),
+        };
+        if value.is_none() {
+            self.reader.error(codes::TEST, node.span.clone(), format!("the pinned value is {wanted}"));
+        }
+        value
+    }
+}
+
+/// What a field takes, where it was given something else.
+struct Wanted {
+    what: Cow<'static, str>,
+    words: Option<&'static [&'static str]>,
+}
+
+impl Wanted {
+    fn a(what: impl Into<Cow<'static, str>>) -> Self {
+        Wanted { what: what.into(), words: None }
+    }
+}
+
+/// An event while it is written.
+struct EventJson {
+    kind: EventType,
+    json: Json<String, JsonValue>,
+    currency: Option<Currency>,
+}
+
+impl EventJson {
+    /// Puts a value where the wire has it: `geo.asn` inside `geo`.
+    fn put(&mut self, name: &str, value: JsonValue) {
+        match name.split_once('.') {
+            Some((outer, inner)) => {
+                let object = self.json.entry(outer).or_insert_with(|| JsonValue::Object(Json::new()));
+                if let JsonValue::Object(object) = object {
+                    object.insert(inner.to_owned(), value);
+                }
+            }
+            None => {
+                self.json.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    fn put_point(&mut self, text: &str) -> Result<(), Wanted> {
+        let point = point(text).ok_or(Wanted::a("a place as `LATITUDE LONGITUDE`, in degrees"))?;
+        self.put("geo.latitude", json!(point.latitude));
+        self.put("geo.longitude", json!(point.longitude));
+        Ok(())
+    }
+
+    fn put_money(&mut self, field: Field, text: &str) -> Result<(), Wanted> {
+        // `{n}` stands for a number of its own.
+        let (amount, currency) = text.trim().split_once(' ').ok_or(Wanted::a("an amount such as `5 CNY`"))?;
+        let currency = currency.trim();
+        let Some(parsed) = Currency::parse(currency) else {
+            return Err(Wanted::a(format!("an amount such as `5 CNY`, and `{currency}` is no currency")));
+        };
+        if let Err(error) = Money::parse(&amount.replace("{n}", "1"), parsed) {
+            return Err(Wanted::a(format!("an amount such as `5 CNY`: {error}")));
+        }
+        self.put_currency(currency)?;
+        self.put(field.name(), json!(amount));
+        Ok(())
+    }
+
+    fn put_currency(&mut self, text: &str) -> Result<(), Wanted> {
+        let currency = Currency::parse(text).ok_or(Wanted::a("a currency such as `CNY`"))?;
+        if self.currency.is_some_and(|c| c != currency) {
+            return Err(Wanted::a(format!("in another currency; an event has one, here {}", self.json["currency"])));
+        }
+        self.currency = Some(currency);
+        self.put("currency", json!(text));
+        Ok(())
+    }
+
+    fn value(&self, field: Field, text: &str, plain: bool) -> Result<JsonValue, Wanted> {
+        let with_number = text.contains("{n}");
+        let checked = text.replace("{n}", "1");
+        let is = |fits: bool, what: &'static str| match fits {
+            true => Ok(json!(text)),
+            false => Err(Wanted::a(what)),
+        };
+        match field.kind() {
+            FieldKind::Word => {
+                let words = field.words_on(self.kind);
+                match words.contains(&text) || with_number {
+                    true => Ok(json!(text)),
+                    false => Err(Wanted { what: "another word".into(), words: Some(words) }),
+                }
+            }
+            FieldKind::Ip => is(checked.parse::<std::net::IpAddr>().is_ok(), "an address"),
+            FieldKind::Country => is(Country::parse(text).is_some(), "a country such as `CN`"),
+            FieldKind::Time => is(moment(text).is_some(), "a moment such as `2026-01-01T00:00:00Z`"),
+            FieldKind::Asn => {
+                let asn = parse_asn(text).or_else(|| text.parse().ok());
+                asn.map(|asn| json!(asn)).ok_or(Wanted::a("an asn such as `AS9808`"))
+            }
+            FieldKind::Int => text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number")),
+            FieldKind::Float => {
+                let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
+                number.map(|n| json!(n)).ok_or(Wanted::a("a number"))
+            }
+            FieldKind::Bool if plain && matches!(text, "true" | "false") => Ok(json!(text == "true")),
+            FieldKind::Bool => Err(Wanted::a("`true` or `false`")),
+            FieldKind::Text | FieldKind::Id(_) => Ok(json!(text)),
+            FieldKind::Geo | FieldKind::Money => Err(Wanted::a("written in its short form")),
+        }
+    }
+}
+
+/// `LATITUDE LONGITUDE`.
+fn point(text: &str) -> Option<Point> {
+    let mut parts = text.split_whitespace().map(|part| part.parse::<f64>().ok());
+    let (latitude, longitude) = (parts.next()??, parts.next()??);
+    let on_earth = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
+    (parts.next().is_none() && on_earth).then_some(Point { latitude, longitude })
+}
+
+fn moment(text: &str) -> Option<Millis> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| Millis(time.as_millisecond()))
+}
+
+/// Whether the tests that are no known gaps expect something to fire, and something to stay quiet.
+pub(super) fn expectations(tests: &[InlineTest]) -> (bool, bool) {
+    let entries = || tests.iter().filter(|test| !test.todo).flat_map(|test| &test.entries);
+    let fires = entries().any(|entry| matches!(entry.expect, Some(Expect::Fire | Expect::FireLast)));
+    let quiet = entries().any(|entry| match entry.expect {
+        Some(Expect::Quiet) => true,
+        Some(Expect::FireLast) => entry.repeat > 1,
+        _ => false,
+    });
+    (fires, quiet)
+}
+
+/// The params of a rule: `{name: {value, min, max}}`.
+pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Constant> {
+    let mut params = BTreeMap::new();
+    let Some(map) = reader.map(node, "`params`") else { return params };
+    for entry in &map.entries {
+        if !reader.is_name(entry, "a param") {
+            continue;
+        }
+        if let Some(constant) = read_param(reader, entry) {
+            params.insert(entry.key.clone(), constant);
+        }
+    }
+    params
+}
+
+fn read_param(reader: &mut Reader<'_>, entry: &Entry) -> Option<Constant> {
+    let map = reader.map(&entry.value, "a param")?;
+    reader.keys(map, &["value", "min", "max"], &[]);
+    let Some(node) = map.get("value") else {
+        reader.missing(&entry.value, "a param", "value");
+        return None;
+    };
+    let mut constant = |node: &Node| {
+        let found = read::constant(node);
+        if found.is_none() && node.kind != Kind::Broken {
+            let help = "a text goes under quotes";
+            let message = "a param is a number, a time, an amount of money, true or false, or a text";
+            reader.error_help(codes::VALUE, node.span.clone(), message, help);
+        }
+        found
+    };
+    let (value, ty) = constant(node)?;
+    let is_number = |ty: Ty| matches!(ty, Ty::Int | Ty::Float);
+    for (key, wrong) in [("min", std::cmp::Ordering::Less), ("max", std::cmp::Ordering::Greater)] {
+        let Some(limit_node) = map.get(key) else { continue };
+        let (limit, limit_ty) = constant(limit_node)?;
+        match (size(&value), size(&limit)) {
+            (Some(v), Some(l)) if limit_ty == ty || (is_number(ty) && is_number(limit_ty)) => {
+                if v.partial_cmp(&l) == Some(wrong) {
+                    reader.error(codes::VALUE, node.span.clone(), format!("the value lies beyond its own `{key}`"));
+                    return None;
+                }
+            }
+            _ => {
+                reader.error(codes::VALUE, limit_node.span.clone(), format!("`{key}` is of another type than `value`"));
+                return None;
+            }
+        }
+    }
+    Some((value, ty))
+}
+
+/// What a param is compared with its limits by.
+fn size(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Int(n) | Value::Duration(n) => Some(*n as f64),
+        Value::Float(n) => Some(*n),
+        Value::Money(money) => Some(money.minor as f64),
+        _ => None,
+    }
+}
