@@ -4,6 +4,7 @@ mod config;
 mod deliver;
 mod desk;
 mod generate;
+mod generate_truth;
 mod geo;
 mod kafka;
 mod kit;
