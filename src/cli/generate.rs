@@ -254,7 +254,11 @@ impl ProducerContext for Shared {
 }
 
 fn to_kafka(
-    plan: &Plan, brokers: &str, topics: &[String; 3], order: &[Vec<Topic>], progress: &mut Progress,
+    plan: &Plan,
+    brokers: &str,
+    topics: &[String; 3],
+    order: &[Vec<Topic>],
+    progress: &mut Progress,
 ) -> anyhow::Result<Generator> {
     let deliveries = Arc::new(Deliveries::default());
     let producer: ThreadedProducer<Shared> = ClientConfig::new()
@@ -297,7 +301,10 @@ fn to_kafka(
 }
 
 fn send(
-    producer: &ThreadedProducer<Shared>, deliveries: &Deliveries, topics: &[String; 3], record: &Record<'_>,
+    producer: &ThreadedProducer<Shared>,
+    deliveries: &Deliveries,
+    topics: &[String; 3],
+    record: &Record<'_>,
 ) -> anyhow::Result<()> {
     let topic = Topic::ALL.iter().position(|t| *t == record.topic).and_then(|at| topics.get(at));
     let topic = topic.map_or(record.topic.name(), String::as_str);

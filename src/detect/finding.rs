@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::document::FindingDocument;
 use super::output::{FindingRecord, RuleOutcome};
-use crate::event::{Event, Value};
+use crate::event::{Event, Field, Value};
 use crate::features::key_value;
 use crate::ruleset::row::Row;
 use crate::ruleset::{Piece, Rule, State};
@@ -27,9 +27,15 @@ pub fn explanation(rule: &Rule, row: &Row<'_>) -> String {
     text
 }
 
-/// The values the condition read.
+/// The values the condition read, but for personal ones.
 pub fn evidence(rule: &Rule, row: &Row<'_>) -> BTreeMap<String, Json> {
-    rule.evidence.iter().map(|(name, ty, cell)| (name.clone(), json(&row.value(*ty, *cell)))).collect()
+    let public = rule.evidence.iter().filter(|(name, ..)| !is_personal(name));
+    public.map(|(name, ty, cell)| (name.clone(), json(&row.value(*ty, *cell)))).collect()
+}
+
+/// Whether a name such as `acct_last_ok.user_agent` ends in a personal field.
+fn is_personal(name: &str) -> bool {
+    name.rsplit('.').next().and_then(Field::parse).is_some_and(Field::is_personal)
 }
 
 fn json(value: &Value<'_>) -> Json {

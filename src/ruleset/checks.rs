@@ -19,7 +19,10 @@ pub const WINDOW_EXACT_MAX: i64 = 1024;
 pub(super) fn threshold_above_cap(typed: &Typed, names: &Names, problems: &mut Vec<Problem>) {
     if let Node::Compare(how, a, b) = &typed.node {
         for (value, limit, how) in [(a, b, *how), (b, a, how.mirrored())] {
-            if counts(value, names) && above_cap(limit) && matches!(how, Comparison::Greater | Comparison::GreaterOrEqual) {
+            if counts(value, names)
+                && above_cap(limit)
+                && matches!(how, Comparison::Greater | Comparison::GreaterOrEqual)
+            {
                 let (file, span) = &typed.at;
                 let message = format!("a window counts exactly up to {WINDOW_EXACT_MAX} events");
                 let help = "beyond that it is an estimate or “at least”; take a shorter window and a lower number";

@@ -47,8 +47,23 @@ const KINDS: &[(&str, Kind)] = &[
 ];
 
 const KEYS: &[&str] = &[
-    "count", "sum", "rate", "distinct", "spread", "last", "first_seen", "stats", "share", "baseline", "decayed",
-    "habit", "where", "by", "over", "include", "half_life",
+    "count",
+    "sum",
+    "rate",
+    "distinct",
+    "spread",
+    "last",
+    "first_seen",
+    "stats",
+    "share",
+    "baseline",
+    "decayed",
+    "habit",
+    "where",
+    "by",
+    "over",
+    "include",
+    "half_life",
 ];
 
 /// The entities, by their names in files.
@@ -199,9 +214,10 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> FeatureSpec {
 }
 
 fn read_aggregate(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut FeatureSpec) {
-    let mut found = map.entries.iter().filter_map(|entry| {
-        KINDS.iter().find(|(word, _)| *word == entry.key).map(|(_, kind)| (entry, *kind))
-    });
+    let mut found = map
+        .entries
+        .iter()
+        .filter_map(|entry| KINDS.iter().find(|(word, _)| *word == entry.key).map(|(_, kind)| (entry, *kind)));
     let Some((entry, kind)) = found.next() else {
         let words: Vec<&str> = KINDS.iter().map(|(word, _)| *word).collect();
         let help = format!("one of {}", words.join(", "));
@@ -230,6 +246,10 @@ fn read_aggregate(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut Fe
     }
     spec.types = types;
     spec.measure = measures.first().copied();
+    if types.is_empty() {
+        // What events it has is not known, so its parts are not either.
+        spec.kind = None;
+    }
 }
 
 /// One `type` or `type.field`.
@@ -318,7 +338,9 @@ pub(super) fn read_type(reader: &mut Reader<'_>, node: &Node, word: &str) -> Opt
         reader.error(codes::NOT_YET, node.span.clone(), message);
         return None;
     }
-    let span = match node.span.len() >= word.len() && reader.file.text.get(node.span.clone()).is_some_and(|t| t.starts_with(word)) {
+    let span = match node.span.len() >= word.len()
+        && reader.file.text.get(node.span.clone()).is_some_and(|t| t.starts_with(word))
+    {
         true => node.span.start..node.span.start + word.len(),
         false => node.span.clone(),
     };

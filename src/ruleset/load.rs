@@ -225,7 +225,8 @@ impl<'s> Loader<'s> {
             for value in &map.entries {
                 let Some(currency) = Currency::parse(&value.key) else {
                     let message = format!("unknown currency `{}`", value.key);
-                    let codes: Vec<&str> = Currency::codes().filter(|c| c.starts_with(value.key.get(..1).unwrap_or(""))).collect();
+                    let codes: Vec<&str> =
+                        Currency::codes().filter(|c| c.starts_with(value.key.get(..1).unwrap_or(""))).collect();
                     reader.unknown_word(codes::VALUE, value.key_span.clone(), message, &value.key, codes);
                     continue;
                 };
@@ -405,7 +406,8 @@ impl<'s> Loader<'s> {
         let mut features = Vec::new();
         for (name, (place, spec)) in &self.names.features {
             let here = Here { names: &self.names, params: &BTreeMap::new(), on: spec.types };
-            let filter = spec.filter.as_ref().and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
+            let checked = spec.filter.as_ref().filter(|_| !spec.types.is_empty());
+            let filter = checked.and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
             if let Some(typed) = &filter
                 && typed.reads_state()
             {

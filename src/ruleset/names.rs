@@ -86,7 +86,8 @@ impl Scope for Here<'_> {
         let meaning = feature.part(rest)?;
         let nullable = meaning.is_missing_while_empty
             || feature.by.is_none_or(|by| by.fields().any(|field| is_nullable(field, self.on)));
-        value(Name::Feature((*at)?, meaning.part), meaning.ty, feature.value_types(), nullable)
+        // A feature without a place is read by nothing that is built: only by a def that nobody uses.
+        value(Name::Feature(at.unwrap_or(u16::MAX), meaning.part), meaning.ty, feature.value_types(), nullable)
     }
 
     fn names(&self) -> Vec<String> {

@@ -160,7 +160,12 @@ impl Reader<'_> {
         let fits = starts && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !fits || name.len() > NAME_BYTES_MAX {
             let help = "small letters, digits and `_`, a letter first, at most 64";
-            self.error_help(codes::NAME, entry.key_span.clone(), format!("`{name}` cannot be the name of {what}"), help);
+            self.error_help(
+                codes::NAME,
+                entry.key_span.clone(),
+                format!("`{name}` cannot be the name of {what}"),
+                help,
+            );
             return false;
         }
         if RESERVED.contains(&name) {
@@ -321,9 +326,13 @@ mod tests {
 
     #[test]
     fn times_as_people_write_them() {
-        for (text, ms) in
-            [("0s", Some(0)), ("5ms", Some(5)), ("90s", Some(90_000)), ("24h", Some(86_400_000)), ("10m", Some(600_000))]
-        {
+        for (text, ms) in [
+            ("0s", Some(0)),
+            ("5ms", Some(5)),
+            ("90s", Some(90_000)),
+            ("24h", Some(86_400_000)),
+            ("10m", Some(600_000)),
+        ] {
             assert_eq!(duration(text), ms, "{text}");
         }
         for bad in ["", "10", "m", "-1m", "1.5h", "10 m", "1w", "99999999999999999999d", "4000d", "１m"] {

@@ -11,9 +11,7 @@ use super::codes;
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::{check_entity, read_key, read_type};
 use super::hash::HashKey;
-use super::model::{
-    Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State,
-};
+use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State};
 use super::names::{Constant, Here, Names};
 use super::read::Reader;
 use super::row::Layout;
@@ -27,9 +25,29 @@ use crate::report::{Problem, SourceFile};
 const EXCEPTIONS_MAX: usize = 100;
 
 pub(super) const RULE_KEYS: &[&str] = &[
-    "id", "title", "description", "revision", "state", "owner", "severity", "score", "group", "audience", "notice",
-    "on", "when", "unless", "dedup", "explain", "action", "attack", "references", "runbook", "false_positives",
-    "params", "tests",
+    "id",
+    "title",
+    "description",
+    "revision",
+    "state",
+    "owner",
+    "severity",
+    "score",
+    "group",
+    "audience",
+    "notice",
+    "on",
+    "when",
+    "unless",
+    "dedup",
+    "explain",
+    "action",
+    "attack",
+    "references",
+    "runbook",
+    "false_positives",
+    "params",
+    "tests",
 ];
 /// Keys that belong to one rule alone.
 const NO_DEFAULT: &[&str] = &["id", "tests"];
@@ -38,12 +56,8 @@ const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
 
 const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
-const SEVERITIES: &[(&str, Severity)] = &[
-    ("low", Severity::Low),
-    ("medium", Severity::Medium),
-    ("high", Severity::High),
-    ("critical", Severity::Critical),
-];
+const SEVERITIES: &[(&str, Severity)] =
+    &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
 pub(super) const AUDIENCES: &[(&str, Audience)] =
     &[("user", Audience::User), ("security", Audience::Security), ("operations", Audience::Operations)];
 const ACTIONS: &[(&str, Action)] = &[
@@ -83,6 +97,7 @@ pub(super) struct RuleDraft<'f> {
     on: TypeSet,
     when: Option<Ast>,
     unless: Vec<Unless>,
+    is_later: bool,
 }
 
 /// Checks a file's `defaults`.
@@ -155,13 +170,13 @@ impl<'f> RuleDraft<'f> {
             on: TypeSet::NONE,
             when: None,
             unless: Vec::new(),
+            is_later: own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str())),
         };
-        let is_later = own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str()));
         draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
         draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
         draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
         draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
-        if !is_later {
+        if !draft.is_later {
             for key in ["on", "when"].into_iter().filter(|key| draft.get(key).is_none()) {
                 reader.missing(node, &format!("the rule `{}`", draft.id), key);
             }
@@ -261,7 +276,8 @@ impl Builder<'_> {
         let before = self.errors();
         let here = Here { names: self.names, params: &draft.params, on: draft.on };
         let conditions = self.conditions(draft, &here);
-        let explain = self.explain(draft, &here);
+        // A rule of a kind that is not known yet has names that are not known either.
+        let explain = if draft.is_later { None } else { self.explain(draft, &here) };
         let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
         let tests = match draft.own.get("tests") {
             Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
@@ -361,9 +377,8 @@ impl Builder<'_> {
     /// What of the condition's names is not the event's own, as written, sorted.
     fn evidence(&mut self, typed: &Typed) -> Vec<(String, expr::Ty, super::row::Cell)> {
         let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_)));
-        let mut evidence: Vec<_> = names
-            .filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty))))
-            .collect();
+        let mut evidence: Vec<_> =
+            names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
         evidence.sort_by(|a, b| a.0.cmp(&b.0));
         evidence
     }

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn policy_and_lists_are_no_rule_files() {
-        let sources = of(&[("a.yaml", ""), ("policy.yaml", ""), ("overlay.yaml", ""), ("lists/l.txt", ""), ("n/x.yaml", "")]);
+        let sources =
+            of(&[("a.yaml", ""), ("policy.yaml", ""), ("overlay.yaml", ""), ("lists/l.txt", ""), ("n/x.yaml", "")]);
         assert_eq!(sources.rule_files().collect::<Vec<_>>(), ["a.yaml"]);
     }
 }

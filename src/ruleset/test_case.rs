@@ -300,6 +300,8 @@ impl TestReader<'_, '_, '_> {
                     }
                 }
                 Some(Meaning::Def(_)) => self.reader.error(codes::TEST, span, "a def is not pinned: pin what it reads"),
+                // What is broken there has been told where it stands.
+                Some(Meaning::Broken) => {}
                 None => {
                     let known = self.here.names();
                     let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -426,9 +428,7 @@ impl EventJson {
                 let asn = parse_asn(text).or_else(|| text.parse().ok());
                 asn.map(|asn| json!(asn)).ok_or(Wanted::a("an asn such as `AS9808`"))
             }
-            FieldKind::Int => {
-                text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number"))
-            }
+            FieldKind::Int => text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number")),
             FieldKind::Float => {
                 let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
                 number.map(|n| json!(n)).ok_or(Wanted::a("a number"))

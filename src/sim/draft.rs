@@ -16,7 +16,6 @@ pub type Amount = (i64, &'static str);
 
 /// The event. Ids are numbers; their text is made when it is written.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "each is the field of the event with the same name")]
 pub struct Draft {
     /// What the id is made from; unique in a stream.
     pub serial: u64,
@@ -308,10 +307,10 @@ pub fn write_digits(mut number: u64, places: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// A prefix and 16 hexadecimal digits.
+/// A prefix and 12 hexadecimal digits: enough that a million devices differ.
 pub fn write_hex(prefix: &[u8], number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(prefix);
-    for place in (0..16u32).rev() {
+    for place in (0..12u32).rev() {
         out.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
     }
 }

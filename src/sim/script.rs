@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::SimError;
-use super::draft::{Contact, Draft};
+use super::draft::Draft;
 use super::people::{DAY_MS, HOUR_MS, People, Person};
 use super::random::Random;
 use super::traffic;
@@ -182,11 +182,6 @@ impl<'p> Scene<'p> {
         let victim = self.victim;
         let event = foreign_login(&victim, time, ip, device);
         self.deed(Draft { result: Some(Outcome::Success), mfa: Some(false), ..event });
-    }
-
-    /// The victim's contact.
-    pub fn contact(&self) -> Contact {
-        traffic::contact(self.people, &self.victim)
     }
 }
 

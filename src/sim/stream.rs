@@ -43,6 +43,8 @@ const MALFORMED_IN: u64 = 10_000;
 const MALFORMED_ALL_FROM: u64 = 100_000;
 /// Planted scenes are at most this part of all records, percent.
 const PLANTED_PERCENT_MAX: u64 = 40;
+/// The service says twice how it is: at the beginning of an outage and at its end.
+const ANNOUNCEMENTS: u64 = 2;
 /// People who log in at least so often by expectation do it first at the very beginning: so their telephone is
 /// not new when they pay.
 const REGULAR_LOGINS: u64 = 4;
@@ -52,7 +54,7 @@ const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
 const STRICT_MS_MIN: i64 = 8;
 
 /// Where a record goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Logins, logouts, second factors, passwords, locks.
     Logins,
@@ -156,15 +158,15 @@ impl Generator {
         plan.check()?;
         let learns = plan.has_people();
         let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), learns, plan.rate_milli);
-        let people =
-            People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
+        let people = People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
         let names = Names { seed: plan.seed, mail_domain: plan.mail_domain.clone() };
         let outage = (plan.profile == Profile::Outage).then(|| outage(&timeline));
         let (planted, waiting) = Planner::new(plan, &people, &timeline).plant(outage)?;
         let serial = waiting.len() as u64;
         let ordinary = plan.events.saturating_sub(serial);
         let timeline = timeline.with_records(ordinary);
-        let ms_per_record = timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
+        let ms_per_record =
+            timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
         let accounts = Zipf::new(u32::try_from(plan.accounts()).unwrap_or(u32::MAX), ACCOUNT_SHIFT);
         let too_late_from = timeline.watched_from().plus(timeline.watched_ms() / 20);
         let eligible = (timeline.watched_records() * 95 / 100).max(1);
@@ -358,7 +360,8 @@ impl Generator {
 
     /// Keeps the record just written for a repeat.
     fn remember(&mut self) {
-        let mut slot = if self.recent.len() < RECENT { Sent::default() } else { self.recent.pop_front().unwrap_or_default() };
+        let mut slot =
+            if self.recent.len() < RECENT { Sent::default() } else { self.recent.pop_front().unwrap_or_default() };
         slot.topic = self.out.topic;
         slot.key.clone_from(&self.out.key);
         slot.value.clone_from(&self.out.value);
@@ -404,11 +407,11 @@ impl<'p> Planner<'p> {
 
     /// Plays scenes of all kinds in turn until there are enough, or no room for more.
     fn plant(mut self, outage: Option<(Millis, Millis)>) -> Result<(Vec<Planted>, Vec<Waiting>), SimError> {
-        if let Some((from, to)) = outage {
-            self.announce(from, to);
-        }
         let rounds = self.plan.scenes();
         let room = self.plan.events * PLANTED_PERCENT_MAX / 100;
+        if let Some((from, to)) = outage.filter(|_| room >= ANNOUNCEMENTS) {
+            self.announce(from, to);
+        }
         let kinds = self.plan.kinds();
         let mut nth = 0;
         for round in 0..rounds {
@@ -427,7 +430,11 @@ impl<'p> Planner<'p> {
 
     /// One scene; nothing where the watched days are too short for it.
     fn play(
-        &mut self, kind: &Kind, round: u64, rounds: u64, nth: u64,
+        &mut self,
+        kind: &Kind,
+        round: u64,
+        rounds: u64,
+        nth: u64,
     ) -> Result<(Vec<Waiting>, Option<Planted>), SimError> {
         let (from, span) = (self.timeline.watched_from(), self.timeline.watched_ms());
         let room = span - span / 20 - kind.length_ms;

@@ -1,6 +1,7 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
 mod config;
+mod generate;
 mod geo;
 mod kafka;
 mod kit;

@@ -25,11 +25,13 @@ pub(super) fn parse(snippet: &Snippet<'_>, problems: &mut Vec<Problem>) -> Optio
         problems.push(Problem::error(codes::TOO_LONG, snippet.file, start..start, message));
         return None;
     }
+    let before = problems.len();
     let tokens = lex(snippet, problems);
     let is_empty = tokens.is_empty();
     let mut parser = Parser { snippet, tokens, at: 0, depth: 0, told_depth: false, skips: 0, problems };
     let root = parser.whole();
-    (!is_empty).then(|| Ast { file: Arc::clone(snippet.file), root })
+    let is_sound = problems.len() == before;
+    (!is_empty).then(|| Ast { file: Arc::clone(snippet.file), root, is_sound })
 }
 
 struct Parser<'s, 'p> {
@@ -596,7 +598,7 @@ impl Parser<'_, '_> {
                 self.expected(codes::EXPECTED_SYMBOL, "`,` or `)`", None);
             }
             self.skip_to(&T::Close);
-            return self.node(Kind::Broken(arguments), start..self.end_before());
+            return self.broken(start..self.end_before());
         }
         self.node(Kind::Call { function, function_span, arguments }, start..self.end_before())
     }

@@ -1,0 +1,91 @@
+//! The engine's memory: allocations per quiet event, which must be none, and bytes per account under three
+//! velocity rules.
+
+mod cpu;
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use walletwatch::detect::document::{AlertDocument, ContactDocument};
+use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
+use walletwatch::event::{Event, Millis, Rejection};
+use walletwatch::ruleset::{Bands, HashKey, KeyField, Ruleset, Sources, load};
+
+const MOMENT: Millis = Millis(i64::MAX / 2);
+const KEY: [u8; 16] = [5; 16];
+const BATCH: usize = 1024;
+
+/// Bytes an account may take under three velocity rules.
+const ACCOUNT_BYTES_AIM: i64 = 250;
+const ACCOUNT_BYTES_MUST: i64 = 400;
+
+struct Nobody;
+
+impl Sink for Nobody {
+    fn rejected(&mut self, _: usize, rejection: &Rejection) {
+        std::hint::black_box(rejection);
+    }
+    fn duplicate(&mut self, _: usize) {}
+    fn accepted(&mut self, _: usize, _: &Event<'_>, _: bool) {}
+    fn contact(&mut self, _: usize, _: ContactDocument) {}
+    fn finding(&mut self, _: usize, _: FindingRecord) {}
+    fn alert(&mut self, _: usize, _: AlertDocument) {}
+}
+
+fn engine() -> Engine {
+    let mut sources = Sources::new("rules");
+    sources.add("w3.yaml", include_str!("../tests/data/rules/w3/w3.yaml"), None);
+    let loaded = load(&sources, HashKey::new(KEY), None).expect("the rules load");
+    let rules: Arc<Ruleset> = Arc::new(loaded.ruleset);
+    Engine::new(rules, Bands::default(), Options::default(), HashKey::new(KEY))
+}
+
+fn take(engine: &mut Engine, lines: &[Vec<u8>]) {
+    for batch in lines.chunks(BATCH) {
+        engine.take(batch.iter().map(|l| Input { lane: 0, value: Some(l) }), MOMENT, None, &mut Nobody);
+    }
+}
+
+/// A wallet at rest: the same accounts, devices and addresses come round again and again.
+fn quiet(from: u64, events: u64) -> Vec<Vec<u8>> {
+    let line = |n: u64| {
+        let (account, time) = (n % 1000, 1_767_571_200_000 + n * 1000);
+        let own = match n / 1000 % 5 {
+            0 | 1 => format!(r#""type":"login","result":"success","device":"device-of-{account}","zone":"Asia/Shanghai""#),
+            2 if account % 7 == 0 => r#""type":"login","result":"failure","reason":"wrong_password""#.to_owned(),
+            _ => r#""type":"transfer","status":"completed","amount":"12.50","currency":"CNY""#.to_owned(),
+        };
+        let ip = format!("203.0.{}.{}", account / 250, account % 250);
+        format!(
+            r#"{{"id":"event-{n}","time":{time},"account":"account-{account}","ip":"{ip}","geo":{{"country":"CN","city":"Shanghai"}},{own}}}"#
+        )
+        .into_bytes()
+    };
+    (from..from + events).map(line).collect()
+}
+
+fn main() {
+    let mut quiet_engine = engine();
+    let warm = 400_000;
+    for from in (0..warm).step_by(50_000) {
+        take(&mut quiet_engine, &quiet(from, 50_000));
+    }
+    let lines = quiet(warm, 50_000);
+    let info = measure(|| take(&mut quiet_engine, &lines));
+    println!("{} allocations in {} quiet events", info.count_total, lines.len());
+    assert_eq!(info.count_total, 0, "a quiet event allocates nothing");
+
+    let is_test = std::env::args().any(|arg| arg == "--test");
+    let events = if is_test { 20_000 } else { 2_000_000 };
+    let lines = cpu::w3(events, events / 2);
+    let mut filled = engine();
+    let info = measure(|| take(&mut filled, &lines));
+    let accounts = filled.entities(KeyField::Account) as i64;
+    let all = info.bytes_current / accounts.max(1);
+    println!(
+        "{events} events: {accounts} accounts, {} addresses, {} B of state, {all} B per account, ids and addresses with it",
+        filled.entities(KeyField::Ip),
+        info.bytes_current
+    );
+    println!("per account: aim {ACCOUNT_BYTES_AIM} B, must {ACCOUNT_BYTES_MUST} B");
+}
