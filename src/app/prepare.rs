@@ -47,7 +47,9 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     if let (Some(loaded), Some(templates)) = (&loaded, &templates) {
         problems.extend(unknown_notices(&loaded.ruleset, templates));
     }
+    // The shipped policy and the default one take the channels that are there; somebody's own means its words.
     if let (Some(loaded), Some(channels)) = (&loaded, &channels)
+        && config.rules.pack == Pack::None
         && loaded.policy != Policy::default()
     {
         problems.extend(router::check(&loaded.policy, channels));
