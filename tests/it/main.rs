@@ -11,3 +11,4 @@ mod kit;
 mod kit_works;
 mod layers;
 mod rules;
+mod run;
