@@ -12,3 +12,4 @@ mod kit_works;
 mod layers;
 mod rules;
 mod run;
+mod spine;
