@@ -32,6 +32,8 @@ pub const LANGUAGE_VERSION: i64 = 1;
 pub const RULES_MAX: usize = 2000;
 /// Features of a set, at most.
 pub const FEATURES_MAX: usize = 1000;
+/// Defs of a set, at most.
+pub const DEFS_MAX: usize = 1000;
 /// Problems after which no further rule is built.
 const PROBLEMS_MAX: usize = 2000;
 
@@ -72,6 +74,8 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
         return Err(loader.problems);
     }
     checks::unused(&loader.names, &mentioned, &mut loader.problems);
+    let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
+    checks::exceptions_not_taken(&loader.exceptions, &taken, &mut loader.problems);
     let features = with_parts(features, &layout, &rules);
     let ruleset = Ruleset {
         digest: sources.digest(),
@@ -167,6 +171,11 @@ impl<'s> Loader<'s> {
                 self.amount(&mut reader, entry);
             }
             for entry in section(&mut reader, map, "features") {
+                if self.names.features.len() >= FEATURES_MAX {
+                    let message = format!("a rule set has at most {FEATURES_MAX} features");
+                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
+                    break;
+                }
                 let spec = feature::read(&mut reader, entry);
                 if !spec.is_whole {
                     self.broken.insert(entry.key.clone());
@@ -178,6 +187,11 @@ impl<'s> Loader<'s> {
                 }
             }
             for entry in section(&mut reader, map, "defs") {
+                if self.names.defs.len() >= DEFS_MAX {
+                    let message = format!("a rule set has at most {DEFS_MAX} defs");
+                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
+                    break;
+                }
                 self.def(&mut reader, entry);
             }
             if let Some(node) = map.get("params") {
@@ -252,7 +266,11 @@ impl<'s> Loader<'s> {
         let amount = NamedAmount { name: entry.key.clone(), values };
         match self.names.amounts.binary_search_by(|known| known.name.cmp(&entry.key)) {
             Ok(_) => taken(reader, &entry.key, entry.key_span.clone(), "an amount"),
-            Err(at) => self.names.amounts.insert(at, amount),
+            Err(at) => {
+                let place = (Arc::clone(reader.file), entry.key_span.clone());
+                self.names.amounts_at.insert(entry.key.clone(), place);
+                self.names.amounts.insert(at, amount);
+            }
         }
     }
 
@@ -389,14 +407,9 @@ impl<'s> Loader<'s> {
             }
         }
         let mut at = 0u16;
-        for (name, (place, spec)) in &mut self.names.features {
+        for (name, (place, _)) in &mut self.names.features {
             if !mentioned.contains(name) {
                 continue;
-            }
-            if usize::from(at) >= FEATURES_MAX {
-                let message = format!("a rule set has at most {FEATURES_MAX} features");
-                self.problems.push(Problem::error(codes::LIMIT, &spec.file, spec.span.clone(), message));
-                break;
             }
             *place = Some(at);
             at += 1;
