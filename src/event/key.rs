@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn what_rules_can_name_is_what_records_carry() {
         for field in Field::all().filter(|f| !f.name().contains('.') && *f != Field::ReasonClass) {
-            let key = Key::parse(field.name()).expect(field.name());
+            let key = Key::parse(field.name()).expect("a key");
             for kind in TypeSet::ALL.iter() {
                 assert_eq!(KeySet::of(kind).has(key), field.types().has(kind), "{} on {kind}", field.name());
             }

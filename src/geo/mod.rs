@@ -5,16 +5,22 @@
 //! Parts are merged in the order of the files, the kind of network by the strength of its evidence (`network.rs`).
 //! Distances are [`Point::distance_km`](crate::event::Point::distance_km), which rules use too. Fetches nothing.
 
+mod check;
+mod error;
 pub mod network;
 mod reader;
+mod record;
 mod schema;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use check::Census;
+pub use error::{FILE_BYTES_MAX, OpenError};
 pub use network::{Evidence, Kind};
-pub use reader::{CACHE_RECORDS_MAX, Census, Database, FILE_BYTES_MAX, OpenError};
-pub use schema::{Known, Schema};
+pub use reader::{CACHE_RECORDS_MAX, Database};
+pub use record::Known;
+pub use schema::Schema;
 
 use crate::event::{Place, Text};
 
@@ -51,7 +57,7 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Opens all files, or tells what is wrong with each that cannot be used. Takes about a second per 100 MB.
+    /// Opens all files, or tells what is wrong with each that cannot be used. Takes seconds for 100 MB.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Databases, Vec<OpenError>> {
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for path in paths {

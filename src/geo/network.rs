@@ -1,10 +1,10 @@
 //! Kinds of network: which evidence there is for one, and which evidence wins.
 //!
 //! Strongest first: the file's own `network` (somebody said exactly this); the Anonymous-IP flags, Tor before VPN,
-//! residential proxy, public proxy and hosting; the connection type; the traits of a City or Enterprise record; the
-//! table of autonomous systems compiled in (`networks.csv`). Stronger evidence wins whatever the order of the files;
-//! of equal evidence the file named first wins. A carrier's address translation refines *mobile*.
-//! A kind is evidence for rules, never a verdict.
+//! residential proxy, public proxy and hosting; a cellular or satellite connection; the traits of a City or
+//! Enterprise record; the table of autonomous systems compiled in (`networks.csv`); the kind of line. Stronger
+//! evidence wins whatever the order of the files; of equal evidence the file named first wins. The table refines
+//! what others say coarsely: *mobile* to carrier NAT, *hosting* to VPN or Tor. A kind is never a verdict.
 
 use std::sync::LazyLock;
 
@@ -14,11 +14,13 @@ use crate::event::{Closed, Network};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
+    /// The kind of its line: cable, dial-up, corporate. Data centres are called corporate too.
+    Line,
     /// Its autonomous system is in the table compiled in.
     AsnTable,
     /// A trait of a City or Enterprise record: user type, satellite provider, anycast.
     Traits,
-    /// The type of its connection.
+    /// The type of its connection: cellular or satellite.
     Connection,
     /// The flags of an Anonymous-IP record.
     Flags,
@@ -29,6 +31,7 @@ pub enum Evidence {
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Evidence::Line => "by its line",
             Evidence::AsnTable => "by its autonomous system",
             Evidence::Traits => "by its traits",
             Evidence::Connection => "by its connection type",
@@ -97,15 +100,15 @@ impl Kind {
 
     /// The kind of a connection, in MaxMind's words. A mobile country code is given to mobile carriers only.
     pub fn connected(connection_type: Option<&str>, mobile_country_code: Option<&str>) -> Option<Kind> {
-        let network = match connection_type {
-            Some("Cellular") => Network::Mobile,
-            Some("Satellite") => Network::Satellite,
-            Some("Corporate") => Network::Business,
-            Some("Cable/DSL" | "Dialup") => Network::Fixed,
-            _ if mobile_country_code.is_some_and(|code| !code.is_empty()) => Network::Mobile,
+        let (network, evidence) = match connection_type {
+            Some("Cellular") => (Network::Mobile, Evidence::Connection),
+            Some("Satellite") => (Network::Satellite, Evidence::Connection),
+            _ if mobile_country_code.is_some_and(|code| !code.is_empty()) => (Network::Mobile, Evidence::Connection),
+            Some("Corporate") => (Network::Business, Evidence::Line),
+            Some("Cable/DSL" | "Dialup") => (Network::Fixed, Evidence::Line),
             _ => return None,
         };
-        Some(Kind { network, evidence: Evidence::Connection })
+        Some(Kind { network, evidence })
     }
 
     /// The kind that the traits of a City or Enterprise record tell. No person sits behind an anycast address: it
@@ -138,15 +141,19 @@ impl Kind {
 
     /// What remains when the autonomous system is known as well.
     pub fn with_asn(kind: Option<Kind>, asn: Option<u32>, ipv6: bool) -> Option<Kind> {
-        let by_asn = asn.and_then(|asn| by_asn(asn, ipv6));
-        match kind {
-            Some(Kind { network: Network::Mobile, evidence }) if evidence < Evidence::Named => match by_asn {
-                Some(refined) if refined.network == Network::CarrierNat => Some(refined),
-                _ => kind,
-            },
-            Some(_) => kind,
-            None => by_asn,
+        let table = asn.and_then(|asn| by_asn(asn, ipv6));
+        match (kind, table) {
+            (Some(coarse), Some(fine)) if coarse.evidence < Evidence::Named && fine.refines(coarse) => table,
+            _ => Self::stronger(kind, table),
         }
+    }
+
+    /// Whether this kind says more exactly what `coarse` says: MaxMind flags many VPN ranges as hosting only.
+    fn refines(self, coarse: Kind) -> bool {
+        matches!(
+            (coarse.network, self.network),
+            (Network::Mobile, Network::CarrierNat) | (Network::Hosting, Network::Vpn | Network::Tor)
+        )
     }
 }
 
@@ -247,6 +254,23 @@ mod tests {
         assert_eq!(Kind::stronger(named, flags), named);
         assert_eq!(Kind::stronger(flags, of(Network::Tor, Evidence::Flags)), flags);
         assert_eq!(Kind::stronger(None, table), table);
+    }
+
+    #[test]
+    fn a_data_centre_is_not_taken_for_an_office() {
+        let corporate = Kind::connected(Some("Corporate"), None);
+        assert_eq!(corporate, of(Network::Business, Evidence::Line));
+        assert_eq!(Kind::with_asn(corporate, Some(14061), false), of(Network::Hosting, Evidence::AsnTable));
+        assert_eq!(Kind::with_asn(corporate, Some(4134), false), corporate);
+    }
+
+    #[test]
+    fn the_table_tells_vpn_and_tor_from_hosting_but_not_hosting_from_vpn() {
+        let hosting = of(Network::Hosting, Evidence::Flags);
+        assert_eq!(Kind::with_asn(hosting, Some(39351), false), of(Network::Vpn, Evidence::AsnTable));
+        assert_eq!(Kind::with_asn(hosting, Some(60729), false), of(Network::Tor, Evidence::AsnTable));
+        let vpn = of(Network::Vpn, Evidence::Flags);
+        assert_eq!(Kind::with_asn(vpn, Some(14061), false), vpn);
     }
 
     #[test]

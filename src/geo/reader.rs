@@ -4,144 +4,23 @@
 //! its last record before it answers; a lookup never panics, and an error is *nothing known* and counted.
 //! Decoded records are kept in a bounded cache by their place in the file. Does not choose among several files.
 
-use std::collections::HashSet;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use maxminddb::{MaxMindDbError, Reader};
 
+use super::check::{self, Census};
+use super::error::{FILE_BYTES_MAX, OpenError};
 use super::network::Kind;
-use super::schema::{Fields, Known, Record, Schema};
+use super::record::{Known, Record};
+use super::schema::Schema;
 use crate::event::{Country, Point};
-use crate::report::Problem;
 
-/// The largest file that is read, bytes: the largest commercial one has about 500 MB.
-pub const FILE_BYTES_MAX: u64 = 2 << 30;
-/// Decoded records kept per file. A slot has about 100 bytes.
-pub const CACHE_RECORDS_MAX: usize = 4096;
-/// Names of fields a message lists.
-const FIELDS_NAMED_MAX: usize = 12;
-
-/// Why a file is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Nothing is at the path.
-    #[error("{}: no such file", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be read.
-    #[error("{}: failed to read the file: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is larger than [`FILE_BYTES_MAX`].
-    #[error("{}: the file has more than {FILE_BYTES_MAX} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file has no MMDB metadata.
-    #[error("{}: not a MaxMind DB file: {looks}", path.display())]
-    NotMmdb {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead, as far as one can see.
-        looks: &'static str,
-    },
-    /// The file is an MMDB file with an error in it.
-    #[error("{}: the file is damaged: {detail}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and where.
-        detail: String,
-    },
-    /// The file is sound, and its records are of no schema that is read.
-    #[error("{}: unknown schema: the database calls itself \"{database_type}\", its records have the fields: {found}", path.display())]
-    UnknownSchema {
-        /// The file.
-        path: PathBuf,
-        /// The type its metadata names.
-        database_type: String,
-        /// The fields found.
-        found: String,
-    },
-}
-
-impl OpenError {
-    /// The file in question.
-    pub fn path(&self) -> &Path {
-        match self {
-            OpenError::Missing { path }
-            | OpenError::Unreadable { path, .. }
-            | OpenError::TooLarge { path }
-            | OpenError::NotMmdb { path, .. }
-            | OpenError::Damaged { path, .. }
-            | OpenError::UnknownSchema { path, .. } => path,
-        }
-    }
-
-    /// The stable code: `G001` missing, `G002` unreadable, `G003` another kind of file, `G004` damaged, `G005`
-    /// unknown schema.
-    pub fn code(&self) -> &'static str {
-        match self {
-            OpenError::Missing { .. } => "G001",
-            OpenError::Unreadable { .. } | OpenError::TooLarge { .. } => "G002",
-            OpenError::NotMmdb { .. } => "G003",
-            OpenError::Damaged { .. } => "G004",
-            OpenError::UnknownSchema { .. } => "G005",
-        }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> String {
-        match self {
-            OpenError::Missing { .. } => "give the path of an .mmdb file; the README says where to get one".to_owned(),
-            OpenError::Unreadable { .. } => "let the user that walletwatch runs as read it".to_owned(),
-            OpenError::TooLarge { .. } => "no geo database has this size; give the .mmdb file itself".to_owned(),
-            OpenError::NotMmdb { .. } => "give the .mmdb file; the README says where to get one".to_owned(),
-            OpenError::Damaged { .. } => "fetch the file again and compare its checksum".to_owned(),
-            OpenError::UnknownSchema { .. } => format!("accepted are {}", Schema::ACCEPTED),
-        }
-    }
-
-    /// As a problem of a file, for commands that tell every problem at once.
-    pub fn problem(&self) -> Problem {
-        Problem::nowhere(self.code(), self.to_string()).help(self.help())
-    }
-}
-
-/// What a whole check counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Census {
-    /// Ranges of IPv4 addresses with a record.
-    pub ranges_ipv4: u64,
-    /// Ranges of IPv6 addresses with a record.
-    pub ranges_ipv6: u64,
-    /// Distinct records.
-    pub records: u64,
-    /// Records that say nothing that is read.
-    pub records_empty: u64,
-    /// Records with a country.
-    pub countries: u64,
-    /// Records with a city.
-    pub cities: u64,
-    /// Records with coordinates.
-    pub points: u64,
-    /// Records with an autonomous system.
-    pub asns: u64,
-    /// Records with a kind of network.
-    pub kinds: u64,
-}
-
+/// Decoded records kept per file; a slot has 80 bytes at most, so 1.3 MB.
+pub const CACHE_RECORDS_MAX: usize = 16_384;
 /// The bytes of a file, shared so that cached names can be found in them again.
 #[derive(Debug, Clone)]
 struct Bytes(Arc<Vec<u8>>);
@@ -166,23 +45,24 @@ pub struct Database {
 }
 
 /// A decoded record in the cache. The city is a range of the file's bytes, as nothing may borrow from its owner.
+/// 32 bits are enough for places in a file of at most [`FILE_BYTES_MAX`].
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// Place of the record in the data section, `usize::MAX` where the slot is free.
-    offset: usize,
+    /// Place of the record in the data section, `u32::MAX` where the slot is free.
+    offset: u32,
+    city: Option<(u32, u32)>,
     country: Option<Country>,
-    city: Option<(usize, usize)>,
+    kind: Option<Kind>,
+    asn: Option<u32>,
     point: Option<Point>,
     accuracy_km: Option<f64>,
-    asn: Option<u32>,
-    kind: Option<Kind>,
 }
 
 const FREE: Slot =
-    Slot { offset: usize::MAX, country: None, city: None, point: None, accuracy_km: None, asn: None, kind: None };
+    Slot { offset: u32::MAX, city: None, country: None, kind: None, asn: None, point: None, accuracy_km: None };
 
 impl Database {
-    /// Reads, checks and recognises a file. Takes about a second per 100 MB: on a thread that may wait.
+    /// Reads, checks and recognises a file. Takes seconds for one of 100 MB: on a thread that may wait.
     pub fn open(path: &Path) -> Result<Database, OpenError> {
         Self::from_bytes(path, read(path)?)
     }
@@ -190,13 +70,13 @@ impl Database {
     /// The same for bytes at hand; `path` is only what the file is called.
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Database, OpenError> {
         let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
-        if !has_metadata(&bytes) {
-            return Err(OpenError::NotMmdb { path: path.to_owned(), looks: looks_like(&bytes) });
+        if !check::has_metadata(&bytes) {
+            return Err(OpenError::not_mmdb(path, &bytes));
         }
         let digest = blake3::hash(&bytes);
         let bytes = Bytes(Arc::new(bytes));
         let reader = Reader::from_source(bytes.clone()).map_err(|e| damaged(e.to_string()))?;
-        let (schema, census) = recognise(path, &reader)?;
+        let (schema, census) = check::check(path, &reader)?;
         Ok(Database {
             path: path.to_owned(),
             bytes,
@@ -288,11 +168,14 @@ impl Database {
     fn cached(&self, offset: usize) -> Option<Known<'_>> {
         // Somebody else at the cache: decoding takes less time than waiting.
         let slot = *self.cache.try_lock().ok()?.get(slot_of(offset))?;
-        if slot.offset != offset {
+        if slot.offset as usize != offset {
             return None;
         }
         let city = match slot.city {
-            Some((start, end)) => Some(std::str::from_utf8(self.bytes.0.get(start..end)?).ok()?),
+            Some((start, length)) => {
+                let name = self.bytes.0.get(start as usize..)?.get(..length as usize)?;
+                Some(std::str::from_utf8(name).ok()?)
+            }
             None => None,
         };
         let Slot { country, point, accuracy_km, asn, kind, .. } = slot;
@@ -300,17 +183,26 @@ impl Database {
     }
 
     fn keep(&self, offset: usize, known: &Known<'_>) {
-        let Known { country, city, point, accuracy_km, asn, kind } = *known;
-        let base = self.bytes.0.as_ptr().addr();
-        let city = city.map(|name| {
-            let start = name.as_ptr().addr().saturating_sub(base);
-            (start, start.saturating_add(name.len()))
-        });
-        if let Ok(mut cache) = self.cache.try_lock()
+        if let Some(kept) = self.slot(offset, known)
+            && let Ok(mut cache) = self.cache.try_lock()
             && let Some(slot) = cache.get_mut(slot_of(offset))
         {
-            *slot = Slot { offset, country, city, point, accuracy_km, asn, kind };
+            *slot = kept;
         }
+    }
+
+    /// A record as the cache holds it; `None` where 32 bits are too few, which is then not kept.
+    fn slot(&self, offset: usize, known: &Known<'_>) -> Option<Slot> {
+        let Known { country, city, point, accuracy_km, asn, kind } = *known;
+        let city = match city {
+            Some(name) => {
+                let start = name.as_ptr().addr().checked_sub(self.bytes.0.as_ptr().addr())?;
+                Some((u32::try_from(start).ok()?, u32::try_from(name.len()).ok()?))
+            }
+            None => None,
+        };
+        let offset = u32::try_from(offset).ok()?;
+        Some(Slot { offset, city, country, kind, asn, point, accuracy_km })
     }
 }
 
@@ -333,99 +225,11 @@ fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
     if bytes.len() as u64 > FILE_BYTES_MAX { Err(OpenError::TooLarge { path: path() }) } else { Ok(bytes) }
 }
 
-fn has_metadata(bytes: &[u8]) -> bool {
-    memchr::memmem::rfind(bytes, b"\xab\xcd\xefMaxMind.com").is_some()
-}
-
-/// What bytes without MMDB metadata most likely are.
-fn looks_like(bytes: &[u8]) -> &'static str {
-    /// Bytes that are looked at: enough to tell text from data.
-    const HEAD_BYTES: usize = 512;
-    let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
-    match head {
-        [] => "the file is empty",
-        [0x1f, 0x8b, ..] => "it is packed with gzip: unpack it first",
-        [b'P', b'K', ..] => "it is a ZIP archive: unpack it first",
-        _ if head.iter().all(|b| matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..)) => {
-            "it is text: of GeoLite2 and others take the MMDB edition, not the CSV one"
-        }
-        _ => "it has no metadata at its end: cut short, or another kind of file",
-    }
-}
-
-/// Checks every range and every record, and tells the schema.
-fn recognise(path: &Path, reader: &Reader<Bytes>) -> Result<(Schema, Census), OpenError> {
-    let damaged = |e: MaxMindDbError| OpenError::Damaged { path: path.to_owned(), detail: e.to_string() };
-    if !reader.metadata().description.is_empty() {
-        // It refuses an empty description, which ip-location-db's files have. The rest of it is checked below too.
-        reader.verify().map_err(damaged)?;
-    }
-    let seen = examine(reader).map_err(damaged)?;
-    let readable = seen.census.records > seen.census.records_empty;
-    match Schema::recognise(&seen.fields) {
-        Some(_) if let Some(odd) = seen.odd => Err(damaged(odd)),
-        Some(schema) if readable => Ok((schema, seen.census)),
-        _ => Err(OpenError::UnknownSchema {
-            path: path.to_owned(),
-            database_type: reader.metadata().database_type.clone(),
-            found: seen.fields.names(FIELDS_NAMED_MAX),
-        }),
-    }
-}
-
-/// What all records of a file hold together.
-#[derive(Default)]
-struct Seen<'r> {
-    fields: Fields<'r>,
-    census: Census,
-    /// The first record that is sound but does not fit what is read.
-    odd: Option<MaxMindDbError>,
-}
-
-fn examine(reader: &Reader<Bytes>) -> Result<Seen<'_>, MaxMindDbError> {
-    let mut seen = Seen::default();
-    let mut offsets = HashSet::new();
-    // A tree of N nodes has at most N + 1 leaves; many more mean that branches lead back into the tree.
-    let leaves_max = u64::from(reader.metadata().node_count).saturating_mul(3);
-    let mut leaves = 0_u64;
-    for found in reader.networks(WithinOptions::default().include_networks_without_data())? {
-        let found = found?;
-        leaves += 1;
-        if leaves > leaves_max {
-            return Err(MaxMindDbError::invalid_database("the search tree leads back into itself"));
-        }
-        let Some(offset) = found.offset() else { continue };
-        match found.network()?.is_ipv4() {
-            true => seen.census.ranges_ipv4 += 1,
-            false => seen.census.ranges_ipv6 += 1,
-        }
-        if !offsets.insert(offset) {
-            continue;
-        }
-        seen.fields.extend(found.decode::<Fields>()?.unwrap_or_default());
-        match found.decode::<Record>() {
-            Ok(record) => seen.census.count(&record.unwrap_or_default().known()),
-            Err(odd) => seen.odd = seen.odd.or(Some(odd)),
-        }
-    }
-    Ok(seen)
-}
-
-impl Census {
-    fn count(&mut self, known: &Known<'_>) {
-        self.records += 1;
-        self.records_empty += u64::from(known.is_empty());
-        self.countries += u64::from(known.country.is_some());
-        self.cities += u64::from(known.city.is_some());
-        self.points += u64::from(known.point.is_some());
-        self.asns += u64::from(known.asn.is_some());
-        self.kinds += u64::from(known.kind.is_some());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+
     use rand::{Rng, SeedableRng};
 
     /// Bytes of a file of the small world.
@@ -478,6 +282,11 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_as_small_as_the_limit_says() {
+        assert!(size_of::<Slot>() <= 80, "{} bytes", size_of::<Slot>());
+    }
+
+    #[test]
     fn records_are_spread_over_the_cache() {
         let slots: HashSet<usize> = (0..2000).map(|n| slot_of(n * 37)).collect();
         assert!(slots.len() > 1400, "2000 records share {} slots", slots.len());
@@ -492,14 +301,6 @@ mod tests {
         let other = (offset + 1..).find(|o| slot_of(*o) == slot_of(offset)).unwrap();
         file.keep(other, &Known { asn: Some(1), ..Known::default() });
         assert_eq!(file.lookup(IpAddr::from([203, 0, 113, 9])), mine);
-    }
-
-    #[test]
-    fn what_is_no_database_is_named() {
-        assert_eq!(looks_like(b""), "the file is empty");
-        assert_eq!(looks_like(b"\x1f\x8b\x08"), "it is packed with gzip: unpack it first");
-        assert!(looks_like(b"start_ip,end_ip,country\n").contains("text"));
-        assert!(looks_like(&[0, 1, 2, 3]).contains("cut short"));
     }
 
     #[test]

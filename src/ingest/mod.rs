@@ -4,9 +4,12 @@
 //! nothing is skipped. Does not decode.
 
 pub mod batch;
+pub mod dead_letter;
 pub mod file;
+pub mod kafka;
 pub mod source;
 
 pub use batch::{Batch, Position, Record};
+pub use dead_letter::DeadLetter;
 pub use file::Lines;
 pub use source::{Fill, Source, SourceError};

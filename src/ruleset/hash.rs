@@ -13,7 +13,7 @@ pub struct HashKey([u8; 16]);
 
 impl HashKey {
     /// From 16 secret bytes.
-    pub fn new(bytes: [u8; 16]) -> Self {
+    pub const fn new(bytes: [u8; 16]) -> Self {
         HashKey(bytes)
     }
 

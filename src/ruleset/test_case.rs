@@ -292,6 +292,8 @@ impl TestReader<'_, '_, '_> {
                     }
                 }
                 Some(Meaning::Def(_)) => self.reader.error(codes::TEST, span, "a def is not pinned: pin what it reads"),
+                // Reported where it stands.
+                Some(Meaning::Broken) => {}
                 None => {
                     let known = self.here.names();
                     let known: Vec<&str> = known.iter().map(String::as_str).collect();

@@ -107,7 +107,8 @@ fn flight(scene: &mut Scene<'_>) -> Result<(), SimError> {
     let left = traffic::login_ok(scene.people, &victim, 0, scene.after(-18 * HOUR_MS), u64::MAX);
     scene.deed(left);
     // Farther than a thousand kilometres and nearer than eighteen hours.
-    let ip = scene.address(|r, c| ["SG", "AU", "GB", "DE"].contains(&c.country.code()) && r.network == Network::Mobile)?;
+    let ip =
+        scene.address(|r, c| ["SG", "AU", "GB", "DE"].contains(&c.country.code()) && r.network == Network::Mobile)?;
     scene.enter(scene.at, ip, tablet);
     (scene.account, scene.ip, scene.device) = (Some(victim.number), Some(ip), Some(tablet));
     Ok(())

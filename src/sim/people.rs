@@ -10,7 +10,7 @@ use super::SimError;
 use super::random::{choose, hash, scale};
 use super::world::{Range, World};
 use super::zipf::Zipf;
-use crate::event::{Connection, Millis};
+use crate::event::{Connection, Millis, Network};
 
 /// The hour, ms.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -95,11 +95,23 @@ impl People {
     /// `accounts` ordinary people at `addresses` home addresses, living from `start` for `span_ms`.
     pub fn new(seed: u64, accounts: u64, addresses: u32, start: Millis, span_ms: i64) -> Result<Self, SimError> {
         let world = World::new()?;
-        let mut abroad: Vec<u16> =
-            world.cities.iter().filter(|c| c.country.code() != super::world::HOME_COUNTRY).flat_map(|c| c.mobile.iter().copied()).collect();
-        abroad.sort_unstable();
+        let is_abroad = |city: u16| world.city(city).is_some_and(|c| c.country.code() != super::world::HOME_COUNTRY);
+        let abroad = (0u16..)
+            .zip(&world.ranges)
+            .filter(|(_, range)| range.network == Network::Mobile && is_abroad(range.city))
+            .map(|(index, _)| index)
+            .collect();
         let shared = addresses / SHARED_ADDRESS_IN;
-        Ok(People { seed, accounts, start, span_ms, addresses: Zipf::new(addresses, ADDRESS_SHIFT), shared, world, abroad })
+        Ok(People {
+            seed,
+            accounts,
+            start,
+            span_ms,
+            addresses: Zipf::new(addresses, ADDRESS_SHIFT),
+            shared,
+            world,
+            abroad,
+        })
     }
 
     /// The world they live in.
@@ -169,11 +181,9 @@ impl People {
         let on = |range: &Range| (range.address(bits), Connection::Cellular);
         let mobile = match at {
             Whereabouts::Abroad(range) => self.world.range(range),
-            Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => self
-                .world
-                .city(person.city)
-                .and_then(|c| choose(&c.mobile, hash(self.seed, salt::MOBILE, person.number)))
-                .and_then(|r| self.world.range(*r)),
+            Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => {
+                self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))
+            }
             _ => None,
         };
         mobile.map_or((person.home, Connection::Wifi), on)

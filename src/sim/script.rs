@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::SimError;
-use super::draft::{Contact, Draft};
+use super::draft::Draft;
 use super::people::{DAY_MS, HOUR_MS, People, Person};
 use super::random::Random;
 use super::traffic;
@@ -183,11 +183,6 @@ impl<'p> Scene<'p> {
         let event = foreign_login(&victim, time, ip, device);
         self.deed(Draft { result: Some(Outcome::Success), mfa: Some(false), ..event });
     }
-
-    /// The victim's contact.
-    pub fn contact(&self) -> Contact {
-        traffic::contact(self.people, &self.victim)
-    }
 }
 
 /// A login to an account from an address and device of the caller's choice; its result is to be filled in.
@@ -196,7 +191,7 @@ pub fn foreign_login(person: &Person, time: Millis, ip: IpAddr, device: u64) -> 
         account: Some(person.number),
         ip: Some(ip),
         device: Some(device),
-        session: Some(device.rotate_left(9) ^ time.0.unsigned_abs() / 3_600_000),
+        session: Some(device.rotate_left(9) ^ (time.0.unsigned_abs() / 3_600_000)),
         channel: Some(Channel::App),
         platform: Some("android"),
         app_version: Some("7.2.1"),

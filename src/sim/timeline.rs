@@ -2,7 +2,7 @@
 //!
 //! A wallet stream begins with a *learning period* of 15 days that holds a fifth of the records, thinly
 //! spread, so that rules which ask for 14 days or 10 logins of history have it; then come the *watched* days.
-//! The watched rate is 5 events per account and day, at most 4 a second: at that rate the busiest account of a
+//! The watched rate is 4 events per account and day, at most 4 a second: at that rate the busiest account of a
 //! Zipf distribution has far less than one failed login in 10 min, and the busiest address about 6 accounts an
 //! hour, so that what fires was planted.
 //! Guarantees: stamps never go backwards; whole numbers only. Reads no clock.
@@ -15,7 +15,7 @@ pub const LEARNING_MS: i64 = 15 * DAY_MS;
 /// The part of the records that falls into the learning period, percent.
 const LEARNING_PERCENT: u64 = 20;
 /// Events per account and day.
-const ACCOUNT_EVENTS_PER_DAY: u64 = 5;
+const ACCOUNT_EVENTS_PER_DAY: u64 = 4;
 /// Events per second at the most, in thousandths.
 const RATE_MILLI_MAX: u64 = 4000;
 /// Events per second at the least, in thousandths: 80 000 records are a day.
@@ -145,7 +145,8 @@ mod tests {
         for (records, learns) in [(100_000, true), (1000, true), (100_000, false), (3_000_000, true)] {
             let line = Timeline::new(start, records, records / 5, learns, None);
             let step = (records / 5000).max(1);
-            let stamps: Vec<i64> = (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
+            let stamps: Vec<i64> =
+                (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
             assert!(stamps.windows(2).all(|w| w[0] <= w[1]));
             let end = start.0 + line.span_ms();
             assert!(stamps[0] >= start.0 && stamps[stamps.len() - 1] < end);

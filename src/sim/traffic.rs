@@ -4,11 +4,12 @@
 //! rule looks for: people pay regular payees small amounts from the telephone they always had.
 //! Does not decide when or how late a record is.
 
-use super::draft::{Amount, Contact, Draft};
+use super::draft::{Amount, Draft};
+use super::names::Contact;
 use super::people::{PAYEES, People, Person, Whereabouts, salt};
 use super::random::{Random, choose, hash, scale};
 use crate::event::{
-    Actor, Channel, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via,
+    Actor, Channel, Connection, ContactField, EventType, Method, Millis, Outcome, Reason, Stage, Status, Via,
 };
 
 /// The busiest ranks pay small amounts: forty payments a day are coffee and buses.
@@ -22,8 +23,16 @@ const FAILURES_PER_MILLION: u64 = 150_000;
 const CATEGORIES: [&str; 8] =
     ["grocery", "transport", "restaurant", "pharmacy", "games", "utilities", "clothing", "books"];
 /// Phrases that users chose.
-const PHRASES: [&str; 8] =
-    ["蓝色的风筝", "老街的桂花糕", "七只白鹭", "外婆的茶壶", "blue kite", "paper lantern", "seven herons", "rainy tram"];
+const PHRASES: [&str; 8] = [
+    "蓝色的风筝",
+    "老街的桂花糕",
+    "七只白鹭",
+    "外婆的茶壶",
+    "blue kite",
+    "paper lantern",
+    "seven herons",
+    "rainy tram",
+];
 /// What browsers say they are.
 const BROWSERS: [&str; 3] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/143.0 Safari/537.36",
@@ -51,14 +60,23 @@ pub fn act(people: &People, person: &Person, kind: EventType, which: u64, time: 
         ip: Some(ip),
         device: Some(device),
         session: Some(hash(device, salt::SESSION, hour)),
-        channel: Some(if which == 2 { Channel::Web } else { Channel::App }),
-        user_agent: if which == 2 { choose(&BROWSERS, device).copied() } else { None },
-        platform: Some(if which == 2 { "web" } else { person.platform }),
-        app_version: (which != 2).then_some(person.app_version),
-        connection: Some(connection),
+        connection: (kind == EventType::Login && connection == Connection::Cellular).then_some(connection),
+        ..Draft::new(kind, time)
+    }
+}
+
+/// A login, with what the app says of itself.
+fn login_from(people: &People, person: &Person, which: u64, time: Millis, draw: u64) -> Draft {
+    let event = act(people, person, EventType::Login, which, time, draw);
+    let is_browser = which == 2;
+    Draft {
+        user_agent: if is_browser { choose(&BROWSERS, draw).copied() } else { None },
+        platform: Some(if is_browser { "web" } else { person.platform }),
+        app_version: (!is_browser).then_some(person.app_version),
+        channel: Some(if is_browser { Channel::Web } else { Channel::App }),
         locale: Some(person.locale),
         zone: Some(person.zone),
-        ..Draft::new(kind, time)
+        ..event
     }
 }
 
@@ -74,7 +92,7 @@ pub fn login_ok(people: &People, person: &Person, which: u64, time: Millis, draw
         result: Some(Outcome::Success),
         method: Some(method),
         mfa: Some(scale(draw.rotate_left(27), 4) == 0),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
@@ -84,13 +102,19 @@ pub fn login_bad(people: &People, person: &Person, which: u64, time: Millis, rea
         result: Some(Outcome::Failure),
         reason: Some(reason),
         method: Some(Method::Password),
-        ..act(people, person, EventType::Login, which, time, draw)
+        ..login_from(people, person, which, time, draw)
     }
 }
 
 /// Money to a payee.
 pub fn pay(
-    people: &People, person: &Person, kind: EventType, time: Millis, amount: Amount, payee: u64, draw: u64,
+    people: &People,
+    person: &Person,
+    kind: EventType,
+    time: Millis,
+    amount: Amount,
+    payee: u64,
+    draw: u64,
 ) -> Draft {
     let more = i64::try_from(scale(draw.rotate_left(33), 2_000_000)).unwrap_or(0);
     Draft {
@@ -181,7 +205,7 @@ fn money(people: &People, person: &Person, time: Millis, random: &mut Random) ->
     });
     match kind {
         EventType::Payment => {
-            event.payee = None;
+            (event.payee, event.balance) = (None, None);
             event.merchant = Some(scale(draw.rotate_left(21), 4000));
             event.merchant_category = choose(&CATEGORIES, draw.rotate_left(21)).copied();
         }
@@ -209,9 +233,7 @@ fn account(people: &People, person: &Person, time: Millis, random: &mut Random) 
         0..36 => Draft { by: Some(Actor::User), ..event(EventType::Logout) },
         36..62 => Draft { result: Some(Outcome::Sent), method: Some(Method::Sms), ..event(EventType::Mfa) },
         62..80 => Draft { result: Some(Outcome::Success), method: Some(Method::Totp), ..event(EventType::Mfa) },
-        80..86 => {
-            Draft { stage: Some(Stage::Requested), via: Some(Via::Email), ..event(EventType::PasswordReset) }
-        }
+        80..86 => Draft { stage: Some(Stage::Requested), via: Some(Via::Email), ..event(EventType::PasswordReset) },
         86..89 => event(EventType::PasswordChanged),
         89..94 => {
             Draft { payee: Some(people.payee(person.number, random.below(PAYEES))), ..event(EventType::PayeeAdded) }

@@ -43,7 +43,13 @@ pub enum Twist {
 
 /// One ordinary event: number `index`, at `time`.
 pub fn ordinary(
-    people: &People, accounts: &Zipf, addresses: &Zipf, twist: Twist, index: u64, time: Millis, random: &mut Random,
+    people: &People,
+    accounts: &Zipf,
+    addresses: &Zipf,
+    twist: Twist,
+    index: u64,
+    time: Millis,
+    random: &mut Random,
 ) -> Result<Draft, SimError> {
     let hot = twist == Twist::HotKey && random.chance(HOT_KEY_PER_MILLION);
     let number = if hot { 0 } else { u64::from(accounts.rank(random.bits())) };

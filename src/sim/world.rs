@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::SimError;
 use super::random::{choose, scale};
-use crate::event::{Closed, Country, Network, Point};
+use crate::event::{Closed, Country, Network};
 
 /// The file, compiled in so that the program needs nothing beside it.
 const FILE: &str = include_str!("world.csv");
@@ -21,8 +21,6 @@ pub struct Range {
     pub bits: u8,
     /// Where it stands: an index of [`World::cities`].
     pub city: u16,
-    /// Autonomous system.
-    pub asn: u32,
     /// Kind of network.
     pub network: Network,
 }
@@ -34,14 +32,12 @@ pub struct City {
     pub country: Country,
     /// Name.
     pub name: String,
-    /// Where it is.
-    pub point: Point,
     /// IANA zone.
     pub zone: &'static str,
     /// Home lines: indices of [`World::ranges`].
     pub fixed: Vec<u16>,
-    /// Mobile carriers.
-    pub mobile: Vec<u16>,
+    /// Mobile carriers, IPv4 and IPv6: `[v6]`.
+    pub mobile: [Vec<u16>; 2],
 }
 
 /// All of it.
@@ -53,7 +49,7 @@ pub struct World {
     pub cities: Vec<City>,
     /// Home lines in the wallet's own country and elsewhere, IPv4 and IPv6: `[domestic][v6]`.
     homes: [[Vec<u16>; 2]; 2],
-    /// Gateways that many people share: carrier NAT and offices, `[v6]`.
+    /// Gateways that many people share, carrier NAT and offices: `[v6]`, the first of which is used.
     shared: [Vec<u16>; 2],
 }
 
@@ -76,14 +72,12 @@ impl World {
         let (first, bits) = cells.next()?.split_once('/')?;
         let country = Country::parse(cells.next()?)?;
         let name = cells.next()?;
-        let point = Point { latitude: cells.next()?.parse().ok()?, longitude: cells.next()?.parse().ok()? };
-        let asn = cells.nth(1)?.parse().ok()?;
-        let network = Network::parse(cells.nth(1)?)?;
+        let network = Network::parse(cells.nth(5)?)?;
         let known = self.cities.iter().position(|c| c.country == country && c.name == name);
         let city = known.unwrap_or(self.cities.len());
         if known.is_none() {
             let (zone, name) = (zone_of(country.code()), name.to_owned());
-            self.cities.push(City { country, name, point, zone, fixed: Vec::new(), mobile: Vec::new() });
+            self.cities.push(City { country, name, zone, fixed: Vec::new(), mobile: Default::default() });
         }
         let index = u16::try_from(self.ranges.len()).ok()?;
         let first: IpAddr = first.parse().ok()?;
@@ -94,11 +88,11 @@ impl World {
                 self.cities.get_mut(city)?.fixed.push(index);
                 self.homes.get_mut(abroad)?.get_mut(v6)?.push(index);
             }
-            Network::Mobile => self.cities.get_mut(city)?.mobile.push(index),
+            Network::Mobile => self.cities.get_mut(city)?.mobile.get_mut(v6)?.push(index),
             Network::CarrierNat | Network::Business if abroad == 0 => self.shared.get_mut(v6)?.push(index),
             _ => {}
         }
-        self.ranges.push(Range { first, bits: bits.parse().ok()?, city: u16::try_from(city).ok()?, asn, network });
+        self.ranges.push(Range { first, bits: bits.parse().ok()?, city: u16::try_from(city).ok()?, network });
         Some(())
     }
 
@@ -112,14 +106,19 @@ impl World {
         self.cities.get(usize::from(index))
     }
 
-    /// The home line number `number` of all there are: its range and address. `share_v6_percent` of them
-    /// are IPv6, `share_abroad_percent` are abroad; the first `shared` ones are gateways of many people.
+    /// A home by 64 random bits: its range and address, or a gateway of many people.
     pub fn home(&self, bits: u64, is_shared: bool) -> Option<(&Range, IpAddr)> {
         let v6 = usize::from(scale(bits.rotate_left(11), 100) < SHARE_V6_PERCENT);
         let abroad = usize::from(scale(bits.rotate_left(23), 100) < SHARE_ABROAD_PERCENT);
-        let of = if is_shared { self.shared.get(0)? } else { self.homes.get(abroad)?.get(v6)? };
+        let of = if is_shared { self.shared.first()? } else { self.homes.get(abroad)?.get(v6)? };
         let range = self.range(*choose(of, bits.rotate_left(37))?)?;
         Some((range, range.address(bits)))
+    }
+
+    /// The range of a mobile carrier in a city, IPv6 as often as at home.
+    pub fn mobile(&self, city: u16, bits: u64) -> Option<&Range> {
+        let v6 = usize::from(scale(bits.rotate_left(11), 100) < SHARE_V6_PERCENT);
+        self.range(*choose(self.city(city)?.mobile.get(v6)?, bits)?)
     }
 
     /// All ranges that satisfy a condition, in the order of the file.
@@ -128,6 +127,7 @@ impl World {
     }
 
     /// Where an address stands, by the file. For checks; it looks at every range.
+    #[cfg(test)]
     pub fn locate(&self, ip: IpAddr) -> Option<(&Range, &City)> {
         let range = self.ranges.iter().find(|r| r.holds(ip))?;
         Some((range, self.city(range.city)?))
@@ -159,6 +159,7 @@ impl Range {
     }
 
     /// Whether an address is in it.
+    #[cfg(test)]
     pub fn holds(&self, ip: IpAddr) -> bool {
         match (self.first, ip) {
             (IpAddr::V4(first), IpAddr::V4(ip)) => {

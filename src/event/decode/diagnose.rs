@@ -22,8 +22,7 @@ pub(super) fn read_carefully(text: &str) -> Result<Raw<'_>, Rejection> {
     let Some(entries) = entries(text) else {
         return Err(Rejection::new(RejectReason::NotObject, "one JSON object is expected"));
     };
-    let mut raw = Raw::default();
-    raw.unknown_fields = unknown(&entries);
+    let mut raw = Raw { unknown_fields: unknown(&entries), ..Raw::default() };
     read_all(&mut raw, &entries, |_, key| key == Key::Type)?;
     // Without a type that is known nothing else can be judged, and `judge` says that first.
     let Some(kind) = raw.kind.as_deref().and_then(EventType::parse) else { return Ok(raw) };

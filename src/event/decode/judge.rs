@@ -95,7 +95,7 @@ fn kind(raw: &Raw<'_>) -> Result<EventType, Rejection> {
 /// Forgets the fields that the type does not have, and a success's reason. How many there were.
 fn drop_foreign(raw: &mut Raw<'_>, kind: EventType) -> u32 {
     let mut foreign = raw.present.without(KeySet::of(kind));
-    if kind == EventType::Login && raw.present.has(Key::Reason) && raw.result.as_deref() == Some("success") {
+    if raw.present.has(Key::Reason) && raw.result.as_deref() == Some("success") {
         foreign.insert(Key::Reason);
     }
     if foreign.is_empty() {

@@ -1,9 +1,10 @@
 //! What the decoder does with every rule of the schema, as one table; and properties over any input.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::event::{Closed, EventType, encode};
+use crate::event::{Closed, EventType, Field, FieldKind, encode};
 
 /// 2026-11-22T03:10:00Z.
 const NOW: Millis = Millis(1_795_317_000_000);
@@ -63,6 +64,16 @@ fn cases() -> Vec<(&'static str, String)> {
         ("more than one value", login("") + "{}"),
         ("a control character in a text", login(",\"device\":\"a\nb\"")),
         ("half a surrogate pair", login(r#","device":"\ud800""#)),
+        ("a number with a leading zero", login(r#","x":01"#)),
+        ("a number without digits", login(r#","x":-"#)),
+        ("a fraction without digits", login(r#","x":1."#)),
+        ("an exponent without digits", login(r#","x":1e+"#)),
+        ("a comma too many", login(",")),
+        (
+            "spaces wherever they may be",
+            " { \"id\" : \"e1\" , \"type\" : \"logout\" , \"time\" : 1 , \"account\" : \"a\" , \"geo\" : { } } "
+                .to_owned(),
+        ),
         ("an array", "[1]".to_owned()),
         ("a text, which is not repeated", r#""secret""#.to_owned()),
         ("depth at the limit", deep(31)),
@@ -102,6 +113,7 @@ fn cases() -> Vec<(&'static str, String)> {
         ("time without offset", base(r#""time":"2026-11-22T03:04:05""#)),
         ("time as float", base(r#""time":1795316645678.0"#)),
         ("time as bool", base(r#""time":true"#)),
+        ("time as minus zero", base(r#""time":-0"#)),
         ("time beyond year 9999", base(r#""time":-99999999999999999"#)),
         ("time beyond 64 bits", base(r#""time":99999999999999999999"#)),
         ("time at the limit of the future", base(r#""time":1795317300000"#)),
@@ -290,5 +302,50 @@ fn both_ways_of_reading_agree() {
                 .map(|d| (d.event, d.unknown_fields));
             assert_eq!(fast, slow, "{name}");
         }
+    }
+}
+
+#[test]
+fn texts_borrow_from_the_record_whichever_way_it_is_read() {
+    let plain = event("transfer", r#","payee":"p","device":"d","geo":{"city":"c"},"merchant":"m""#);
+    for record in [plain.clone(), plain + "\n"] {
+        let event = decode(Some(record.as_bytes()), NOW, &Limits::default()).expect("an event").event;
+        let texts = [Some(event.id), event.account, event.payee, event.device, event.geo.city, event.merchant];
+        for text in texts {
+            assert!(matches!(text, Some(Cow::Borrowed(_))), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn every_text_has_its_limit() {
+    let mut refused = Vec::new();
+    for (kind, fields) in [
+        ("login", "login_name device session user_agent client platform app_version locale zone"),
+        ("login", "geo.city contact.email contact.phone contact.locale contact.zone contact.anti_phishing"),
+        ("contact_changed", "old"),
+        ("transfer", "payee merchant merchant_category"),
+        ("report", "about"),
+    ] {
+        for field in fields.split(' ') {
+            let text = format!(r#""{}""#, "x".repeat(4097));
+            let more = match field.split_once('.') {
+                Some((object, part)) => format!(r#","{object}":{{"{part}":{text}}}"#),
+                None => format!(r#","{field}":{text}"#),
+            };
+            let record = match field {
+                "about" => event(kind, &more).replace(r#","about":"e1""#, ""),
+                _ => event(kind, &more),
+            };
+            let rejection = decode(Some(record.as_bytes()), NOW, &Limits::default()).expect_err(field);
+            assert_eq!((rejection.reason, rejection.field), (RejectReason::TooLong, Some(field)));
+            refused.push(field);
+        }
+    }
+    // Of the fields that are text or ids to the rules, all but the two that have a limit in characters.
+    let free = |f: &Field| matches!(f.kind(), FieldKind::Text | FieldKind::Id(_));
+    let of_rules = Field::all().filter(free).map(Field::name).filter(|name| !["id", "account"].contains(name));
+    for name in of_rules {
+        assert!(refused.contains(&name), "{name}");
     }
 }

@@ -20,6 +20,8 @@ pub const DEPTH_MAX: usize = 64;
 pub struct Ast {
     pub(super) file: Arc<SourceFile>,
     pub(super) root: Expr,
+    /// Whether it was read without a problem.
+    pub(super) is_sound: bool,
 }
 
 impl Ast {

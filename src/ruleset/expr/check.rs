@@ -28,6 +28,7 @@ const SUGGESTIONS_MAX: usize = 50;
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
     let mut checker = Checker::new(&ast.file, scope, problems);
     let typed = checker.condition(&ast.root);
+    checker.failed |= !ast.is_sound;
     if checker.failed {
         return None;
     }
@@ -205,6 +206,7 @@ impl<'s, 'p> Checker<'s, 'p> {
         match self.resolve(path, span)? {
             Meaning::Constant(value, ty) => self.constant(value, ty, span),
             Meaning::Def(ast) => self.def(path, ast, span),
+            Meaning::Broken => None,
             Meaning::Value { name, ty, nullable, .. } => Some(self.typed(Node::Name(name), ty, nullable, span)),
         }
     }
@@ -216,6 +218,10 @@ impl<'s, 'p> Checker<'s, 'p> {
             self.unknown_name(path, span);
             return None;
         };
+        if matches!(meaning, Meaning::Broken) {
+            self.failed = true;
+            return None;
+        }
         if let Meaning::Value { types, .. } = &meaning
             && let Some(problem) = self.not_on(path, *types, span)
         {
@@ -279,6 +285,7 @@ impl<'s, 'p> Checker<'s, 'p> {
         let here = std::mem::replace(&mut self.file, Arc::clone(&ast.file));
         self.defs.push(path.to_string());
         let typed = self.expr(&ast.root);
+        self.failed |= !ast.is_sound;
         self.defs.pop();
         self.file = here;
         typed
@@ -330,7 +337,8 @@ impl<'s, 'p> Checker<'s, 'p> {
         let values: Vec<Option<Value<'static>>> =
             literals.iter().map(|literal| self.literal_of(&left, at, literal)).collect();
         let values: Vec<Value<'static>> = values.into_iter().collect::<Option<_>>()?;
-        let nullable = left.nullable;
+        // An amount of another currency is unknown.
+        let nullable = left.nullable || left.ty == Ty::Money;
         Some(self.typed(Node::InSet(Box::new(left), values), Ty::Bool, nullable, span))
     }
 }

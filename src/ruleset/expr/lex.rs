@@ -170,11 +170,13 @@ impl<'s> Lexer<'s, '_> {
             );
         }
         let at = start + digits.len()..self.at;
-        let problem = self.problem(codes::UNKNOWN_UNIT, at.clone(), format!("unknown unit `{unit}`"));
-        let problem = if crate::event::Currency::parse(&unit.to_ascii_uppercase()).is_some() {
+        let code = unit.to_ascii_uppercase();
+        let problem = if crate::event::Currency::parse(&code).is_some() {
+            let problem = self.problem(codes::UNKNOWN_UNIT, at.clone(), "a currency stands apart from its number");
             let span = self.snippet.span(at);
-            problem.fix(span, format!(" {}", unit.to_ascii_uppercase()))
+            problem.fix(span, format!(" {code}"))
         } else {
+            let problem = self.problem(codes::UNKNOWN_UNIT, at, format!("unknown unit `{unit}`"));
             problem.help("durations are written like `30s`, `10m`, `24h` or `90d`")
         };
         self.push(problem);
@@ -210,7 +212,8 @@ impl<'s> Lexer<'s, '_> {
             && let right = word.to_ascii_lowercase()
             && let Some(kind) = reserved(&right)
         {
-            self.foreign(start, &format!("`{word}` is not an operator here"), &right);
+            let what = if matches!(kind, TokenKind::Bool(_)) { "a value" } else { "an operator" };
+            self.foreign(start, &format!("`{word}` is not {what} here"), &right);
             return kind;
         }
         TokenKind::Name

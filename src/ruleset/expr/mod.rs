@@ -23,10 +23,15 @@ pub mod countries;
 mod functions;
 mod lex;
 mod lint;
+mod members;
 mod numbers;
 mod operands;
+mod pairs;
 mod parse;
+mod primary;
 mod template;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod typed;
 
@@ -120,6 +125,8 @@ pub enum Meaning<'s> {
     Constant(Value<'static>, Ty),
     /// A def: a whole expression, one value and not text.
     Def(&'s Ast),
+    /// Something that could not be read and was reported where it stands: its users are not blamed.
+    Broken,
 }
 
 /// What names and lists mean at one place of a rule file.

@@ -176,6 +176,9 @@ impl Checker<'_, '_> {
         match like.node {
             Node::Name(Name::Field(field)) if field != Field::Type => {
                 let types = self.on().and(field.types());
+                if types.is_empty() {
+                    return words.to_vec();
+                }
                 let is_here = |word: &str| types.iter().any(|ty| field.words_on(ty).contains(&word));
                 words.iter().copied().filter(|word| is_here(word)).collect()
             }
@@ -293,7 +296,9 @@ impl Checker<'_, '_> {
         let (l, r) = (left.ty, right.ty);
         if joined(l, r).is_none() {
             let message = format!("cannot compare {} with {}", a(l), a(r));
-            return Some(hint(self.problem(codes::OPERAND_TYPES, span, message), l, right));
+            let problem = hint(self.problem(codes::OPERAND_TYPES, span, message), l, right);
+            let are_words = matches!((l, r), (Ty::Word(_), Ty::Word(_)));
+            return Some(if are_words { problem.help("these are words of different lists") } else { problem });
         }
         if op.orders() && !has_order(l) {
             let message = format!("cannot compare {} with {} using `{}`", a(l), a(r), op.symbol());

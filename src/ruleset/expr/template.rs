@@ -116,7 +116,7 @@ impl Template<'_, '_, '_> {
 
     fn value(&mut self, path: &str, span: &Range<usize>) {
         match self.checker.resolve(path, span) {
-            None => {}
+            None | Some(Meaning::Broken) => {}
             Some(Meaning::Constant(value, _)) => self.text.push_str(&value.to_string()),
             Some(Meaning::Def(_)) => {
                 let message = format!("`{path}` is a def: an explanation shows fields, features and params");

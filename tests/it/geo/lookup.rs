@@ -149,6 +149,21 @@ fn the_strongest_evidence_names_the_network_whatever_the_order() {
 }
 
 #[test]
+fn an_enterprise_record_is_judged_by_its_strongest_trait() {
+    let traits = |entries| map(vec![("traits", map(entries))]);
+    let office = vec![("connection_type", "Corporate".into())];
+    let rented = vec![("connection_type", "Corporate".into()), ("user_type", "hosting".into())];
+    let phone = vec![("connection_type", "Cellular".into()), ("user_type", "residential".into())];
+    let roof = vec![("is_satellite_provider", Value::Bool(true)), ("autonomous_system_number", Value::U16(64))];
+    for (entries, network) in
+        [(office, Network::Business), (rented, Network::Hosting), (phone, Network::Mobile), (roof, Network::Satellite)]
+    {
+        let (geo, ip) = say(vec![traits(entries)]);
+        assert_eq!(geo.lookup(ip).network, Some(network));
+    }
+}
+
+#[test]
 fn a_carriers_translation_is_seen_in_ipv4_only() {
     let cellular = map(vec![("connection_type", "Cellular".into())]);
     let (geo, v4) = say(vec![cellular, asn(55836)]);

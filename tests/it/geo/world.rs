@@ -52,7 +52,10 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/geo").join(name)
 }
 
-pub const FILES: [(&str, fn() -> Vec<u8>); 4] = [
+/// Makes the bytes of a file.
+pub type Make = fn() -> Vec<u8>;
+
+pub const FILES: [(&str, Make); 4] = [
     ("world-city.mmdb", city),
     ("world-asn.mmdb", asn),
     ("world-anonymous.mmdb", anonymous),

@@ -1,0 +1,240 @@
+//! The rules for notices to users, checked on the rendered text.
+//!
+//! A message from a wallet must not look like the messages that rob its users: so no link, no picture, no
+//! telephone number, no request for a code or password. Checked over sample data when templates are loaded,
+//! and on every single notice before it is queued.
+//!
+//! Guarantees: pure; an offence names its rule and the words that break it. Does not mend texts.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offence {
+    /// The code of the problem at load.
+    pub code: &'static str,
+    /// What the rule forbids.
+    pub rule: &'static str,
+    /// The words that break it.
+    pub words: String,
+}
+
+const LINK: (&str, &str) = ("N004", "a notice holds no link and nothing that looks like one");
+const PICTURE: (&str, &str) = ("N005", "a notice holds no picture and no QR code");
+const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number");
+const SECRET: (&str, &str) = ("N007", "a notice never asks for a code or password");
+const LEFT_OVER: (&str, &str) = ("N009", "every placeholder is replaced");
+const MARKUP: (&str, &str) = ("N011", "HTML holds only text, tables and lists, with inline styles");
+
+/// Digits that make a telephone number, with what people put between them.
+const PHONE_DIGITS_MIN: usize = 7;
+
+static LINKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // A name, a dot and two letters or more make a domain in the eyes of a mail program. `@` makes an address.
+    regex(r"(?i)https?:|hxxp|ftp:|www\.|://|mailto:|tel:|[\p{L}\p{N}_-]+[.．｡](?:\p{L}){2,}|@\s*[\p{L}\p{N}]")
+});
+static PICTURES: LazyLock<Option<Regex>> =
+    LazyLock::new(|| regex(r"(?i)\bQR\b|二维码|扫码|扫一扫|掃碼|\bscan\b|data:image|<img|<svg"));
+static NUMBERS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"\+?\p{Nd}(?:[ \u{a0}()./‐‑–-]{0,3}\p{Nd})+"));
+static REQUESTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"(?i)(?:\b(?:enter|send|reply|text|tell|give|share|provide|confirm|type|submit|forward)\b[^.!?\n]{0,60}\b(?:codes?|passwords?|passcodes?|pins?|otps?)\b)|(?:(?:输入|发送|回复|告诉|告知|提供|填写|转发|报给|提交|发给)[^。！？\n]{0,24}(?:验证码|密码|口令|动态码|校验码|PIN))|(?:(?:验证码|密码|口令|动态码|校验码)[^。！？\n]{0,12}(?:发给|告诉|告知|提供给|回复给|报给))",
+    )
+});
+static REFUSALS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| regex(r"(?i)\b(?:never|not|don't|do not|no one|nobody|won't)\b|不|勿|别|绝非"));
+static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"(?s)<(/?)([A-Za-z!][A-Za-z0-9]*)([^>]*)>"));
+static ATTRIBUTES: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"^(?:\s+([a-z-]+)="([^"<>]*)")*\s*$"#));
+static ATTRIBUTE: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"([a-z-]+)="([^"<>]*)""#));
+
+/// A pattern of ours: a test builds them all.
+fn regex(pattern: &str) -> Option<Regex> {
+    Regex::new(pattern).ok()
+}
+
+/// The first offence in a text that came from outside.
+pub fn first_offence(text: &str) -> Option<Offence> {
+    offences(text, &[]).into_iter().next()
+}
+
+/// The offences in a rendered text. `trusted` are values that were made here from numbers and clocks, which may
+/// hold as many digits as they like.
+pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
+    let mut rest = text.to_owned();
+    for value in trusted.iter().filter(|v| !v.is_empty()) {
+        rest = rest.replace(value, "\u{1}");
+    }
+    let mut found = Vec::new();
+    for (rule, pattern) in [(LINK, &LINKS), (PICTURE, &PICTURES)] {
+        found.extend(matches(pattern, &rest).map(|words| offence(rule, words)));
+    }
+    let is_phone = |words: &&str| words.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS_MIN;
+    found.extend(matches(&NUMBERS, &rest).filter(is_phone).map(|words| offence(PHONE, words)));
+    found.extend(sentences(&rest).filter(|s| asks(s)).map(|words| offence(SECRET, words.trim())));
+    for mark in ["{{", "}}", "{%", "%}", "{#"] {
+        if rest.contains(mark) {
+            found.push(offence(LEFT_OVER, mark));
+        }
+    }
+    found
+}
+
+/// The offences in rendered HTML: in its markup, and in the text a reader sees.
+pub fn html_offences(html: &str, trusted: &[&str]) -> Vec<Offence> {
+    let Some(tags) = TAGS.as_ref() else { return vec![offence(MARKUP, "<")] };
+    let mut found: Vec<Offence> = tags
+        .captures_iter(html)
+        .filter(|tag| !is_allowed_tag(&tag[2].to_ascii_lowercase(), &tag[3]))
+        .map(|tag| offence(MARKUP, &tag[0]))
+        .collect();
+    let text = tags.replace_all(html, "\n");
+    if text.contains('<') {
+        found.push(offence(MARKUP, "<"));
+    }
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#x27;", "'");
+    let text = text.replace("&#x2f;", "/").replace("&nbsp;", " ").replace("&amp;", "&");
+    found.extend(offences(&text, trusted));
+    found
+}
+
+fn is_allowed_tag(name: &str, attributes: &str) -> bool {
+    const TAGS: &[&str] = &[
+        "!doctype", "html", "head", "meta", "title", "body", "div", "p", "h1", "h2", "table", "tbody", "tr", "td",
+        "th", "ol", "ul", "li", "strong", "em", "span", "br", "hr",
+    ];
+    const ATTRIBUTES_ALLOWED: &[&str] = &[
+        "style",
+        "lang",
+        "dir",
+        "charset",
+        "name",
+        "content",
+        "role",
+        "width",
+        "cellpadding",
+        "cellspacing",
+        "border",
+    ];
+    if name == "!doctype" {
+        return attributes.trim().eq_ignore_ascii_case("html");
+    }
+    let well_formed = ATTRIBUTES.as_ref().is_some_and(|r| r.is_match(attributes.trim_end_matches('/')));
+    let harmless = |name: &str, value: &str| {
+        let value = value.to_ascii_lowercase();
+        ATTRIBUTES_ALLOWED.contains(&name) && !["url", "expression", "import", "//"].iter().any(|w| value.contains(w))
+    };
+    let all_harmless = ATTRIBUTE.as_ref().is_some_and(|r| r.captures_iter(attributes).all(|a| harmless(&a[1], &a[2])));
+    TAGS.contains(&name) && well_formed && all_harmless
+}
+
+/// Whether a sentence asks for a secret. One that says it is never asked for, or must not be given, does not.
+fn asks(sentence: &str) -> bool {
+    let is = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|p| p.is_match(sentence));
+    is(&REQUESTS) && !is(&REFUSALS)
+}
+
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['.', '!', '?', '。', '！', '？', ';', '；', '\n'])
+}
+
+fn matches<'t>(pattern: &'static LazyLock<Option<Regex>>, text: &'t str) -> impl Iterator<Item = &'t str> {
+    pattern.iter().flat_map(|p| p.find_iter(text)).map(|m| m.as_str())
+}
+
+fn offence((code, rule): (&'static str, &'static str), words: &str) -> Offence {
+    const WORDS_CHARS_MAX: usize = 80;
+    Offence { code, rule, words: words.chars().take(WORDS_CHARS_MAX).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        offences(text, &["2026-11-22 11:09"]).into_iter().map(|o| o.code).collect()
+    }
+
+    #[test]
+    fn all_patterns_build() {
+        for pattern in [&LINKS, &PICTURES, &NUMBERS, &REQUESTS, &REFUSALS, &TAGS, &ATTRIBUTES, &ATTRIBUTE] {
+            assert!(pattern.is_some());
+        }
+    }
+
+    #[test]
+    fn lures_are_found() {
+        for link in [
+            "see https://a",
+            "www.a",
+            "wallet.example",
+            "WALLET.CO/x",
+            "钱包.中国",
+            "a．com",
+            "mail me@home",
+            "hxxp//x",
+        ] {
+            assert!(codes(link).contains(&"N004"), "{link}");
+        }
+        for picture in ["Scan this", "请扫码", "the QR below"] {
+            assert_eq!(codes(picture), ["N005"], "{picture}");
+        }
+        for phone in
+            ["+86 138 0013 8000", "95588123", "call 020 7946 0958", "（０２０）８８８８８８８８", "400-820-8820"]
+        {
+            assert!(codes(phone).contains(&"N006"), "{phone}");
+        }
+        for request in [
+            "Reply with the code you got",
+            "please enter your password",
+            "请回复验证码",
+            "请输入您的登录密码",
+            "把验证码发给我们",
+            "Confirm your PIN in the app",
+        ] {
+            assert_eq!(codes(request), ["N007"], "{request}");
+        }
+        assert!(codes("Dear {{ name }}").contains(&"N009"));
+    }
+
+    #[test]
+    fn plain_words_pass() {
+        for good in [
+            "We never ask for your password or a code.",
+            "我们不会向您索要密码或验证码。",
+            "请勿把验证码告诉任何人。",
+            "Change your password in the app.",
+            "请修改登录密码。",
+            "1,250.00 CNY at 2026-11-22 11:09",
+            "case WW-7F3K-92D",
+            "App version 7.2.1",
+            "iPhone (iOS), …7788. We are here.",
+            "UTC+5:30",
+        ] {
+            assert_eq!(codes(good), Vec::<&str>::new(), "{good}");
+        }
+    }
+
+    #[test]
+    fn html_holds_nothing_that_loads_or_leads_away() {
+        let codes = |html: &str| html_offences(html, &[]).into_iter().map(|o| o.code).collect::<Vec<_>>();
+        assert!(codes("<!DOCTYPE html><p style=\"color: red\">Hello<br></p>").is_empty());
+        for bad in [
+            "<a href=\"x\">y</a>",
+            "<img src=\"x\">",
+            "<p onclick=\"x()\">",
+            "<p style=\"background: url(x)\">",
+            "<script>x</script>",
+            "<form><input></form>",
+            "<style>@import x</style>",
+            "<p style='x'>",
+            "<p hidden>",
+            "<iframe></iframe>",
+            "a < b",
+        ] {
+            assert!(codes(bad).contains(&"N011"), "{bad}");
+        }
+        assert!(codes("<p>evil&#x2f;x www.evil.example</p>").contains(&"N004"));
+    }
+}

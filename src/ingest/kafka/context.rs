@@ -1,0 +1,188 @@
+//! What the client library tells us: its log lines, its errors, and its wish for a fresh token.
+//!
+//! Guarantees: at most one line a second from each client, with the number of those left out; a line never
+//! holds a secret (the library prints none at these levels). Does not decide what an error means.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::NoCustomPartitioner;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::config::{KafkaConfig, Sasl};
+use crate::clock;
+
+/// At most one line in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// A token without an expiry of its own is read again after this time, ms.
+const TOKEN_LIFETIME_MS: i64 = 5 * 60_000;
+
+/// Lets one through in a second and counts the rest.
+#[derive(Debug, Default)]
+pub struct OneASecond(Mutex<(Option<Instant>, u64)>);
+
+impl OneASecond {
+    /// How many were left out since the last one, if this one may go.
+    pub fn pass(&self) -> Option<u64> {
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.0.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+            last.1 += 1;
+            return None;
+        }
+        let left_out = std::mem::take(&mut last.1);
+        last.0 = Some(Instant::now());
+        Some(left_out)
+    }
+}
+
+/// The context of readers and admins.
+#[derive(Debug)]
+pub struct Context {
+    client: &'static str,
+    token_file: Option<PathBuf>,
+    lines: OneASecond,
+}
+
+impl Context {
+    /// For the client that does `client`.
+    pub fn new(client: &'static str, config: &KafkaConfig) -> Self {
+        let token_file = match &config.sasl {
+            Some(Sasl::Token { file }) => Some(file.clone()),
+            _ => None,
+        };
+        Context { client, token_file, lines: OneASecond::default() }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
+        let client = self.client;
+        // What the library calls an error is mostly a connection it makes again.
+        if (level as i32) <= (RDKafkaLogLevel::Notice as i32)
+            && let Some(left_out) = self.lines.pass()
+        {
+            tracing::warn!(client, facility = fac, left_out, "kafka client: {line}");
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let client = self.client;
+        if let Some(left_out) = self.lines.pass() {
+            tracing::warn!(client, left_out, %error, "kafka client: {reason}");
+        }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let file = self.token_file.as_ref().ok_or("no token file is configured")?;
+        let token = std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        Ok(oauth_token(token.trim(), clock::now().0))
+    }
+}
+
+/// A token with the expiry and the subject it names itself, where it is a JWT.
+fn oauth_token(token: &str, now_ms: i64) -> OAuthToken {
+    let claims = token
+        .split('.')
+        .nth(1)
+        .and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
+        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let claim = |name: &str| claims.as_ref().and_then(|claims| claims.get(name));
+    let expires_ms = claim("exp").and_then(serde_json::Value::as_i64).map(|s| s.saturating_mul(1000));
+    OAuthToken {
+        token: token.to_owned(),
+        principal_name: claim("sub").and_then(|sub| sub.as_str()).unwrap_or("").to_owned(),
+        lifetime_ms: expires_ms.unwrap_or(now_ms + TOKEN_LIFETIME_MS),
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        let client = self.client;
+        if let Err(error) = result
+            && let Some(left_out) = self.lines.pass()
+        {
+            tracing::warn!(client, left_out, %error, "offsets were not committed; the next commit carries them");
+        }
+    }
+}
+
+/// Whom the producer tells what became of a record: the ticket it was sent with.
+pub trait Deliveries: Send + Sync + 'static {
+    /// A record of this ticket is in Kafka, or why it is not.
+    fn delivered(&self, ticket: usize, topic: &str, result: Result<(), rdkafka::types::RDKafkaErrorCode>);
+}
+
+/// The context of the producer.
+#[derive(Debug)]
+pub struct ProducerContext<D> {
+    context: Context,
+    /// Who is told.
+    pub deliveries: D,
+}
+
+impl<D> ProducerContext<D> {
+    /// Tells `deliveries`.
+    pub fn new(config: &KafkaConfig, deliveries: D) -> Self {
+        ProducerContext { context: Context::new("producer", config), deliveries }
+    }
+}
+
+impl<D: Deliveries> ClientContext for ProducerContext<D> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
+        self.context.log(level, fac, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+}
+
+impl<D: Deliveries> rdkafka::producer::ProducerContext<NoCustomPartitioner> for ProducerContext<D> {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, ticket: usize) {
+        use rdkafka::Message as _;
+        use rdkafka::types::RDKafkaErrorCode as Code;
+        match result {
+            Ok(message) => self.deliveries.delivered(ticket, message.topic(), Ok(())),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                self.deliveries.delivered(ticket, message.topic(), Err(code));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_says_itself_when_it_expires_and_who_it_is_for() {
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"sub":"svc","exp":1700000000}"#);
+        let token = oauth_token(&format!("h.{claims}.s"), 5);
+        assert_eq!((token.principal_name.as_str(), token.lifetime_ms), ("svc", 1_700_000_000_000));
+        assert_eq!(oauth_token("opaque", 5).lifetime_ms, 5 + TOKEN_LIFETIME_MS);
+    }
+
+    #[test]
+    fn one_line_passes_and_the_rest_is_counted() {
+        let lines = OneASecond::default();
+        assert_eq!(lines.pass(), Some(0));
+        assert_eq!((lines.pass(), lines.pass()), (None, None));
+    }
+}

@@ -1,0 +1,198 @@
+//! What goes wrong with Kafka, by what it means for whoever runs us.
+//!
+//! Guarantees: every error says what failed, where and what to do; [`Error::kind`] decides the exit code.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Time between two questions of [`patiently`].
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What an error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Brokers or topics cannot be reached, now.
+    Unavailable,
+    /// The configuration does not fit what is there.
+    Configuration,
+    /// Records that were to be read are gone.
+    Lost,
+    /// We may not do this.
+    Refused,
+    /// Something could not be written for good.
+    Io,
+    /// Our own mistake.
+    Bug,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An option the client does not take.
+    #[error("Kafka's client refuses its options: {0}")]
+    Options(#[source] KafkaError),
+    /// A request failed.
+    #[error("failed to {what}: {source}")]
+    Request {
+        /// What was asked for.
+        what: String,
+        /// The client's word.
+        source: KafkaError,
+    },
+    /// A topic of events is not there.
+    #[error("topic `{0}` does not exist: create it, or mend kafka.topics")]
+    NoTopic(String),
+    /// The first start does not know where to begin.
+    #[error(
+        "group `{group}` has no offsets for topic `{topic}` yet, so the first start must be told where to begin: set \
+         kafka.start to \"earliest\", \"latest\" or a time such as \"2026-01-31T00:00:00Z\""
+    )]
+    StartNeeded {
+        /// The group.
+        group: String,
+        /// The first such topic.
+        topic: String,
+    },
+    /// Records between the committed offset and what is left are gone.
+    #[error(
+        "{topic}[{partition}]: offset {offset} is not there any more (the topic holds {low} to {high}): records were \
+         deleted before they were read, or the topic was made anew. Nothing is skipped in silence: set the offsets of \
+         group `{group}` with kafka-consumer-groups, then start again"
+    )]
+    Lost {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where we wanted to go on.
+        offset: i64,
+        /// The oldest offset that is there.
+        low: i64,
+        /// The next offset to be written.
+        high: i64,
+        /// The group.
+        group: String,
+    },
+    /// A partition cannot be read.
+    #[error("failed to read {topic}[{partition}]: {source}")]
+    Read {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The client's word.
+        source: KafkaError,
+    },
+    /// The order of a partition would have been turned round.
+    #[error("{topic}[{partition}]: offset {offset} came after {after}")]
+    Disorder {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that came.
+        offset: i64,
+        /// The offset before it.
+        after: i64,
+    },
+    /// A topic we write to has settings that would lose something.
+    #[error("topic `{topic}` has {setting} = {found}, but {wanted}: alter the topic")]
+    TopicSettings {
+        /// The topic.
+        topic: String,
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be, and why.
+        wanted: String,
+    },
+    /// A record could not be written.
+    #[error("failed to write to topic `{topic}`: {code}; nothing was skipped, its offset is not committed")]
+    NotWritten {
+        /// The topic.
+        topic: String,
+        /// The client's word.
+        code: RDKafkaErrorCode,
+    },
+    /// A record was not acknowledged in time.
+    #[error("topic `{topic}` took nothing for {waited_ms} ms; nothing was skipped, its offset is not committed")]
+    NotWrittenInTime {
+        /// The topic.
+        topic: String,
+        /// How long we waited, ms.
+        waited_ms: u64,
+    },
+    /// The stage that takes the batches is gone.
+    #[error("the batches have no taker")]
+    NoTaker,
+    /// A thread could not be started.
+    #[error("failed to start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Error {
+    /// A request that failed.
+    pub fn request(what: impl Into<String>) -> impl FnOnce(KafkaError) -> Error {
+        let what = what.into();
+        move |source| Error::Request { what, source }
+    }
+
+    /// What it means.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Options(_) | Error::NoTopic(_) | Error::StartNeeded { .. } | Error::TopicSettings { .. } => {
+                Kind::Configuration
+            }
+            Error::Request { source, .. } | Error::Read { source, .. } if is_refused(source) => Kind::Refused,
+            Error::Request { .. } | Error::NotWrittenInTime { .. } => Kind::Unavailable,
+            Error::Lost { .. } => Kind::Lost,
+            Error::Read { .. } | Error::NotWritten { .. } | Error::Thread(_) => Kind::Io,
+            Error::Disorder { .. } | Error::NoTaker => Kind::Bug,
+        }
+    }
+}
+
+/// Asks again, while the answer is one that passes by itself, at most for `limit`.
+pub fn patiently<T>(limit: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Err(error) if passes(&error) && began.elapsed() < limit => std::thread::park_timeout(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+/// A coordinator or leader that is just being found.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            C::NotCoordinator
+                | C::CoordinatorNotAvailable
+                | C::CoordinatorLoadInProgress
+                | C::WaitingForCoordinator
+                | C::LeaderNotAvailable
+                | C::NotLeaderForPartition
+                | C::RequestTimedOut
+        )
+    )
+}
+
+fn is_refused(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            C::TopicAuthorizationFailed
+                | C::GroupAuthorizationFailed
+                | C::ClusterAuthorizationFailed
+                | C::Authentication
+                | C::SaslAuthenticationFailed
+        )
+    )
+}

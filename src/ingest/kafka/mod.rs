@@ -1,0 +1,23 @@
+//! Kafka in and out: one consumer thread that merges all partitions, one idempotent producer.
+//!
+//! Guarantees: partitions are assigned, never subscribed; an offset is committed only after what its records
+//! caused is acknowledged; nothing is skipped. Does not decode events and does not decide anything.
+
+pub mod assign;
+pub mod config;
+pub mod consumer;
+pub mod context;
+pub mod error;
+pub mod follow;
+pub mod offsets;
+pub mod options;
+pub mod order;
+pub mod producer;
+pub mod topics;
+
+pub use config::{KafkaConfig, Sasl, SaslMechanism, Start, Tls};
+pub use consumer::{Consumer, Lane};
+pub use error::Error;
+pub use follow::Follower;
+pub use offsets::Offsets;
+pub use producer::{Outgoing, Producer};

@@ -1,0 +1,453 @@
+//! The order between partitions: a merge of their records by timestamp.
+//!
+//! Guarantees: a partition's records keep their order, none is lost or repeated; heads are taken by
+//! (timestamp, at most the moment; lane), where lanes are numbered by (topic, partition); only a partition
+//! that is *behind* is waited for, and never longer than [`Limits`] say. Pure: time is an argument.
+//! Does not read Kafka: `consumer.rs` asks the queues when the merge says so.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::event::Millis;
+
+/// How long the merge waits, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A partition whose last record is at most this old is live: nobody waits for it, ms.
+    pub live_ms: i64,
+    /// How long a partition that is behind is waited for, ms.
+    pub wait_ms_max: u64,
+    /// How long a partition that has not spoken since it was assigned is waited for, ms: its first answer
+    /// includes connecting to its broker.
+    pub start_wait_ms_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { live_ms: 1000, wait_ms_max: 500, start_wait_ms_max: 10_000 }
+    }
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// This record of this lane is the next one.
+    Take(u16, Millis, T),
+    /// Nothing is at hand of this lane: ask its queue, then say [`Merge::asked`].
+    Ask(u16),
+    /// A partition is behind: wait until something arrives, at most until this time, ms.
+    Wait(u64),
+    /// Nothing is at hand.
+    Nothing,
+}
+
+/// One partition.
+#[derive(Debug)]
+struct Lane<T> {
+    /// What was taken from its queue and not yet handed out.
+    queue: VecDeque<(Millis, T)>,
+    /// The timestamp of the last record that arrived.
+    last: Option<Millis>,
+    /// The end of the partition was seen after that record.
+    at_end: bool,
+    /// Since when it is waited for, ms.
+    wait_from_ms: Option<u64>,
+    /// It was waited for long enough; until it speaks again nobody waits.
+    given_up: bool,
+    /// Nothing more is wanted of it.
+    finished: bool,
+}
+
+impl<T> Lane<T> {
+    fn is_behind(&self, moment: Millis, live_ms: i64) -> bool {
+        !self.finished && !self.at_end && self.last.is_none_or(|last| moment.since(last) > live_ms)
+    }
+
+    /// It spoke: whoever waited for it waits no more.
+    fn spoke(&mut self) {
+        self.wait_from_ms = None;
+        self.given_up = false;
+    }
+}
+
+/// The merge of all partitions.
+#[derive(Debug)]
+pub struct Merge<T> {
+    limits: Limits,
+    moment: Millis,
+    lanes: Vec<Lane<T>>,
+    /// The head of each lane that has one: (timestamp, at most the moment; lane).
+    heads: BinaryHeap<Reverse<(Millis, u16)>>,
+    /// Lanes that are empty and whose queue was not asked since.
+    unasked: Vec<u16>,
+    /// Lanes that were asked, are empty and behind.
+    awaited: Vec<u16>,
+    /// How often a partition that was behind was given up.
+    given_up: u64,
+}
+
+impl<T> Merge<T> {
+    /// A merge of `lanes` partitions, numbered by (topic, partition).
+    pub fn new(lanes: u16, limits: Limits) -> Self {
+        let lane = |_| Lane {
+            queue: VecDeque::new(),
+            last: None,
+            at_end: false,
+            wait_from_ms: None,
+            given_up: false,
+            finished: false,
+        };
+        Merge {
+            limits,
+            moment: Millis::default(),
+            lanes: (0..lanes).map(lane).collect(),
+            heads: BinaryHeap::new(),
+            unasked: Vec::new(),
+            awaited: Vec::new(),
+            given_up: 0,
+        }
+    }
+
+    /// Begins a batch: timestamps count as at most `moment`, and every empty lane is asked again.
+    pub fn begin(&mut self, moment: Millis) {
+        self.moment = moment;
+        self.heads.clear();
+        self.unasked.clear();
+        self.awaited.clear();
+        for (number, lane) in (0_u16..).zip(&self.lanes) {
+            match lane.queue.front() {
+                Some((stamp, _)) => self.heads.push(Reverse(((*stamp).min(moment), number))),
+                None if !lane.finished => self.unasked.push(number),
+                None => {}
+            }
+        }
+    }
+
+    /// A record arrived, after all that arrived of its lane before. Lanes that are finished take nothing.
+    pub fn arrived(&mut self, number: u16, stamp: Millis, item: T) {
+        let Some(lane) = self.lanes.get_mut(usize::from(number)).filter(|lane| !lane.finished) else { return };
+        lane.last = Some(stamp);
+        lane.at_end = false;
+        lane.spoke();
+        lane.queue.push_back((stamp, item));
+        if lane.queue.len() == 1 {
+            self.heads.push(Reverse((stamp.min(self.moment), number)));
+            self.awaited.retain(|awaited| *awaited != number);
+        }
+    }
+
+    /// The end of a partition was seen.
+    pub fn at_end(&mut self, number: u16) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(number)) {
+            lane.at_end = true;
+            lane.spoke();
+            self.awaited.retain(|awaited| *awaited != number);
+        }
+    }
+
+    /// Nothing more is wanted of a partition. What is at hand of it is still handed out.
+    pub fn finish(&mut self, number: u16) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(number)) {
+            lane.finished = true;
+            self.awaited.retain(|awaited| *awaited != number);
+            self.unasked.retain(|unasked| *unasked != number);
+        }
+    }
+
+    /// The queue of a lane was asked: what it had has arrived.
+    pub fn asked(&mut self, number: u16, now_ms: u64) {
+        self.unasked.retain(|unasked| *unasked != number);
+        let Some(lane) = self.lanes.get_mut(usize::from(number)) else { return };
+        if lane.queue.is_empty() && !lane.given_up && lane.is_behind(self.moment, self.limits.live_ms) {
+            lane.wait_from_ms.get_or_insert(now_ms);
+            self.awaited.push(number);
+        }
+    }
+
+    /// The next record, or what keeps it. `now_ms` is a monotonic time.
+    pub fn next(&mut self, now_ms: u64) -> Next<T> {
+        if let Some(number) = self.unasked.last() {
+            return Next::Ask(*number);
+        }
+        self.give_up(now_ms);
+        if let Some(until) = self.awaited.iter().filter_map(|n| self.waits_until(*n)).max() {
+            return Next::Wait(until);
+        }
+        let Some(Reverse((_, number))) = self.heads.pop() else { return Next::Nothing };
+        let Some(lane) = self.lanes.get_mut(usize::from(number)) else { return Next::Nothing };
+        let Some((stamp, item)) = lane.queue.pop_front() else { return Next::Nothing };
+        match lane.queue.front() {
+            Some((stamp, _)) => self.heads.push(Reverse(((*stamp).min(self.moment), number))),
+            None if !lane.finished => self.unasked.push(number),
+            None => {}
+        }
+        Next::Take(number, stamp, item)
+    }
+
+    /// How many records are at hand.
+    pub fn at_hand(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.queue.len()).sum()
+    }
+
+    /// Whether nothing more is wanted of any partition, and nothing is at hand.
+    pub fn is_finished(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.finished && lane.queue.is_empty())
+    }
+
+    /// How often a partition that was behind was given up, so far.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    fn waits_until(&self, number: u16) -> Option<u64> {
+        let lane = self.lanes.get(usize::from(number))?;
+        let limit = if lane.last.is_none() { self.limits.start_wait_ms_max } else { self.limits.wait_ms_max };
+        Some(lane.wait_from_ms?.saturating_add(limit))
+    }
+
+    /// Forgets those that were waited for long enough.
+    fn give_up(&mut self, now_ms: u64) {
+        let mut awaited = std::mem::take(&mut self.awaited);
+        awaited.retain(|number| {
+            let waits = self.waits_until(*number).is_some_and(|until| until > now_ms);
+            if !waits && let Some(lane) = self.lanes.get_mut(usize::from(*number)) {
+                lane.given_up = true;
+                self.given_up += 1;
+            }
+            waits
+        });
+        self.awaited = awaited;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What one lane will bring: (arrival ms, stamp) in offset order; after the last, its end.
+    type Script = Vec<(u64, i64)>;
+
+    const NOW_MS: i64 = 1_000_000;
+
+    /// Drives a merge as the consumer does, on virtual time. Returns (stamp, lane, offset) by batch.
+    struct Drive {
+        scripts: Vec<Script>,
+        limits: Limits,
+        end_after_ms: u64,
+        batch_max: usize,
+        longest_wait_ms: u64,
+        waited_for_live: bool,
+        /// The moment of each batch.
+        moments: Vec<i64>,
+    }
+
+    impl Drive {
+        fn new(scripts: Vec<Script>) -> Self {
+            let limits = Limits { start_wait_ms_max: 500, ..Limits::default() };
+            Drive {
+                scripts,
+                limits,
+                end_after_ms: 20,
+                batch_max: 7,
+                longest_wait_ms: 0,
+                waited_for_live: false,
+                moments: Vec::new(),
+            }
+        }
+
+        fn run(&mut self) -> Vec<Vec<(i64, u16, usize)>> {
+            let mut merge = Merge::new(self.scripts.len() as u16, self.limits);
+            let mut brought = vec![0_usize; self.scripts.len()];
+            let mut ended = vec![false; self.scripts.len()];
+            let total: usize = self.scripts.iter().map(Vec::len).sum();
+            let (mut now, mut taken, mut batches) = (0_u64, 0_usize, Vec::new());
+            while taken < total {
+                let moment = Millis(NOW_MS + now as i64);
+                merge.begin(moment);
+                let mut batch = Vec::new();
+                let wait = loop {
+                    if batch.len() == self.batch_max {
+                        break None;
+                    }
+                    match merge.next(now) {
+                        Next::Ask(lane) => {
+                            self.bring(&mut merge, lane, now, &mut brought, &mut ended);
+                            merge.asked(lane, now);
+                        }
+                        Next::Take(lane, stamp, offset) => batch.push((stamp.0, lane, offset)),
+                        Next::Wait(until) => break Some(until),
+                        Next::Nothing => break Some(u64::MAX),
+                    }
+                };
+                taken += batch.len();
+                if let Some(until) = wait
+                    && batch.is_empty()
+                {
+                    self.check_wait(&brought, &ended, moment, now, until);
+                    let arrival = self.next_arrival(&brought, &ended);
+                    let waited = if until == u64::MAX { 0 } else { until - now };
+                    self.longest_wait_ms = self.longest_wait_ms.max(waited);
+                    now = arrival.min(until).max(now + 1);
+                }
+                if !batch.is_empty() {
+                    batches.push(batch);
+                    self.moments.push(moment.0);
+                }
+            }
+            batches
+        }
+
+        fn bring(&self, merge: &mut Merge<usize>, lane: u16, now: u64, brought: &mut [usize], ended: &mut [bool]) {
+            let at = usize::from(lane);
+            let script = &self.scripts[at];
+            while brought[at] < script.len() && script[brought[at]].0 <= now {
+                merge.arrived(lane, Millis(script[brought[at]].1), brought[at]);
+                brought[at] += 1;
+            }
+            let end = script.last().map_or(0, |(arrival, _)| *arrival) + self.end_after_ms;
+            if brought[at] == script.len() && now >= end && !ended[at] {
+                merge.at_end(lane);
+                ended[at] = true;
+            }
+        }
+
+        fn next_arrival(&self, brought: &[usize], ended: &[bool]) -> u64 {
+            let of = |(at, script): (usize, &Script)| match script.get(brought[at]) {
+                Some((arrival, _)) => Some(*arrival),
+                None if !ended[at] => Some(script.last().map_or(0, |(a, _)| *a) + self.end_after_ms),
+                None => None,
+            };
+            self.scripts.iter().enumerate().filter_map(of).min().unwrap_or(0)
+        }
+
+        /// A wait needs somebody who is behind.
+        fn check_wait(&mut self, brought: &[usize], ended: &[bool], moment: Millis, now: u64, until: u64) {
+            if until == u64::MAX || until <= now {
+                return;
+            }
+            let behind = self.scripts.iter().enumerate().any(|(at, script)| {
+                let last = brought[at].checked_sub(1).map(|l| script[l].1);
+                !ended[at] && last.is_none_or(|last| moment.0 - last > self.limits.live_ms)
+            });
+            self.waited_for_live |= !behind;
+        }
+    }
+
+    /// Arrivals rise, as a queue brings them.
+    fn rising(mut script: Script) -> Script {
+        let mut last = 0;
+        for (arrival, _) in &mut script {
+            last = last.max(*arrival);
+            *arrival = last;
+        }
+        script
+    }
+
+    fn scripts(stamps: std::ops::Range<i64>, arrivals: u64) -> impl Strategy<Value = Vec<Script>> {
+        let script = prop::collection::vec((0..arrivals, stamps), 0..40).prop_map(rising);
+        prop::collection::vec(script, 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_repeated_or_turned_round(scripts in scripts(NOW_MS - 5000..NOW_MS + 3000, 2000)) {
+            let mut drive = Drive::new(scripts.clone());
+            let taken: Vec<_> = drive.run().into_iter().flatten().collect();
+            for (lane, script) in (0_u16..).zip(&scripts) {
+                let offsets: Vec<usize> = taken.iter().filter(|t| t.1 == lane).map(|t| t.2).collect();
+                prop_assert_eq!(offsets, (0..script.len()).collect::<Vec<_>>());
+            }
+            prop_assert!(drive.longest_wait_ms <= 500, "waited {} ms", drive.longest_wait_ms);
+            prop_assert!(!drive.waited_for_live);
+        }
+
+        #[test]
+        fn a_backlog_is_worked_off_in_the_order_it_was_written(scripts in scripts(NOW_MS - 90_000..NOW_MS - 5000, 400)) {
+            // Each lane's stamps rise, as a topic written in real time has them; arrivals are up to 400 ms apart.
+            let scripts: Vec<Script> = scripts
+                .into_iter()
+                .map(|script| {
+                    let mut stamps: Vec<i64> = script.iter().map(|r| r.1).collect();
+                    stamps.sort_unstable();
+                    script.iter().zip(stamps).map(|((arrival, _), stamp)| (*arrival, stamp)).collect()
+                })
+                .collect();
+            let taken: Vec<_> = Drive::new(scripts.clone()).run().into_iter().flatten().collect();
+            let mut written: Vec<_> = (0_u16..)
+                .zip(&scripts)
+                .flat_map(|(lane, script)| script.iter().enumerate().map(move |(o, (_, stamp))| (*stamp, lane, o)))
+                .collect();
+            written.sort_unstable();
+            prop_assert_eq!(taken, written);
+        }
+
+        #[test]
+        fn inside_a_batch_the_order_is_the_merge_of_its_ranges(scripts in scripts(NOW_MS - 5000..NOW_MS + 3000, 900)) {
+            let mut drive = Drive::new(scripts.clone());
+            let batches = drive.run();
+            for (batch, moment) in batches.iter().zip(&drive.moments) {
+                let mut ranges: Vec<VecDeque<_>> = vec![VecDeque::new(); scripts.len()];
+                for record in batch {
+                    ranges[usize::from(record.1)].push_back(*record);
+                }
+                let mut again = Vec::new();
+                while let Some(least) = ranges.iter().filter_map(|r| r.front()).map(|r| (r.0.min(*moment), r.1)).min() {
+                    again.extend(ranges[usize::from(least.1)].pop_front());
+                }
+                prop_assert_eq!(batch, &again);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_in_the_future_counts_as_the_moment() {
+        let mut merge = Merge::new(2, Limits::default());
+        merge.begin(Millis(100));
+        merge.arrived(0, Millis(900), 'a');
+        merge.arrived(1, Millis(500), 'b');
+        merge.asked(0, 0);
+        merge.asked(1, 0);
+        assert_eq!(merge.next(0), Next::Take(0, Millis(900), 'a'));
+    }
+
+    #[test]
+    fn a_live_partition_is_not_waited_for() {
+        let mut merge = Merge::new(2, Limits::default());
+        merge.begin(Millis(10_000));
+        merge.arrived(0, Millis(9500), 'a');
+        merge.arrived(1, Millis(9400), 'b');
+        merge.asked(0, 0);
+        merge.asked(1, 0);
+        assert_eq!(merge.next(0), Next::Take(1, Millis(9400), 'b'));
+        assert_eq!(merge.next(0), Next::Ask(1));
+        merge.asked(1, 0);
+        assert_eq!(merge.next(0), Next::Take(0, Millis(9500), 'a'));
+    }
+
+    #[test]
+    fn one_that_is_behind_is_waited_for_once() {
+        let mut merge = Merge::new(2, Limits::default());
+        merge.begin(Millis(10_000));
+        merge.arrived(0, Millis(3000), 'a');
+        merge.arrived(1, Millis(2000), 'b');
+        merge.asked(0, 0);
+        merge.asked(1, 0);
+        assert_eq!(merge.next(0), Next::Take(1, Millis(2000), 'b'));
+        assert_eq!(merge.next(0), Next::Ask(1));
+        merge.asked(1, 7);
+        assert_eq!(merge.next(7), Next::Wait(507));
+        merge.begin(Millis(10_507));
+        assert_eq!(merge.next(507), Next::Ask(1));
+        merge.asked(1, 507);
+        assert_eq!(merge.next(507), Next::Take(0, Millis(3000), 'a'));
+        assert_eq!(merge.given_up(), 1);
+        merge.arrived(0, Millis(3001), 'c');
+        merge.asked(0, 600);
+        merge.begin(Millis(10_600));
+        assert_eq!(merge.next(600), Next::Ask(1));
+        merge.asked(1, 600);
+        assert_eq!(merge.next(600), Next::Take(0, Millis(3001), 'c'), "it was given up: nobody waits again");
+    }
+}

@@ -1,0 +1,223 @@
+//! The writer of alerts, contacts and dead letters.
+//!
+//! Guarantees: idempotent, acknowledged by all replicas; a full queue makes the caller wait, never drop; what
+//! is not acknowledged within the limit is an error, and so is what is refused. Keeps for each ticket (the
+//! number of a batch) how many of its records are not acknowledged yet. Does not retry what failed for good.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::config::KafkaConfig;
+use super::context::{Deliveries, OneASecond, ProducerContext};
+use super::error::Error;
+use super::options;
+
+/// A record that waits longer than this is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+/// How often a caller that waits looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// One record to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'o> {
+    /// The topic.
+    pub topic: &'o str,
+    /// The key.
+    pub key: Option<&'o [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'o [u8]>,
+    /// The headers.
+    pub headers: &'o [(&'static str, String)],
+}
+
+/// What is not acknowledged yet.
+#[derive(Debug, Default)]
+struct Pending {
+    /// For each ticket: how many, and since when.
+    by_ticket: BTreeMap<usize, (u32, Instant)>,
+    /// The first that failed: topic and why.
+    failed: Option<(String, RDKafkaErrorCode)>,
+    /// Records acknowledged so far.
+    acknowledged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, pending: &mut Pending, ticket: usize) {
+        if let Some((count, _)) = pending.by_ticket.get_mut(&ticket) {
+            *count -= 1;
+            if *count == 0 {
+                pending.by_ticket.remove(&ticket);
+            }
+        }
+        self.changed.notify_all();
+    }
+}
+
+impl Deliveries for Arc<Shared> {
+    fn delivered(&self, ticket: usize, topic: &str, result: Result<(), RDKafkaErrorCode>) {
+        let mut pending = self.lock();
+        match result {
+            Ok(()) => pending.acknowledged += 1,
+            Err(code) => {
+                pending.failed.get_or_insert_with(|| (topic.to_owned(), code));
+            }
+        }
+        self.done(&mut pending, ticket);
+    }
+}
+
+/// The writer.
+pub struct Producer {
+    inner: ThreadedProducer<ProducerContext<Arc<Shared>>>,
+    shared: Arc<Shared>,
+    wait_ms_max: u64,
+    slow: OneASecond,
+}
+
+impl Producer {
+    /// Opens it. Does not wait for a broker.
+    pub fn open(config: &KafkaConfig) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        let context = ProducerContext::new(config, Arc::clone(&shared));
+        let inner =
+            ThreadedProducer::from_config_and_context(&options::producer(config), context).map_err(Error::Options)?;
+        Ok(Producer { inner, shared, wait_ms_max: config.produce_wait_ms_max, slow: OneASecond::default() })
+    }
+
+    /// Takes a record for a ticket. Tickets rise. Waits while the queue is full.
+    pub fn send(&self, ticket: usize, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            self.check()?;
+            self.shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
+            let Err((error, _)) = self.inner.send(record(ticket, outgoing)) else { return Ok(()) };
+            self.forget(ticket);
+            match error {
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => self.wait(outgoing.topic, began)?,
+                error => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    return Err(Error::NotWritten { topic: outgoing.topic.to_owned(), code });
+                }
+            }
+        }
+    }
+
+    /// Every record of a ticket below this one is acknowledged.
+    pub fn acknowledged_below(&self) -> usize {
+        self.shared.lock().by_ticket.keys().next().copied().unwrap_or(usize::MAX)
+    }
+
+    /// How many records were acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.lock().acknowledged
+    }
+
+    /// Fails if a record failed; says so, once a second at most, if one waits.
+    pub fn check(&self) -> Result<(), Error> {
+        let pending = self.shared.lock();
+        if let Some((topic, code)) = &pending.failed {
+            let topic = topic.clone();
+            return Err(match code {
+                RDKafkaErrorCode::MessageTimedOut => Error::NotWrittenInTime { topic, waited_ms: self.wait_ms_max },
+                code => Error::NotWritten { topic, code: *code },
+            });
+        }
+        let oldest = pending.by_ticket.values().next().map(|(_, since)| since.elapsed()).unwrap_or_default();
+        let waiting: u64 = pending.by_ticket.values().map(|(count, _)| u64::from(*count)).sum();
+        drop(pending);
+        if oldest > SLOW && self.slow.pass().is_some() {
+            let waited_ms = u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX);
+            let limit_ms = self.wait_ms_max;
+            tracing::warn!(
+                waiting,
+                waited_ms,
+                limit_ms,
+                "the detector waits: Kafka does not acknowledge what it wrote"
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is acknowledged, at most until `deadline`. False where that was not enough.
+    pub fn flush(&self, deadline: Instant) -> Result<bool, Error> {
+        loop {
+            self.check()?;
+            let pending = self.shared.lock();
+            if pending.by_ticket.is_empty() {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let _ = self.shared.changed.wait_timeout(pending, left.min(LOOK_AGAIN));
+        }
+    }
+
+    fn wait(&self, topic: &str, began: Instant) -> Result<(), Error> {
+        let waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if waited_ms > self.wait_ms_max {
+            return Err(Error::NotWrittenInTime { topic: topic.to_owned(), waited_ms });
+        }
+        let _ = self.shared.changed.wait_timeout(self.shared.lock(), LOOK_AGAIN);
+        Ok(())
+    }
+
+    /// A record that was not taken after all.
+    fn forget(&self, ticket: usize) {
+        let mut pending = self.shared.lock();
+        self.shared.done(&mut pending, ticket);
+    }
+}
+
+fn record<'r>(ticket: usize, outgoing: &Outgoing<'r>) -> BaseRecord<'r, [u8], [u8], usize> {
+    let mut record = BaseRecord::with_opaque_to(outgoing.topic, ticket);
+    record.key = outgoing.key;
+    record.payload = outgoing.value;
+    if !outgoing.headers.is_empty() {
+        let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_bytes()) })
+        });
+        record.headers = Some(headers);
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_done_when_its_last_record_is() {
+        let shared = Arc::new(Shared::default());
+        for ticket in [3, 3, 4] {
+            shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
+        }
+        let first = |shared: &Shared| shared.lock().by_ticket.keys().next().copied();
+        shared.delivered(3, "t", Ok(()));
+        assert_eq!(first(&shared), Some(3));
+        shared.delivered(4, "t", Ok(()));
+        assert_eq!(first(&shared), Some(3));
+        shared.delivered(3, "t", Err(RDKafkaErrorCode::MessageSizeTooLarge));
+        assert_eq!(first(&shared), None);
+        let failed = shared.lock().failed.clone();
+        assert_eq!(failed, Some(("t".to_owned(), RDKafkaErrorCode::MessageSizeTooLarge)));
+    }
+}
