@@ -162,6 +162,11 @@ pub fn to_json(problems: &[Problem]) -> String {
     text
 }
 
+/// Line and column of a byte of a file, from 1, the column in characters.
+pub fn place(file: &Arc<SourceFile>, byte: usize) -> (usize, usize) {
+    Lines::default().place(file, byte)
+}
+
 fn json_object(problem: &Problem, lines: &mut Lines) -> serde_json::Map<String, serde_json::Value> {
     let level = if problem.level == Level::Error { "error" } else { "warning" };
     let mut object = serde_json::Map::new();

@@ -282,15 +282,14 @@ mod tests {
                     }
                 };
                 taken += batch.len();
-                if let Some(until) = wait {
-                    if batch.is_empty() {
-                        self.check_wait(&brought, &ended, moment, now, until);
-                        let arrival = self.next_arrival(&brought, &ended);
-                        let next = arrival.min(until).max(now + 1);
-                        self.longest_wait_ms =
-                            self.longest_wait_ms.max(if until == u64::MAX { 0 } else { until - now });
-                        now = next;
-                    }
+                if let Some(until) = wait
+                    && batch.is_empty()
+                {
+                    self.check_wait(&brought, &ended, moment, now, until);
+                    let arrival = self.next_arrival(&brought, &ended);
+                    let waited = if until == u64::MAX { 0 } else { until - now };
+                    self.longest_wait_ms = self.longest_wait_ms.max(waited);
+                    now = arrival.min(until).max(now + 1);
                 }
                 if !batch.is_empty() {
                     batches.push(batch);
