@@ -63,7 +63,7 @@ impl Scope for Here<'_> {
             return Some(Meaning::Constant(value.clone(), *ty));
         }
         if let Some(def) = self.names.defs.get(path) {
-            return def.ast.as_ref().map(Meaning::Def);
+            return Some(def.ast.as_ref().map_or(Meaning::Broken, Meaning::Def));
         }
         if let Some(field) = Field::parse(path) {
             let (ty, types) = (type_of(field), field.types());

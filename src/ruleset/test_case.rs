@@ -300,7 +300,7 @@ impl TestReader<'_, '_, '_> {
                     }
                 }
                 Some(Meaning::Def(_)) => self.reader.error(codes::TEST, span, "a def is not pinned: pin what it reads"),
-                // What is broken there has been told where it stands.
+                // Reported where it stands.
                 Some(Meaning::Broken) => {}
                 None => {
                     let known = self.here.names();

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: one line each, no line end inside. `no_value` is missing on purpose: a file has no line for it.
 
-use super::draft::{Draft, Names, write_time};
+use super::draft::Draft;
+use super::names::{Names, write_time};
 use crate::event::{Limits, Millis, RejectReason};
 
 /// The ways, in the order they are planted.

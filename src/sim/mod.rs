@@ -9,9 +9,12 @@ mod attacks;
 mod draft;
 mod lookalikes;
 mod malformed;
+mod names;
 mod people;
 mod plan;
+mod planner;
 mod random;
+mod record;
 mod script;
 mod stream;
 mod timeline;
@@ -22,7 +25,8 @@ mod world;
 mod zipf;
 
 pub use plan::{Plan, Profile, START};
-pub use stream::{Generator, Record, Topic};
+pub use record::{Record, Topic};
+pub use stream::Generator;
 pub use truth::{Line, Totals};
 
 /// Why a stream cannot be made.

@@ -191,7 +191,7 @@ pub fn foreign_login(person: &Person, time: Millis, ip: IpAddr, device: u64) -> 
         account: Some(person.number),
         ip: Some(ip),
         device: Some(device),
-        session: Some(device.rotate_left(9) ^ time.0.unsigned_abs() / 3_600_000),
+        session: Some(device.rotate_left(9) ^ (time.0.unsigned_abs() / 3_600_000)),
         channel: Some(Channel::App),
         platform: Some("android"),
         app_version: Some("7.2.1"),

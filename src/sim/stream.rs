@@ -6,17 +6,20 @@
 
 use std::collections::VecDeque;
 
-use super::draft::{Draft, Names};
+use super::draft::Draft;
+use super::names::Names;
 use super::people::People;
 use super::plan::{Plan, Profile};
+use super::planner::{Planner, Waiting, outage};
 use super::random::Random;
-use super::script::{Kind, MINUTE_MS, Planted, Scene};
+use super::record::{Record, Topic};
+use super::script::{MINUTE_MS, Planted};
 use super::timeline::Timeline;
 use super::truth::{Lateness, Line, Totals};
 use super::velocity;
 use super::zipf::Zipf;
-use super::{SimError, attacks, malformed, traffic};
-use crate::event::{Closed, EventType, Millis, Outcome, Reason, RejectReason, Scope, ServiceState};
+use super::{SimError, malformed, traffic};
+use crate::event::{Closed, EventType, Millis, Outcome, Reason, RejectReason};
 
 /// The flattening of the accounts' Zipf distribution, ranks.
 const ACCOUNT_SHIFT: u32 = 50;
@@ -41,10 +44,6 @@ const TOO_LATE_RECORDS: i64 = 1000;
 const MALFORMED_IN: u64 = 10_000;
 /// … but each way at least once in a stream of this length.
 const MALFORMED_ALL_FROM: u64 = 100_000;
-/// Planted scenes are at most this part of all records, percent.
-const PLANTED_PERCENT_MAX: u64 = 40;
-/// The service says twice how it is: at the beginning of an outage and at its end.
-const ANNOUNCEMENTS: u64 = 2;
 /// People who log in at least so often by expectation do it first at the very beginning: so their telephone is
 /// not new when they pay.
 const REGULAR_LOGINS: u64 = 4;
@@ -53,57 +52,6 @@ const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
 /// Stamps rise strictly where there are at least so many ms for each record.
 const STRICT_MS_MIN: i64 = 8;
 
-/// Where a record goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Topic {
-    /// Logins, logouts, second factors, passwords, locks.
-    Logins,
-    /// What changes about an account, reports, the service's state; and what cannot be told.
-    Accounts,
-    /// Money.
-    Transactions,
-}
-
-impl Topic {
-    /// All, in the order of their names' meaning.
-    pub const ALL: [Topic; 3] = [Topic::Logins, Topic::Accounts, Topic::Transactions];
-
-    /// The topic's usual name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Topic::Logins => "wallet.logins",
-            Topic::Accounts => "wallet.accounts",
-            Topic::Transactions => "wallet.transactions",
-        }
-    }
-
-    fn of(kind: EventType) -> Topic {
-        match kind {
-            EventType::Login
-            | EventType::Logout
-            | EventType::Mfa
-            | EventType::PasswordReset
-            | EventType::PasswordChanged
-            | EventType::Lock => Topic::Logins,
-            EventType::Transfer | EventType::Payment | EventType::Withdrawal | EventType::TopUp => Topic::Transactions,
-            _ => Topic::Accounts,
-        }
-    }
-}
-
-/// One record.
-#[derive(Debug, Clone, Copy)]
-pub struct Record<'g> {
-    /// Where it goes.
-    pub topic: Topic,
-    /// Its key: the account, the hash of the login name, or nothing; empty: none.
-    pub key: &'g [u8],
-    /// Its value: one line of JSON, or damaged.
-    pub value: &'g [u8],
-    /// When it reaches Kafka: its record timestamp.
-    pub stamp: Millis,
-}
-
 /// A record that may be repeated.
 #[derive(Default)]
 struct Sent {
@@ -111,12 +59,6 @@ struct Sent {
     key: Vec<u8>,
     value: Vec<u8>,
     stamp: Millis,
-}
-
-/// A planted event, waiting for its moment.
-struct Waiting {
-    stamp: Millis,
-    draft: Draft,
 }
 
 /// Makes the records, one by one.
@@ -304,7 +246,7 @@ impl Generator {
             let down = self.outage.is_some_and(|(from, to)| (from..to).contains(&time));
             if down && event.kind == EventType::Login && self.random.chance(OUTAGE_FAILURES_PER_MILLION) {
                 event.result = Some(Outcome::Failure);
-                event.reason = Some(if event.serial % 3 == 0 { Reason::Timeout } else { Reason::ServerError });
+                event.reason = Some(if event.serial.is_multiple_of(3) { Reason::Timeout } else { Reason::ServerError });
                 (event.mfa, event.account, event.login_name) = (None, Some(number), None);
             }
             return Ok(event);
@@ -347,7 +289,7 @@ impl Generator {
         self.out.stamp = stamp;
         match (draft.account, draft.login_name) {
             (Some(account), _) => self.names.account(account, &mut self.out.key),
-            (None, Some(name)) => super::draft::write_hex(b"ln-", name, &mut self.out.key),
+            (None, Some(name)) => super::names::write_hex(b"ln-", name, &mut self.out.key),
             (None, None) => {}
         }
     }
@@ -379,135 +321,4 @@ fn regulars(accounts: &Zipf, records: u64, learning: u64) -> u64 {
         if accounts.expected(middle, logins) >= REGULAR_LOGINS { low = middle + 1 } else { high = middle }
     }
     u64::from(low)
-}
-
-/// Half an hour of the watched days, or a tenth of them where they are shorter.
-fn outage(timeline: &Timeline) -> (Millis, Millis) {
-    let from = timeline.watched_from().plus(timeline.watched_ms() / 2);
-    (from, from.plus((30 * MINUTE_MS).min(timeline.watched_ms() / 10)))
-}
-
-/// Writes the scenes.
-struct Planner<'p> {
-    plan: &'p Plan,
-    people: &'p People,
-    timeline: &'p Timeline,
-    random: Random,
-    next_person: u64,
-    planted: Vec<Planted>,
-    waiting: Vec<Waiting>,
-}
-
-impl<'p> Planner<'p> {
-    fn new(plan: &'p Plan, people: &'p People, timeline: &'p Timeline) -> Self {
-        let random = Random::new(plan.seed, 1);
-        let next_person = people.accounts;
-        Planner { plan, people, timeline, random, next_person, planted: Vec::new(), waiting: Vec::new() }
-    }
-
-    /// Plays scenes of all kinds in turn until there are enough, or no room for more.
-    fn plant(mut self, outage: Option<(Millis, Millis)>) -> Result<(Vec<Planted>, Vec<Waiting>), SimError> {
-        let rounds = self.plan.scenes();
-        let room = self.plan.events * PLANTED_PERCENT_MAX / 100;
-        if let Some((from, to)) = outage.filter(|_| room >= ANNOUNCEMENTS) {
-            self.announce(from, to);
-        }
-        let kinds = self.plan.kinds();
-        let mut nth = 0;
-        for round in 0..rounds {
-            for kind in &kinds {
-                nth += 1;
-                let (events, planted) = self.play(kind, round, rounds, nth)?;
-                if (self.waiting.len() + events.len()) as u64 <= room {
-                    self.waiting.extend(events);
-                    self.planted.extend(planted);
-                }
-            }
-        }
-        self.number();
-        Ok((self.planted, self.waiting))
-    }
-
-    /// One scene; nothing where the watched days are too short for it.
-    fn play(
-        &mut self,
-        kind: &Kind,
-        round: u64,
-        rounds: u64,
-        nth: u64,
-    ) -> Result<(Vec<Waiting>, Option<Planted>), SimError> {
-        let (from, span) = (self.timeline.watched_from(), self.timeline.watched_ms());
-        let room = span - span / 20 - kind.length_ms;
-        if room <= 0 {
-            return Ok((Vec::new(), None));
-        }
-        // Each round has its own part of the days, each kind its own moment in it.
-        let rounds = i64::try_from(rounds).unwrap_or(1).max(1);
-        let part = room / rounds;
-        let at = from.plus(span / 40 + part * i64::try_from(round).unwrap_or(0) + self.random.between(0, part));
-        let victim = self.victim()?;
-        let mut scene = Scene {
-            people: self.people,
-            nth,
-            random: Random::new(self.plan.seed, 1 + nth),
-            at,
-            learning: (self.plan.start, from),
-            victim,
-            next_person: self.next_person,
-            account: None,
-            ip: None,
-            device: None,
-            events: Vec::new(),
-        };
-        (kind.play)(&mut scene)?;
-        self.next_person = scene.next_person;
-        let index = self.planted.len();
-        let (account, ip, device) = (scene.account, scene.ip, scene.device);
-        let planted = Planted { kind: kind.name, account, ip, device, expect: kind.expect, events: Vec::new() };
-        let mut random = scene.random;
-        let waiting = scene.events.into_iter().map(|(mut draft, is_deed)| {
-            // Until ids are given, the serial says which scene the event is of.
-            draft.serial = if is_deed { index as u64 + 1 } else { 0 };
-            Waiting { stamp: draft.time.plus(random.between(DELAY_MS.0, DELAY_MS.1 / 2)), draft }
-        });
-        Ok((waiting.collect(), Some(planted)))
-    }
-
-    /// Somebody nobody else plays, far from every attacker.
-    fn victim(&mut self) -> Result<super::people::Person, SimError> {
-        loop {
-            let person = self.people.person(self.next_person)?;
-            self.next_person += 1;
-            if self.people.world().city(person.city).is_some_and(attacks::is_victims_home) {
-                return Ok(person);
-            }
-        }
-    }
-
-    /// The service says that it is down, and that it is back.
-    fn announce(&mut self, from: Millis, to: Millis) {
-        let index = self.planted.len() as u64 + 1;
-        for (time, state, until) in
-            [(from.plus(MINUTE_MS), ServiceState::Degraded, Some(to)), (to, ServiceState::Normal, None)]
-        {
-            let event = Draft::new(EventType::ServiceStatus, time);
-            let draft = Draft { serial: index, state: Some(state), scope: Some(Scope::Login), until, ..event };
-            self.waiting.push(Waiting { stamp: time.plus(DELAY_MS.0), draft });
-        }
-        let (account, ip, device) = (None, None, None);
-        self.planted.push(Planted { kind: "outage", account, ip, device, expect: &[], events: Vec::new() });
-    }
-
-    /// Gives the events their ids in the order of their stamps, and the truth the ids of its events.
-    fn number(&mut self) {
-        self.waiting.sort_by_key(|w| w.stamp);
-        for (at, waiting) in self.waiting.iter_mut().enumerate() {
-            let scene = usize::try_from(waiting.draft.serial).ok().and_then(|s| s.checked_sub(1));
-            waiting.draft.serial = at as u64 + 1;
-            if let Some(planted) = scene.and_then(|s| self.planted.get_mut(s)) {
-                planted.events.push((waiting.draft.serial, waiting.draft.time));
-            }
-        }
-        self.planted.sort_by_key(|p| p.events.first().map(|e| e.1));
-    }
 }

@@ -4,7 +4,8 @@
 //! rule looks for: people pay regular payees small amounts from the telephone they always had.
 //! Does not decide when or how late a record is.
 
-use super::draft::{Amount, Contact, Draft};
+use super::draft::{Amount, Draft};
+use super::names::Contact;
 use super::people::{PAYEES, People, Person, Whereabouts, salt};
 use super::random::{Random, choose, hash, scale};
 use crate::event::{

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::draft::{Names, write_hex};
+use super::names::{Names, write_hex};
 use super::script::Planted;
 use crate::event::Millis;
 

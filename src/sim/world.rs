@@ -49,7 +49,7 @@ pub struct World {
     pub cities: Vec<City>,
     /// Home lines in the wallet's own country and elsewhere, IPv4 and IPv6: `[domestic][v6]`.
     homes: [[Vec<u16>; 2]; 2],
-    /// Gateways that many people share: carrier NAT and offices, `[v6]`.
+    /// Gateways that many people share, carrier NAT and offices: `[v6]`, the first of which is used.
     shared: [Vec<u16>; 2],
 }
 
@@ -110,7 +110,7 @@ impl World {
     pub fn home(&self, bits: u64, is_shared: bool) -> Option<(&Range, IpAddr)> {
         let v6 = usize::from(scale(bits.rotate_left(11), 100) < SHARE_V6_PERCENT);
         let abroad = usize::from(scale(bits.rotate_left(23), 100) < SHARE_ABROAD_PERCENT);
-        let of = if is_shared { self.shared.get(0)? } else { self.homes.get(abroad)?.get(v6)? };
+        let of = if is_shared { self.shared.first()? } else { self.homes.get(abroad)?.get(v6)? };
         let range = self.range(*choose(of, bits.rotate_left(37))?)?;
         Some((range, range.address(bits)))
     }

@@ -206,3 +206,16 @@ fn names_are_told_once_in_the_order_of_the_text() {
     assert!(tree.reads_state() && tree.lists().len() == 1);
     assert!(!typed(&world, "ip in lists.office_ips").reads_state());
 }
+
+#[test]
+fn the_deepest_tree_that_loads_is_evaluated() {
+    let mut world = World::on(&[EventType::Login]);
+    world.def("d1", &format!("{}mfa", "not ".repeat(60)));
+    world.def("d2", &format!("{}d1", "not ".repeat(60)));
+    world.def("d3", &format!("{}d2", "not ".repeat(60)));
+    let mut layout = Layout::default();
+    let condition = compile(&typed(&world, &format!("{}d3 == true", "not ".repeat(60))), &mut layout, KEY);
+    let mut banks = Banks::empty(&layout);
+    banks.set(Ty::Bool, layout.cells()[0].2, &Value::Bool(true));
+    assert!(condition.is_true(&banks.row()));
+}

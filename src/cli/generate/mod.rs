@@ -4,33 +4,21 @@
 //! Does not decide what is made: the generator in `sim` does.
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use super::{Exit, fail};
 use crate::event::Millis;
-use crate::sim::{Generator, Plan, Profile, Record, START, SimError, Topic};
+use crate::sim::{Generator, Plan, Profile, START, SimError, Topic};
 
-/// How often progress is told, where nobody watches.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-/// … and on a terminal.
-const PROGRESS_EVERY_TERMINAL: Duration = Duration::from_millis(200);
-/// The clock is looked at once for so many records.
-const PROGRESS_RECORDS: u64 = 4096;
-/// How long Kafka may take to acknowledge what is left at the end.
-const FLUSH_MAX: Duration = Duration::from_secs(120);
-/// How long one record may wait to be acknowledged, ms.
-const DELIVERY_MS_MAX: &str = "60000";
+mod kafka;
+mod progress;
+
+use kafka::to_kafka;
+use progress::Progress;
+
 /// Bytes written at once.
 const FILE_BUFFER_BYTES: usize = 1 << 20;
 
@@ -115,7 +103,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = plan(&args);
     let topics = topic_names(&args)?;
     let order = topic_order(&args, &topics)?;
-    let mut progress = Progress::new(&args);
+    let mut progress = Progress::new(args.events, args.no_progress);
     let generator = match (&args.brokers, &args.out) {
         (Some(_), Some(_)) => return Err(fail(Exit::Usage, "--out and --brokers: give one of them")),
         (Some(brokers), None) => to_kafka(&plan, brokers, &topics, &order, &mut progress)?,
@@ -207,195 +195,4 @@ fn write_truth(generator: &Generator, path: &Path) -> anyhow::Result<()> {
     serde_json::to_writer(&mut out, generator.totals())?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
-}
-
-// === Kafka
-
-/// Counts what came of each record; the first failure is kept in words.
-#[derive(Default)]
-struct Deliveries {
-    acknowledged: AtomicU64,
-    failed: AtomicU64,
-    first_failure: std::sync::Mutex<Option<String>>,
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-            }
-            Err((error, _)) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                if let Ok(mut first) = self.first_failure.lock() {
-                    first.get_or_insert_with(|| error.to_string());
-                }
-            }
-        }
-    }
-}
-
-/// The context is shared: librdkafka's thread counts, this one reads.
-#[derive(Clone)]
-struct Shared(Arc<Deliveries>);
-
-impl ClientContext for Shared {}
-
-impl ProducerContext for Shared {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: ()) {
-        self.0.delivery(result, opaque);
-    }
-}
-
-fn to_kafka(
-    plan: &Plan,
-    brokers: &str,
-    topics: &[String; 3],
-    order: &[Vec<Topic>],
-    progress: &mut Progress,
-) -> anyhow::Result<Generator> {
-    let deliveries = Arc::new(Deliveries::default());
-    let producer: ThreadedProducer<Shared> = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("client.id", "walletwatch-generate")
-        .set("enable.idempotence", "true")
-        .set("compression.type", "zstd")
-        .set("linger.ms", "5")
-        .set("message.timeout.ms", DELIVERY_MS_MAX)
-        .set("queue.buffering.max.messages", "200000")
-        .create_with_context(Shared(Arc::clone(&deliveries)))
-        .map_err(|e| fail(Exit::Usage, format!("--brokers {brokers}: {e}")))?;
-    producer
-        .client()
-        .fetch_metadata(None, Duration::from_secs(15))
-        .map_err(|e| fail(Exit::Unavailable, format!("no Kafka answers at {brokers}: {e}")))?;
-    let mut sent = 0;
-    let mut last = generator(plan)?;
-    for (pass, wanted) in order.iter().enumerate() {
-        if pass > 0 {
-            last = generator(plan)?;
-        }
-        while let Some(record) = last.next_record().map_err(sim_failure)? {
-            if wanted.contains(&record.topic) {
-                send(&producer, &deliveries, topics, &record)?;
-                sent += 1;
-                progress.count(1);
-            }
-        }
-        // A topic is whole before the next one begins.
-        producer.flush(FLUSH_MAX).map_err(|e| fail(Exit::Unavailable, format!("Kafka at {brokers}: {e}")))?;
-        check(&deliveries, brokers)?;
-    }
-    let acknowledged = deliveries.acknowledged.load(Ordering::Relaxed);
-    if acknowledged != sent {
-        let message = format!("Kafka at {brokers} acknowledged {acknowledged} of {sent} records");
-        return Err(fail(Exit::Unavailable, message));
-    }
-    Ok(last)
-}
-
-fn send(
-    producer: &ThreadedProducer<Shared>,
-    deliveries: &Deliveries,
-    topics: &[String; 3],
-    record: &Record<'_>,
-) -> anyhow::Result<()> {
-    let topic = Topic::ALL.iter().position(|t| *t == record.topic).and_then(|at| topics.get(at));
-    let topic = topic.map_or(record.topic.name(), String::as_str);
-    let mut message = BaseRecord::<[u8], [u8]>::to(topic).payload(record.value).timestamp(record.stamp.0);
-    if !record.key.is_empty() {
-        message = message.key(record.key);
-    }
-    loop {
-        match producer.send(message) {
-            Ok(()) => return Ok(()),
-            // The queue is full: wait until something of it is acknowledged.
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                check(deliveries, topic)?;
-                // A flush that times out says only that there is still work.
-                let _ = producer.flush(Duration::from_millis(100));
-                message = back;
-            }
-            Err((error, _)) => return Err(fail(Exit::Unavailable, format!("cannot write to {topic}: {error}"))),
-        }
-    }
-}
-
-fn check(deliveries: &Deliveries, at: &str) -> anyhow::Result<()> {
-    let failed = deliveries.failed.load(Ordering::Relaxed);
-    if failed == 0 {
-        return Ok(());
-    }
-    let first = deliveries.first_failure.lock().ok().and_then(|f| f.clone()).unwrap_or_default();
-    Err(fail(Exit::Unavailable, format!("Kafka ({at}) refused {failed} records; the first: {first}")))
-}
-
-// === progress
-
-/// Tells on stderr how far it is.
-struct Progress {
-    is_quiet: bool,
-    is_terminal: bool,
-    began: Instant,
-    told: Instant,
-    of: u64,
-    done: u64,
-}
-
-impl Progress {
-    fn new(args: &Args) -> Self {
-        let now = Instant::now();
-        let is_terminal = std::io::stderr().is_terminal();
-        Progress { is_quiet: args.no_progress, is_terminal, began: now, told: now, of: args.events, done: 0 }
-    }
-
-    fn count(&mut self, records: u64) {
-        self.done += records;
-        if self.is_quiet || self.done % PROGRESS_RECORDS != 0 {
-            return;
-        }
-        let every = if self.is_terminal { PROGRESS_EVERY_TERMINAL } else { PROGRESS_EVERY };
-        if self.told.elapsed() >= every {
-            self.told = Instant::now();
-            self.tell(if self.is_terminal { "\r" } else { "" }, if self.is_terminal { "" } else { "\n" });
-        }
-    }
-
-    fn done(&mut self, generator: &Generator) {
-        if self.is_quiet {
-            return;
-        }
-        self.tell(if self.is_terminal { "\r" } else { "" }, "\n");
-        let totals = generator.totals();
-        let attacks = generator.truth().filter(|line| !line.expect.is_empty()).count();
-        let lookalikes = generator.truth().count() - attacks;
-        // Nobody is left to tell when stderr is gone.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{} attacks, {} look-alikes, {} repeated, {} late, {} malformed",
-            attacks,
-            lookalikes,
-            totals.duplicates,
-            totals.late,
-            totals.malformed.values().sum::<u64>(),
-        );
-    }
-
-    fn tell(&self, before: &str, after: &str) {
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
-        let per_second = self.done as f64 / seconds;
-        // Nobody is left to tell when stderr is gone.
-        let _ = write!(
-            std::io::stderr(),
-            "{before}generate: {} of {} events, {per_second:.0} a second{after}",
-            self.done,
-            self.of
-        );
-    }
 }
