@@ -65,7 +65,7 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
     let mentioned = loader.place_features(&drafts);
     let mut layout = Layout::default();
     let features = loader.features(&mut layout, key);
-    loader.check_defs(&drafts);
+    loader.check_defs(&drafts, &mentioned);
     let rules = loader.rules(&drafts, &mut layout, key, today);
     let policy = policy_of(sources, &mut loader.problems);
     checks::stale(&loader.names, today, &mut loader.problems);
@@ -441,14 +441,25 @@ impl<'s> Loader<'s> {
     }
 
     /// Types of defs: what no rule uses is checked on its own, as far as that goes without its event types.
-    fn check_defs(&mut self, drafts: &[RuleDraft<'_>]) {
+    fn check_defs(&mut self, drafts: &[RuleDraft<'_>], mentioned: &BTreeSet<String>) {
         let params: BTreeMap<String, Constant> = BTreeMap::new();
         let rule_params: BTreeSet<&str> =
             drafts.iter().flat_map(|draft| draft.params()).map(|(name, _)| name).collect();
+        // What a rule or another def reads is checked with it.
+        let mut reached = mentioned.clone();
+        for (name, def) in &self.names.defs {
+            let Some(ast) = &def.ast else { continue };
+            ast.names(&mut |read, _| {
+                if read != name {
+                    reached.insert(read.to_owned());
+                }
+            });
+        }
         let check = |on: TypeSet| {
             let here = Here { names: &self.names, params: &params, on };
             let mut told = Vec::new();
-            for ast in self.names.defs.values().filter_map(|def| def.ast.as_ref()) {
+            let alone = self.names.defs.iter().filter(|(name, _)| !reached.contains(*name));
+            for ast in alone.filter_map(|(_, def)| def.ast.as_ref()) {
                 expr::check_condition(ast, &here, &mut told);
             }
             told

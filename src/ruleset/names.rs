@@ -16,7 +16,7 @@ use crate::report::SourceFile;
 
 /// Unknown names for which the nearest known one is looked for; a file of nothing but unknown names must not
 /// take minutes.
-const SUGGESTIONS_MAX: usize = 100;
+const SUGGESTIONS_MAX: usize = 30;
 
 /// A constant with its type.
 pub(super) type Constant = (Value<'static>, Ty);
