@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on says so and fails")]
 
+mod staged;
 mod truth;
 mod wallet;
 
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 use crate::kit::postfix::postfix;
 use crate::kit::process::wait_until;
+use crate::kit::service::terminate;
+use staged::Staged;
 use truth::Truth;
 use wallet::{Wallet, count, number};
 
@@ -37,21 +40,35 @@ fn everything_planted_is_found_told_once_and_counted_to_the_unit() {
     truth.look_alikes_are_not_among(&alerts);
     dead_letters_agree(&wallet, &truth);
     each_user_is_told_once(&wallet);
-    mails_can_be_read(&wallet);
+    assert_eq!(mails_can_be_read(&wallet).len(), 2, "both languages are written");
     messages_are_signed(&wallet);
 }
 
 #[test]
 fn a_stop_in_the_middle_loses_nothing_and_repeats_no_notice() {
     let wallet = Wallet::new("seam");
-    wallet.generate(&[]);
-    let truth = Truth::read(&wallet.path("truth.ndjson"));
-    let first = wallet.run_until_the_first_alert_then_terminate();
+    let staged = Staged::generate("seam-staged");
+    let truth = Truth::read(&staged.truth);
+    let (early, rest) = staged.records.split_at(staged.records.len() * 7 / 10);
+    let (middle, late) = rest.split_at(rest.len() / 2);
+    wallet.write(early);
+    let mut child = wallet.start();
+    wait_until("a user is told", Duration::from_secs(60), || (wallet.sent_to_users()? > 0).then_some(()));
+    let first = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| wallet.write(middle));
+        let first = terminate(&mut child);
+        writer.join().expect("the writer");
+        first
+    });
+    let told = wallet.sent_to_users().expect("the desk");
+    wallet.write(late);
     let second = wallet.run(&["run", "--until-end"]);
+
     let both = |name: &str| count(&first, name) + count(&second, name);
-    assert!(count(&first, "records") < EVENTS, "the stop came in the middle");
+    assert!(count(&second, "records") >= late.len() as u64, "the stop came in the middle");
     assert_eq!(both("accepted") + both("duplicates") + both("rejected"), EVENTS);
     assert_eq!(both("rejected"), truth.malformed.values().sum::<u64>());
+    assert!(told > 0 && wallet.sent_to_users() >= Some(told));
     dead_letters_agree(&wallet, &truth);
     each_user_is_told_once(&wallet);
     mails_can_be_read(&wallet);
@@ -125,8 +142,9 @@ fn each_user_is_told_once(wallet: &Wallet) {
     assert_eq!(count("SELECT count(*) FROM notices WHERE state NOT IN ('sent', 'undeliverable')"), 0);
 }
 
-/// As many mails as notices, to whom they are for, in the language of each, with both parts.
-fn mails_can_be_read(wallet: &Wallet) {
+/// As many mails as notices, to whom they are for, in the language of each, with both parts. Tells whether
+/// Chinese was among the languages, and whether another was.
+fn mails_can_be_read(wallet: &Wallet) -> BTreeSet<bool> {
     let sent = wallet.sent("email");
     let mails = wait_until("the mails are delivered", Duration::from_secs(30), || {
         let mails: Vec<Vec<u8>> = postfix().mails().into_iter().filter(|mail| wallet.is_mine(mail)).collect();
@@ -135,7 +153,7 @@ fn mails_can_be_read(wallet: &Wallet) {
     assert_eq!(mails.len() as u64, sent, "each notice is one mail");
     let locales = wallet.locales();
     let mut ids = BTreeSet::new();
-    let mut languages = BTreeSet::new();
+    let mut chinese_and_not = BTreeSet::new();
     for raw in &mails {
         let mail = MessageParser::default().parse(raw.as_slice()).expect("a mail");
         let to = mail.to().and_then(|to| to.first()).and_then(|to| to.address()).expect("a recipient").to_owned();
@@ -152,9 +170,9 @@ fn mails_can_be_read(wallet: &Wallet) {
         assert_eq!(mail.attachment_count(), 0);
         assert!(mail.parts.iter().filter_map(|p| p.content_type()).all(|t| t.c_type == "text" || t.c_type == "multipart"));
         assert!(ids.insert(mail.message_id().expect("a Message-ID").to_owned()), "each its own");
-        languages.insert(chinese);
+        chinese_and_not.insert(chinese);
     }
-    assert_eq!(languages.len(), 2, "both languages were seen");
+    chinese_and_not
 }
 
 /// As many requests as notices, each signed, none repeated.

@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::EVENTS;
+use super::staged::Record;
 use crate::kit::gateway::{Gateway, SIGNING_KEY};
 use crate::kit::kafka::broker;
 use crate::kit::postfix::{self, postfix};
-use crate::kit::process::wait_until;
-use crate::kit::service::{read_topic, records_in, summary_of, terminate};
+use crate::kit::service::{read_topic, summary_of};
+
+/// The generator's command, but for where to.
+pub const GENERATOR: [&str; 8] =
+    ["generate", "--no-progress", "--events", "100000", "--seed", "7", "--truth", "truth.ndjson"];
 
 /// A wallet.
 pub struct Wallet {
@@ -136,10 +142,7 @@ impl Wallet {
     }
 
     fn generator(&self) -> Vec<&str> {
-        let events: &'static str = "100000";
-        assert_eq!(events.parse(), Ok(EVENTS));
-        let domain = self.domain.as_str();
-        vec!["generate", "--no-progress", "--events", events, "--seed", "7", "--truth", "truth.ndjson", "--mail-domain", domain]
+        [&GENERATOR[..], &["--mail-domain", self.domain.as_str()]].concat()
     }
 
     /// Runs to its end, which must be clean; the summary of its log.
@@ -147,14 +150,31 @@ impl Wallet {
         summary_of(&self.done(&[args, &["--config", "walletwatch.toml"]].concat()))
     }
 
-    /// Starts, waits until an alert is written, asks it to stop; the summary of its log.
-    pub fn run_until_the_first_alert_then_terminate(&self) -> Value {
-        let mut child = self.command(&["run", "--config", "walletwatch.toml"]).spawn().expect("it starts");
-        let alerts = format!("{}.alerts", self.topics[0]);
-        wait_until("the first alert is written", Duration::from_secs(60), || {
-            (records_in(&alerts)? > 0).then_some(())
-        });
-        terminate(&mut child)
+    /// Starts it, without an end.
+    pub fn start(&self) -> Child {
+        self.command(&["run", "--config", "walletwatch.toml"]).spawn().expect("it starts")
+    }
+
+    /// Writes records into the wallet's topics, as they are, and waits until Kafka has them.
+    pub fn write(&self, records: &[Record]) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
+        for record in records {
+            let send = || {
+                let whole = BaseRecord::<[u8], [u8]>::to(&self.topics[record.topic])
+                    .partition(record.partition)
+                    .timestamp(record.stamp);
+                let whole = match &record.key {
+                    Some(key) => whole.key(key.as_slice()),
+                    None => whole,
+                };
+                producer.send(whole.payload(&record.value))
+            };
+            while send().is_err() {
+                producer.poll(Duration::from_millis(10));
+            }
+        }
+        producer.flush(Duration::from_secs(60)).expect("written");
     }
 
     /// The production engine over a file.
@@ -208,6 +228,13 @@ impl Wallet {
         let sql = "SELECT count(*) FROM notices WHERE state = 'sent' AND channel = ?1";
         let sent: i64 = self.desk().query_row(sql, [channel], |row| row.get(0)).expect("a number");
         sent.unsigned_abs()
+    }
+
+    /// Notices to users that left; `None` while there is no desk.
+    pub fn sent_to_users(&self) -> Option<u64> {
+        let desk = Connection::open_with_flags(self.path("state/desk.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+        let sql = "SELECT count(*) FROM notices WHERE state = 'sent' AND audience = 'user'";
+        desk.query_row(sql, [], |row| row.get::<_, i64>(0)).ok().map(i64::unsigned_abs)
     }
 
     /// Whether a mail is to somebody of this wallet.
