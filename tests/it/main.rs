@@ -10,5 +10,7 @@ mod kafka;
 mod kit;
 mod kit_works;
 mod layers;
+mod replay;
 mod rules;
 mod run;
+mod spine;

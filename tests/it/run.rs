@@ -1,20 +1,16 @@
 //! The service itself, started as a user would, on a real broker.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Headers as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
+use crate::kit::service::{read_topic, records_in, summary_of, terminate};
 
 /// One wallet of its own: topics, a configuration, a state folder.
 struct Wallet {
@@ -55,7 +51,7 @@ impl Wallet {
     fn run(&self, args: &[&str]) -> Value {
         let output = self.command(args).output().expect("it runs");
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        summary(&output.stderr)
+        summary_of(&output.stderr)
     }
 
     /// Writes `accounts` times nine failed logins and one transfer, and `broken` records that are no event.
@@ -111,45 +107,8 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The one line of the log that counts everything.
-fn summary(stderr: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(stderr);
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
-    lines.filter(|line| line["message"] == "summary").next_back().unwrap_or_else(|| panic!("no summary in:\n{text}"))
-}
-
 fn count(summary: &Value, name: &str) -> u64 {
     summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"))
-}
-
-/// Every record of a topic: key, value, and the header `reason`.
-fn read_all(topic: &str) -> Vec<(String, String, String)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &broker().bootstrap)
-        .set("group.id", "test.run")
-        .create()
-        .expect("a consumer");
-    let limit = Duration::from_secs(20);
-    let metadata = consumer.fetch_metadata(Some(topic), limit).expect("metadata");
-    let mut list = TopicPartitionList::new();
-    let mut expected = 0;
-    for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), limit).expect("the ends");
-        expected += high - low;
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a partition");
-    }
-    consumer.assign(&list).expect("assigned");
-    let mut found = Vec::new();
-    wait_until(&format!("{expected} records of {topic}"), limit, || {
-        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-            let reason = message.headers().and_then(|headers| headers.iter().find(|h| h.key == "reason"));
-            let reason = text(reason.and_then(|header| header.value));
-            found.push((text(message.key()), text(message.payload()), reason));
-        }
-        (found.len() as i64 >= expected).then_some(())
-    });
-    found
 }
 
 #[test]
@@ -165,13 +124,13 @@ fn a_run_until_the_end_takes_all_tells_all_and_goes_on_from_there() {
     assert_eq!(count(&first, "acknowledged"), written.alerts + written.rejected);
     assert_eq!(first["rejected_by_reason"], format!("{{\"not_json\":{}}}", written.rejected));
 
-    let alerts = read_all(&wallet.alerts);
+    let alerts = read_topic(&wallet.alerts);
     assert_eq!(alerts.len() as u64, written.alerts);
     for (key, value, _) in &alerts {
         let alert: Value = serde_json::from_str(value).expect("JSON");
         assert_eq!((alert["kind"].as_str(), alert["account"].as_str()), (Some("alert"), Some(key.as_str())));
     }
-    let dead = read_all(&wallet.dead);
+    let dead = read_topic(&wallet.dead);
     assert_eq!(dead.len() as u64, written.rejected);
     assert!(dead.iter().all(|(key, value, reason)| (key.as_str(), value.as_str(), reason.as_str())
         == ("acc-broken", "{\"id\":", "not_json")));
@@ -210,34 +169,7 @@ fn a_sigterm_in_the_middle_loses_and_repeats_nothing() {
         let all = if name == "records" { written.records } else { written.rejected };
         assert_eq!(both, all, "{name}: {} + {}", count(&first, name), count(&second, name));
     }
-    assert_eq!(read_all(&wallet.dead).len() as u64, written.rejected);
-}
-
-/// How many records a topic holds, once it is there.
-fn records_in(topic: &str) -> Option<i64> {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).set("log_level", "0").create().ok()?;
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
-    let ends = metadata.topics().first()?.partitions().iter().map(|partition| {
-        consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(5)).map_or(0, |(low, high)| high - low)
-    });
-    Some(ends.sum())
-}
-
-/// SIGTERM; it must be out within ten seconds, with 0. Returns the summary.
-fn terminate(child: &mut Child) -> Value {
-    let mut stderr = child.stderr.take().expect("its log");
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        stderr.read_to_end(&mut text).expect("the log");
-        text
-    });
-    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
-    assert!(status.success());
-    let status = wait_until("it is out", Duration::from_secs(10), || child.try_wait().expect("a child"));
-    let log = reader.join().expect("the log");
-    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&log));
-    summary(&log)
+    assert_eq!(read_topic(&wallet.dead).len() as u64, written.rejected);
 }
 
 fn in_folder(folder: &Path, args: &[&str]) -> Output {

@@ -92,6 +92,21 @@ fn amounts_of_two_currencies_do_not_compare() {
 }
 
 #[test]
+fn a_constant_may_stand_first() {
+    for (number, below, same) in [(2, FALSE, FALSE), (3, FALSE, TRUE), (4, TRUE, FALSE)] {
+        let values = [("acct_fail_10m", Value::Int(number))];
+        let above = if below == FALSE && same == FALSE { TRUE } else { FALSE };
+        let or_same = |order: (bool, bool)| if same == TRUE { TRUE } else { order };
+        assert_eq!(login("3 < acct_fail_10m", &values), below);
+        assert_eq!(login("3 <= acct_fail_10m", &values), or_same(below));
+        assert_eq!(login("3 > acct_fail_10m", &values), above);
+        assert_eq!(login("3 >= acct_fail_10m", &values), or_same(above));
+        assert_eq!(login("3 == acct_fail_10m", &values), same);
+        assert_eq!(login("3 != acct_fail_10m", &values), (same.1, same.0));
+    }
+}
+
+#[test]
 fn division_by_zero_is_missing() {
     assert_eq!(
         transfer("amount / balance >= 0", &[("amount", money(1, "CNY")), ("balance", money(0, "CNY"))]),
