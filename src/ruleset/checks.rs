@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes;
+use super::exception::ExceptionSpec;
 use super::expr::{Comparison, Node, Typed};
 use super::feature::Kind;
 use super::model::Name;
 use super::names::Names;
-use super::rule::ExceptionSpec;
 use crate::event::{Millis, Value};
 use crate::report::Problem;
 

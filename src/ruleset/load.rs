@@ -5,40 +5,29 @@
 //! run tests and does not watch files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::declare::Declared;
 use super::expr;
-use super::feature::{self, FeatureSpec};
+use super::feature::FeatureSpec;
 use super::hash::HashKey;
-use super::lists::{self, LIST_ENTRIES_MAX, ListSet};
-use super::model::{Feature, Name, NamedAmount, Piece, Rule, Ruleset};
-use super::names::{Constant, Def, Here, NamedList, Names};
+use super::model::{Feature, Name, Piece, Rule, Ruleset};
+use super::names::{Constant, Here};
 use super::policy::Policy;
 use super::read::Reader;
 use super::row::{Cell, Layout};
-use super::rule::{Builder, ExceptionSpec, RuleDraft, check_defaults, read_exception};
+use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
-use super::test_case::read_params;
-use super::yaml::{self, Kind, Map, Node};
+use super::yaml::{self, Kind, Node};
 use super::{checks, policy};
-use crate::event::{Currency, Field, Millis, Money, TypeSet};
+use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
 
-/// The version of the language this program reads.
-pub const LANGUAGE_VERSION: i64 = 1;
 /// Rules of a set, at most.
 pub const RULES_MAX: usize = 2000;
-/// Features of a set, at most.
-pub const FEATURES_MAX: usize = 1000;
-/// Defs of a set, at most.
-pub const DEFS_MAX: usize = 1000;
 /// Problems after which no further rule is built.
 const PROBLEMS_MAX: usize = 2000;
-
-const FILE_KEYS: &[&str] =
-    &["version", "lists", "amounts", "features", "defs", "params", "defaults", "exceptions", "rules"];
 
 /// A rule set with the policy beside it.
 #[derive(Debug)]
@@ -55,7 +44,8 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
     let mut loader = Loader::new(sources);
     let trees = loader.trees();
     for (path, file, tree) in &trees {
-        loader.sections(path, file, tree);
+        let mut reader = Reader { file, problems: &mut loader.problems };
+        loader.declared.read(&mut reader, path, tree);
     }
     let mut drafts = Vec::new();
     for (_, file, tree) in &trees {
@@ -68,20 +58,20 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
     loader.check_defs(&drafts, &mentioned);
     let rules = loader.rules(&drafts, &mut layout, key, today);
     let policy = policy_of(sources, &mut loader.problems);
-    checks::stale(&loader.names, today, &mut loader.problems);
+    checks::stale(&loader.declared.names, today, &mut loader.problems);
     loader.drop_consequences();
     if loader.problems.iter().any(|problem| problem.level == Level::Error) {
         return Err(loader.problems);
     }
-    checks::unused(&loader.names, &mentioned, &mut loader.problems);
+    checks::unused(&loader.declared.names, &mentioned, &mut loader.problems);
     let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
-    checks::exceptions_not_taken(&loader.exceptions, &taken, &mut loader.problems);
+    checks::exceptions_not_taken(&loader.declared.exceptions, &taken, &mut loader.problems);
     let features = with_parts(features, &layout, &rules);
     let ruleset = Ruleset {
         digest: sources.digest(),
         rules,
         features,
-        amounts: loader.names.amounts,
+        amounts: loader.declared.names.amounts,
         layout,
         warnings: loader.problems,
     };
@@ -109,10 +99,7 @@ fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> Policy {
 struct Loader<'s> {
     sources: &'s Sources,
     problems: Vec<Problem>,
-    names: Names,
-    exceptions: BTreeMap<String, ExceptionSpec>,
-    /// Names that a problem was told about where they are declared: their use tells nothing more.
-    broken: BTreeSet<String>,
+    declared: Declared<'s>,
     /// Some file could not be read: names that it declares are not known.
     is_partial: bool,
 }
@@ -122,9 +109,7 @@ impl<'s> Loader<'s> {
         Loader {
             sources,
             problems: sources.unreadable.clone(),
-            names: Names::default(),
-            exceptions: BTreeMap::new(),
-            broken: BTreeSet::new(),
+            declared: Declared::new(sources),
             is_partial: !sources.unreadable.is_empty(),
         }
     }
@@ -154,180 +139,6 @@ impl<'s> Loader<'s> {
         trees
     }
 
-    /// Everything of a file that rules may name.
-    fn sections(&mut self, path: &str, file: &Arc<SourceFile>, tree: &Node) {
-        let mut problems = std::mem::take(&mut self.problems);
-        let mut reader = Reader { file, problems: &mut problems };
-        if let Some(map) = reader.map(tree, "a rule file") {
-            reader.keys(map, FILE_KEYS, &[]);
-            reader.require(tree, "a rule file", &["version"]);
-            if let Some(node) = map.get("version") {
-                check_version(&mut reader, node);
-            }
-            for entry in section(&mut reader, map, "lists") {
-                self.list(&mut reader, path, entry);
-            }
-            for entry in section(&mut reader, map, "amounts") {
-                self.amount(&mut reader, entry);
-            }
-            for entry in section(&mut reader, map, "features") {
-                if self.names.features.len() >= FEATURES_MAX {
-                    let message = format!("a rule set has at most {FEATURES_MAX} features");
-                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
-                    break;
-                }
-                let spec = feature::read(&mut reader, entry);
-                if !spec.is_whole {
-                    self.broken.insert(entry.key.clone());
-                }
-                if self.names.features.contains_key(&entry.key) {
-                    taken(&mut reader, &entry.key, entry.key_span.clone(), "a feature");
-                } else {
-                    self.names.features.insert(entry.key.clone(), (None, spec));
-                }
-            }
-            for entry in section(&mut reader, map, "defs") {
-                if self.names.defs.len() >= DEFS_MAX {
-                    let message = format!("a rule set has at most {DEFS_MAX} defs");
-                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
-                    break;
-                }
-                self.def(&mut reader, entry);
-            }
-            if let Some(node) = map.get("params") {
-                for (name, constant) in read_params(&mut reader, node) {
-                    if self.names.params.insert(name.clone(), constant).is_some() {
-                        taken(&mut reader, &name, node.head(), "a param");
-                    }
-                }
-            }
-            if let Some(node) = map.get("defaults") {
-                check_defaults(&mut reader, node);
-            }
-            let exceptions = map.get("exceptions").and_then(|node| reader.seq(node, "`exceptions`"));
-            for item in exceptions.unwrap_or_default() {
-                let Some((name, spec)) = read_exception(&mut reader, item) else { continue };
-                if self.exceptions.contains_key(&name) {
-                    taken(&mut reader, &name, spec.span.clone(), "an exception");
-                } else {
-                    self.exceptions.insert(name, spec);
-                }
-            }
-        }
-        self.problems = problems;
-    }
-
-    fn def(&mut self, reader: &mut Reader<'_>, entry: &yaml::Entry) {
-        let before = reader.problems.len();
-        let named = reader.is_name(entry, "a def");
-        let ast = reader.expression(&entry.value, "a def");
-        if !named || ast.is_none() || reader.problems.len() > before || entry.value.kind == Kind::Broken {
-            self.broken.insert(entry.key.clone());
-        }
-        let def = Def { ast, file: Arc::clone(reader.file), span: entry.key_span.clone() };
-        if self.names.defs.contains_key(&entry.key) {
-            taken(reader, &entry.key, entry.key_span.clone(), "a def");
-        } else {
-            self.names.defs.insert(entry.key.clone(), def);
-        }
-    }
-
-    /// `large: {CNY: 5000, USD: 700}`.
-    fn amount(&mut self, reader: &mut Reader<'_>, entry: &yaml::Entry) {
-        let before = reader.problems.len();
-        let mut values: Vec<(Currency, i64)> = Vec::new();
-        reader.is_name(entry, "an amount");
-        if let Some(map) = reader.map(&entry.value, "an amount") {
-            for value in &map.entries {
-                let Some(currency) = Currency::parse(&value.key) else {
-                    let message = format!("unknown currency `{}`", value.key);
-                    let codes: Vec<&str> =
-                        Currency::codes().filter(|c| c.starts_with(value.key.get(..1).unwrap_or(""))).collect();
-                    reader.unknown_word(codes::VALUE, value.key_span.clone(), message, &value.key, codes);
-                    continue;
-                };
-                let Some(text) = reader.scalar(&value.value, "an amount") else { continue };
-                match Money::parse(text, currency) {
-                    Ok(money) => values.push((currency, money.minor)),
-                    Err(error) => {
-                        let message = format!("`{text}` is no amount of {}: {error}", value.key);
-                        reader.error(codes::VALUE, value.value.span.clone(), message);
-                    }
-                }
-            }
-            if map.entries.is_empty() {
-                reader.error(codes::VALUE, entry.value.span.clone(), "an amount names at least one currency");
-            }
-        }
-        values.sort_by_key(|(currency, _)| currency.number());
-        if reader.problems.len() > before {
-            self.broken.insert("amounts".to_owned());
-        }
-        let amount = NamedAmount { name: entry.key.clone(), values };
-        match self.names.amounts.binary_search_by(|known| known.name.cmp(&entry.key)) {
-            Ok(_) => taken(reader, &entry.key, entry.key_span.clone(), "an amount"),
-            Err(at) => {
-                let place = (Arc::clone(reader.file), entry.key_span.clone());
-                self.names.amounts_at.insert(entry.key.clone(), place);
-                self.names.amounts.insert(at, amount);
-            }
-        }
-    }
-
-    fn list(&mut self, reader: &mut Reader<'_>, path: &str, entry: &yaml::Entry) {
-        reader.is_name(entry, "a list");
-        let as_of = self.sources.modified(path);
-        let set = self.list_set(reader, entry, as_of);
-        if set.is_none() {
-            self.broken.insert(format!("lists.{}", entry.key));
-        }
-        let set = Arc::new(set.unwrap_or_else(|| ListSet::new(entry.key.clone(), expr::Ty::Text)));
-        let named = NamedList { set, file: Arc::clone(reader.file), span: entry.key_span.clone() };
-        if self.names.lists.contains_key(&entry.key) {
-            taken(reader, &entry.key, entry.key_span.clone(), "a list");
-        } else {
-            self.names.lists.insert(entry.key.clone(), named);
-        }
-    }
-
-    fn list_set(&self, reader: &mut Reader<'_>, entry: &yaml::Entry, as_of: Option<Millis>) -> Option<ListSet> {
-        let map = reader.map(&entry.value, "a list")?;
-        reader.keys(map, &["type", "owner", "max_age", "items", "file"], &[]);
-        reader.require(&entry.value, "a list", &["type", "owner", "max_age"]);
-        map.get("owner").and_then(|node| reader.text(node, "`owner`"));
-        let max_age_ms = map.get("max_age").and_then(|node| reader.some_time(node, "`max_age`"));
-        let ty = map.get("type").and_then(|node| {
-            let words: Vec<(&str, expr::Ty)> = lists::LIST_TYPES.to_vec();
-            reader.word(node, "type of list", &words)
-        })?;
-        let mut set = ListSet::new(entry.key.clone(), ty);
-        set.as_of = as_of;
-        set.max_age_ms = max_age_ms?;
-        match (map.get("items"), map.get("file")) {
-            (Some(items), None) => read_items(reader, items, &mut set),
-            (None, Some(file)) => self.read_list_file(reader, file, &mut set)?,
-            _ => {
-                let message = "a list has its entries in `items` or in a `file`, one of the two";
-                reader.error(codes::MISSING_KEY, entry.value.head(), message);
-                return None;
-            }
-        }
-        Some(set)
-    }
-
-    fn read_list_file(&self, reader: &mut Reader<'_>, node: &Node, set: &mut ListSet) -> Option<()> {
-        let path = reader.scalar(node, "`file`")?;
-        if !self.sources.is_present(path) {
-            let help = "a list's file is below the rules directory, such as `lists/tor_exits.txt`, one entry a line";
-            reader.error_help(codes::LIST_FILE, node.span.clone(), format!("there is no `{path}`"), help);
-            return None;
-        }
-        let file = self.sources.text(path, reader.problems)?;
-        set.as_of = self.sources.modified(path);
-        set.read(&file, reader.problems);
-        Some(())
-    }
-
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
         let Kind::Map(map) = &tree.kind else { return };
         let mut reader = Reader { file, problems: &mut self.problems };
@@ -347,7 +158,7 @@ impl<'s> Loader<'s> {
 
     /// Tells names that mean two things, and ids that stand twice.
     fn check_names(&mut self, drafts: &[RuleDraft<'_>]) {
-        let names = &self.names;
+        let names = &self.declared.names;
         let mut told = Vec::new();
         let declared = names.defs.iter().map(|(name, def)| (name, "def", &def.file, &def.span));
         let features = names.features.iter().map(|(name, (_, spec))| (name, "feature", &spec.file, &spec.span));
@@ -371,7 +182,7 @@ impl<'s> Loader<'s> {
             }
             for (name, span) in draft.params() {
                 if !draft.has_param(name) {
-                    self.broken.insert(name.to_owned());
+                    self.declared.broken.insert(name.to_owned());
                 }
                 let is_taken = Field::parse(name).is_some()
                     || names.defs.contains_key(name)
@@ -396,18 +207,18 @@ impl<'s> Loader<'s> {
         };
         drafts.iter().for_each(|draft| draft.mentions(&mut mention));
         let shared: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
-        let asts = self.exceptions.iter().filter(|(name, _)| shared.contains(name.as_str()));
+        let asts = self.declared.exceptions.iter().filter(|(name, _)| shared.contains(name.as_str()));
         asts.filter_map(|(_, spec)| spec.when.as_ref()).for_each(|ast| ast.names(&mut |name, _| mention(name)));
         while let Some(name) = pending.pop() {
             if !mentioned.insert(name.clone()) {
                 continue;
             }
-            if let Some(ast) = self.names.defs.get(&name).and_then(|def| def.ast.as_ref()) {
+            if let Some(ast) = self.declared.names.defs.get(&name).and_then(|def| def.ast.as_ref()) {
                 ast.names(&mut |name, _| pending.push(name.split('.').next().unwrap_or(name).to_owned()));
             }
         }
         let mut at = 0u16;
-        for (name, (place, _)) in &mut self.names.features {
+        for (name, (place, _)) in &mut self.declared.names.features {
             if !mentioned.contains(name) {
                 continue;
             }
@@ -420,8 +231,8 @@ impl<'s> Loader<'s> {
     /// The features that something reads, without their parts.
     fn features(&mut self, layout: &mut Layout, key: HashKey) -> Vec<Feature> {
         let mut features = Vec::new();
-        for (name, (place, spec)) in &self.names.features {
-            let here = Here { names: &self.names, params: &BTreeMap::new(), on: spec.types };
+        for (name, (place, spec)) in &self.declared.names.features {
+            let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
             let checked = spec.filter.as_ref().filter(|_| !spec.types.is_empty());
             let filter = checked.and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
             if let Some(typed) = &filter
@@ -447,7 +258,7 @@ impl<'s> Loader<'s> {
             drafts.iter().flat_map(|draft| draft.params()).map(|(name, _)| name).collect();
         // What a rule or another def reads is checked with it.
         let mut reached = mentioned.clone();
-        for (name, def) in &self.names.defs {
+        for (name, def) in &self.declared.names.defs {
             let Some(ast) = &def.ast else { continue };
             ast.names(&mut |read, _| {
                 if read != name {
@@ -456,9 +267,9 @@ impl<'s> Loader<'s> {
             });
         }
         let check = |on: TypeSet| {
-            let here = Here { names: &self.names, params: &params, on };
+            let here = Here { names: &self.declared.names, params: &params, on };
             let mut told = Vec::new();
-            let alone = self.names.defs.iter().filter(|(name, _)| !reached.contains(*name));
+            let alone = self.declared.names.defs.iter().filter(|(name, _)| !reached.contains(*name));
             for ast in alone.filter_map(|(_, def)| def.ast.as_ref()) {
                 expr::check_condition(ast, &here, &mut told);
             }
@@ -493,8 +304,8 @@ impl<'s> Loader<'s> {
                 break;
             }
             let mut builder = Builder {
-                names: &self.names,
-                exceptions: &self.exceptions,
+                names: &self.declared.names,
+                exceptions: &self.declared.exceptions,
                 layout: &mut *layout,
                 key,
                 today,
@@ -511,8 +322,8 @@ impl<'s> Loader<'s> {
     /// or because the file that declares it could not be read.
     fn drop_consequences(&mut self) {
         let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE];
-        let (broken, is_partial) = (&self.broken, self.is_partial);
-        let features = &self.names.features;
+        let (broken, is_partial) = (&self.declared.broken, self.is_partial);
+        let features = &self.declared.names.features;
         self.problems.retain(|problem| {
             if !unknown.contains(&problem.code) {
                 return true;
@@ -522,7 +333,9 @@ impl<'s> Loader<'s> {
             let name = list.unwrap_or_else(|| text.split('.').next().unwrap_or(text));
             // The parts of a broken feature are known where its aggregate is.
             let is_known = features.get(name).is_some_and(|(_, spec)| spec.kind.is_some());
-            !(broken.contains(name) && !is_known) && !(is_partial && problem.code != expr::codes::LIST_TYPE)
+            let follows_from_declaration = broken.contains(name) && !is_known;
+            let follows_from_file = is_partial && problem.code != expr::codes::LIST_TYPE;
+            !follows_from_declaration && !follows_from_file
         });
         for problem in &mut self.problems {
             let asked = text_at(problem).and_then(|text| features.get_key_value(text));
@@ -540,41 +353,6 @@ impl<'s> Loader<'s> {
 fn text_at(problem: &Problem) -> Option<&str> {
     let (file, span) = problem.at.as_ref()?;
     file.text.get(span.clone())
-}
-
-/// The entries of a section that is a mapping.
-fn section<'n>(reader: &mut Reader<'_>, map: &'n Map, key: &str) -> &'n [yaml::Entry] {
-    let section = map.get(key).filter(|node| !node.is_null());
-    section.and_then(|node| reader.map(node, &format!("`{key}`"))).map_or(&[], |map| map.entries.as_slice())
-}
-
-fn taken(reader: &mut Reader<'_>, name: &str, span: Range<usize>, what: &str) {
-    reader.error(codes::NAME, span, format!("there is {what} `{name}` already"));
-}
-
-/// `version: 1`.
-pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {
-    if matches!(&node.kind, Kind::Scalar(scalar) if scalar.text == LANGUAGE_VERSION.to_string()) {
-        return;
-    }
-    if node.kind != Kind::Broken {
-        let message = format!("this version of walletwatch reads version {LANGUAGE_VERSION} of the language");
-        reader.error(codes::VERSION, node.span.clone(), message);
-    }
-}
-
-fn read_items(reader: &mut Reader<'_>, node: &Node, set: &mut ListSet) {
-    for item in reader.seq(node, "`items`").unwrap_or_default() {
-        let Some(text) = reader.scalar(item, "an entry of a list") else { continue };
-        if set.len() >= LIST_ENTRIES_MAX {
-            reader.error(codes::LIMIT, item.head(), format!("a list has at most {LIST_ENTRIES_MAX} entries"));
-            return;
-        }
-        if let Err(wanted) = set.insert(text) {
-            let problem = lists::bad_entry(reader.file, item.span.clone(), text, &wanted);
-            reader.problems.push(problem);
-        }
-    }
 }
 
 fn build_feature(

@@ -5,6 +5,9 @@
 
 mod checks;
 pub mod codes;
+mod declare;
+mod entity;
+mod exception;
 pub mod expr;
 mod feature;
 pub mod files;
@@ -14,6 +17,7 @@ pub mod load;
 pub mod model;
 mod names;
 mod pack;
+mod params;
 pub mod policy;
 mod read;
 pub mod row;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::codes;
-use super::load::check_version;
+use super::declare::check_version;
 use super::model::Audience;
 use super::read::Reader;
 use super::rule::AUDIENCES;
@@ -93,7 +93,6 @@ impl Default for Policy {
     }
 }
 
-/// A place to put a rule's test of the policy: a score for an audience, and the channels that carry it.
 const BANDS: &[(&str, Band)] = &[
     ("info", Band::Info),
     ("low", Band::Low),
@@ -107,8 +106,7 @@ const LATER_KEYS: &[&str] = &["quiet_hours", "limits"];
 const ROUTES_MAX: usize = 100;
 
 impl Policy {
-    /// The channels that carry an alert of this score to an audience, in order, and whether all at once;
-    /// `None` where nobody of it is told.
+    /// The route an alert of this score takes to an audience; `None` where nobody of it is told.
     pub fn route(&self, score: u8, audience: Audience) -> Option<&Route> {
         let band = self.bands.of(score)?;
         self.routes.iter().find(|route| route.audience == audience && band >= route.from)

@@ -3,26 +3,26 @@
 //! Guarantees: every key of a rule, its own or of its file's `defaults`, is checked; names, types and tests
 //! fit. Does not decide between rules: ids are compared in `load.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::entity::{check_entity, read_key};
+use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
-use super::feature::{check_entity, read_key, read_type};
+use super::feature::read_type;
 use super::hash::HashKey;
 use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State};
 use super::names::{Constant, Here, Names};
+use super::params::read_params;
 use super::read::Reader;
 use super::row::Layout;
 use super::snippet::snippet;
-use super::test_case::{TestReader, expectations, read_params};
+use super::test_case::{TestReader, expectations};
 use super::yaml::{Entry, Kind, Map, Node};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
-
-/// Exceptions of one rule, at most.
-const EXCEPTIONS_MAX: usize = 100;
 
 pub(super) const RULE_KEYS: &[&str] = &[
     "id",
@@ -54,7 +54,6 @@ const REQUIRED_KEYS: &[&str] =
 /// Keys that belong to one rule alone.
 const NO_DEFAULT: &[&str] = &["id", "tests"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
-const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
 
 const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
@@ -69,23 +68,6 @@ const ACTIONS: &[(&str, Action)] = &[
     ("lock_session", Action::LockSession),
     ("lock_account", Action::LockAccount),
 ];
-
-/// An exception as it was read.
-#[derive(Debug)]
-pub(super) struct ExceptionSpec {
-    pub file: Arc<SourceFile>,
-    /// The bytes of its name.
-    pub span: Range<usize>,
-    pub when: Option<Ast>,
-    pub expires: Option<Millis>,
-}
-
-/// What a rule's `unless` holds.
-#[derive(Debug)]
-enum Unless {
-    Shared(String, Range<usize>),
-    Own(String, ExceptionSpec),
-}
 
 /// A rule whose parts were read, names not yet resolved.
 pub(super) struct RuleDraft<'f> {
@@ -111,23 +93,6 @@ pub(super) fn check_defaults(reader: &mut Reader<'_>, node: &Node) {
     }
     let known: Vec<&str> = allowed.into_iter().chain(NO_DEFAULT.iter().copied()).collect();
     reader.keys(map, &known, LATER_KEYS);
-}
-
-/// Reads an exception. Its name is told apart by whoever asks.
-pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(String, ExceptionSpec)> {
-    let map = reader.map(node, "an exception")?;
-    reader.keys(map, EXCEPTION_KEYS, &[]);
-    let before = reader.problems.len();
-    reader.require(node, "an exception", EXCEPTION_KEYS);
-    reader.problems.iter_mut().skip(before).for_each(|problem| problem.code = codes::EXCEPTION);
-    let name_node = map.get("name")?;
-    let name = reader.text(name_node, "the name of an exception")?;
-    for key in ["reason", "owner"] {
-        map.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
-    }
-    let when = map.get("when").and_then(|node| reader.expression(node, "`when`"));
-    let expires = map.get("expires").and_then(|node| reader.end_of_day(node, "`expires`"));
-    Some((name, ExceptionSpec { file: Arc::clone(reader.file), span: name_node.span.clone(), when, expires }))
 }
 
 /// Event types: `login` or `[transfer, payment]`.
@@ -156,7 +121,9 @@ impl<'f> RuleDraft<'f> {
         let is_later = own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str()));
         let required = REQUIRED_KEYS.iter().copied().filter(|key| {
             let by_default = defaults.is_some_and(|defaults| defaults.get(key).is_some());
-            !by_default && !(is_later && matches!(*key, "on" | "when"))
+            // A rule of a later kind may not need these.
+            let may_lack = is_later && matches!(*key, "on" | "when");
+            !by_default && !may_lack
         });
         let what = match own.get("id").map(|id| &id.kind) {
             Some(Kind::Scalar(id)) => format!("the rule `{}`", id.text),
@@ -229,32 +196,6 @@ impl<'f> RuleDraft<'f> {
             Unless::Own(..) => None,
         })
     }
-}
-
-fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
-    let Some(items) = reader.seq(node, "`unless`") else { return Vec::new() };
-    if items.len() > EXCEPTIONS_MAX {
-        reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
-    }
-    let mut names = BTreeSet::new();
-    let mut unless = Vec::new();
-    for item in items.iter().take(EXCEPTIONS_MAX) {
-        let read = match &item.kind {
-            Kind::Scalar(scalar) => Some(Unless::Shared(scalar.text.clone(), item.span.clone())),
-            Kind::Broken => None,
-            _ => read_exception(reader, item).map(|(name, spec)| Unless::Own(name, spec)),
-        };
-        let Some(read) = read else { continue };
-        let (name, span) = match &read {
-            Unless::Shared(name, span) => (name, span.clone()),
-            Unless::Own(name, spec) => (name, spec.span.clone()),
-        };
-        if !names.insert(name.clone()) {
-            reader.error(codes::NAME, span, format!("the exception `{name}` stands here twice"));
-        }
-        unless.push(read);
-    }
-    unless
 }
 
 /// What rules are built with.

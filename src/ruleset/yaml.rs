@@ -180,9 +180,10 @@ impl Tree<'_> {
         self.told < PROBLEMS_MAX
     }
 
-    fn error(&mut self, code: &'static str, span: Range<usize>, message: &str) -> bool {
-        let problem = Problem::error(code, self.file, span, message);
-        self.tell(problem)
+    /// Tells a problem after which nothing can be read.
+    fn stop(&mut self, code: &'static str, span: Range<usize>, message: &str) -> bool {
+        self.problems.push(Problem::error(code, self.file, span, message));
+        false
     }
 
     /// Takes one event; `false` where reading must end.
@@ -192,7 +193,7 @@ impl Tree<'_> {
             self.nodes += 1;
             if self.nodes > NODES_MAX {
                 let message = format!("more than {NODES_MAX} values in one file");
-                return self.error(codes::YAML_LIMIT, bytes, &message) && false;
+                return self.stop(codes::YAML_LIMIT, bytes, &message);
             }
         }
         let tag = span.tag_start().and_then(|start| start.byte_offset());
@@ -225,8 +226,7 @@ impl Tree<'_> {
                 self.anchor_problem(bytes.clone()) && self.add(Node { span: bytes, kind: Kind::Broken })
             }
             Event::DocumentStart(..) if self.root.is_some() => {
-                self.error(codes::YAML_DOCUMENT, bytes, "a rule file is one document; a second one begins here")
-                    && false
+                self.stop(codes::YAML_DOCUMENT, bytes, "a rule file is one document; a second one begins here")
             }
             _ => true,
         }
@@ -247,7 +247,7 @@ impl Tree<'_> {
     fn open(&mut self, open: Open, span: Range<usize>, tag: Option<usize>) -> bool {
         self.plain_in_flow = false;
         if self.stack.len() >= DEPTH_MAX {
-            return self.error(codes::YAML_LIMIT, span, "nested deeper than 32 levels") && false;
+            return self.stop(codes::YAML_LIMIT, span, "nested deeper than 32 levels");
         }
         self.stack.push(Frame { open, span: span.clone(), tagged: tag.is_some() });
         match tag {
@@ -308,11 +308,10 @@ impl Tree<'_> {
     fn syntax_error(&mut self, error: &granit_parser::ScanError) -> bool {
         let at = error.marker().byte_offset().unwrap_or(0);
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
-            return self.error(codes::YAML_LIMIT, at..at + 1, "nested deeper than 32 levels") && false;
+            return self.stop(codes::YAML_LIMIT, at..at + 1, "nested deeper than 32 levels");
         }
         if *error.kind() == ErrorKind::DirectiveDisallowed {
-            return self.error(codes::YAML_DOCUMENT, at..at + 1, "YAML directives are not allowed in rule files")
-                && false;
+            return self.stop(codes::YAML_DOCUMENT, at..at + 1, "YAML directives are not allowed in rule files");
         }
         let problem = Problem::error(codes::YAML_SYNTAX, self.file, at..at + 1, format!("not YAML: {}", error.info()));
         let line_start = self.file.text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
@@ -334,7 +333,8 @@ impl Tree<'_> {
             }
             _ => problem,
         };
-        self.tell(problem) && false
+        self.problems.push(problem);
+        false
     }
 }
 

@@ -218,3 +218,75 @@ fn an_absent_policy_is_the_default_and_a_broken_one_is_told() {
     assert_eq!(loaded.policy.bands.of(35), Some(ruleset::Band::High));
     assert_eq!(loaded.policy.routes[0].channels, ["pager"]);
 }
+
+/// A copy of the shipped rules in which `from` stands as `to`.
+fn rules_with(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    for folder in ["", "lists", "runbooks"] {
+        std::fs::create_dir_all(copy.path().join(folder)).expect("a folder");
+        for entry in std::fs::read_dir(shipped.join(folder)).expect("the folder") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), copy.path().join(folder).join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+    let path = copy.path().join(file);
+    let text = std::fs::read_to_string(&path).expect("the file");
+    assert!(text.contains(from), "{from}");
+    std::fs::write(&path, text.replacen(from, to, 1)).expect("written");
+    copy
+}
+
+/// Runs `walletwatch rules …` beside a directory `rules`: exit code and stdout.
+fn run(directory: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_walletwatch"))
+        .arg("rules")
+        .args(arguments)
+        .args(["--rules", &directory.to_string_lossy()])
+        .output()
+        .expect("the binary runs");
+    let shown = String::from_utf8(output.stdout).expect("UTF-8").replace(&*directory.to_string_lossy(), "rules");
+    (output.status.code().expect("an exit code"), shown)
+}
+
+#[test]
+fn a_test_that_fails_says_what_was_expected_and_what_happened() {
+    let rules = rules_with("guessing.yaml", "failures: {value: 10,", "failures: {value: 11,");
+    let (exit, told) = run(rules.path(), &["test"]);
+    assert_eq!(exit, 1);
+    insta::assert_snapshot!(told);
+    let (exit, told) = run(rules.path(), &["test", "--rule", "velocity-sum", "--format", "json"]);
+    assert_eq!(exit, 0);
+    for line in told.lines() {
+        let result: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!((&result["rule"], &result["outcome"]), (&"velocity-sum".into(), &"passed".into()));
+    }
+    assert_eq!(run(rules.path(), &["test", "--rule", "velocity"]).0, 64);
+}
+
+#[test]
+fn a_known_gap_is_no_failure() {
+    let name = "      - name: the tenth failure from five addresses of two countries\n";
+    let rules = rules_with("guessing.yaml", name, &format!("{name}        todo: true\n"));
+    let (exit, told) = run(rules.path(), &["test", "--rule", "brute-force-many-sources"]);
+    assert_eq!(exit, 0);
+    assert!(told.contains("passes now, drop its `todo`: brute-force-many-sources"), "{told}");
+}
+
+#[test]
+fn check_answers_by_its_exit_code() {
+    let good = rules_with("money.yaml", "version: 1", "version: 1");
+    assert_eq!(run(good.path(), &["check"]), (0, "9 rules and 14 features: rules\n".to_owned()));
+    assert_eq!(run(good.path(), &["check", "--strict"]).0, 0);
+    let doubtful = rules_with("money.yaml", "runbooks/velocity-sum.md", "runbooks/lost.md");
+    assert_eq!(run(doubtful.path(), &["check"]).0, 0);
+    assert_eq!(run(doubtful.path(), &["check", "--strict"]).0, 1);
+    let bad = rules_with("money.yaml", "owner: team-payments", "onwer: team-payments");
+    let (exit, told) = run(bad.path(), &["check", "--format", "json"]);
+    assert_eq!(exit, 1);
+    let problem: serde_json::Value = serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(problem["fix"]["with"], "owner");
+    assert_eq!(run(Path::new("/nowhere/at/all"), &["check"]).0, 66);
+}

@@ -1,0 +1,81 @@
+//! Exceptions: where one is true the hit is eaten, and counted.
+//!
+//! Guarantees: an exception says why, who answers for it and when it ends. There is none for all rules at
+//! once. Does not compile conditions.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::codes;
+use super::expr::Ast;
+use super::read::Reader;
+use super::yaml::{Kind, Node};
+use crate::event::Millis;
+use crate::report::SourceFile;
+
+/// Exceptions of one rule, at most.
+const EXCEPTIONS_MAX: usize = 100;
+
+const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
+
+/// An exception as it was read.
+#[derive(Debug)]
+pub(super) struct ExceptionSpec {
+    pub file: Arc<SourceFile>,
+    /// The bytes of its name.
+    pub span: Range<usize>,
+    pub when: Option<Ast>,
+    pub expires: Option<Millis>,
+}
+
+/// What a rule's `unless` holds.
+#[derive(Debug)]
+pub(super) enum Unless {
+    Shared(String, Range<usize>),
+    Own(String, ExceptionSpec),
+}
+
+/// Reads an exception. Its name is told apart by whoever asks.
+pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(String, ExceptionSpec)> {
+    let map = reader.map(node, "an exception")?;
+    reader.keys(map, EXCEPTION_KEYS, &[]);
+    let before = reader.problems.len();
+    reader.require(node, "an exception", EXCEPTION_KEYS);
+    reader.problems.iter_mut().skip(before).for_each(|problem| problem.code = codes::EXCEPTION);
+    let name_node = map.get("name")?;
+    let name = reader.text(name_node, "the name of an exception")?;
+    for key in ["reason", "owner"] {
+        map.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
+    }
+    let when = map.get("when").and_then(|node| reader.expression(node, "`when`"));
+    let expires = map.get("expires").and_then(|node| reader.end_of_day(node, "`expires`"));
+    Some((name, ExceptionSpec { file: Arc::clone(reader.file), span: name_node.span.clone(), when, expires }))
+}
+
+/// Reads the `unless` of a rule.
+pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
+    let Some(items) = reader.seq(node, "`unless`") else { return Vec::new() };
+    if items.len() > EXCEPTIONS_MAX {
+        reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
+    }
+    let mut names = BTreeSet::new();
+    let mut unless = Vec::new();
+    for item in items.iter().take(EXCEPTIONS_MAX) {
+        let read = match &item.kind {
+            Kind::Scalar(scalar) => Some(Unless::Shared(scalar.text.clone(), item.span.clone())),
+            Kind::Broken => None,
+            _ => read_exception(reader, item).map(|(name, spec)| Unless::Own(name, spec)),
+        };
+        let Some(read) = read else { continue };
+        let (name, span) = match &read {
+            Unless::Shared(name, span) => (name, span.clone()),
+            Unless::Own(name, spec) => (name, spec.span.clone()),
+        };
+        if !names.insert(name.clone()) {
+            reader.error(codes::NAME, span, format!("the exception `{name}` stands here twice"));
+        }
+        unless.push(read);
+    }
+    unless
+}
