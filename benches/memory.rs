@@ -51,7 +51,9 @@ fn quiet(from: u64, events: u64) -> Vec<Vec<u8>> {
     let line = |n: u64| {
         let (account, time) = (n % 1000, 1_767_571_200_000 + n * 1000);
         let own = match n / 1000 % 5 {
-            0 | 1 => format!(r#""type":"login","result":"success","device":"device-of-{account}","zone":"Asia/Shanghai""#),
+            0 | 1 => {
+                format!(r#""type":"login","result":"success","device":"device-of-{account}","zone":"Asia/Shanghai""#)
+            }
             2 if account % 7 == 0 => r#""type":"login","result":"failure","reason":"wrong_password""#.to_owned(),
             _ => r#""type":"transfer","status":"completed","amount":"12.50","currency":"CNY""#.to_owned(),
         };

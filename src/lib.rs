@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod report;
 pub mod ruleset;
 pub mod secret;
+pub mod shutdown;
 pub mod sim;
 pub mod telemetry;
 pub mod tuning;

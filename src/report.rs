@@ -99,10 +99,15 @@ impl Problem {
     }
 }
 
-/// The candidate nearest to `word`, if it is near enough to be meant.
+/// The candidate nearest to `word`, if it is near enough to be meant. Of equally near ones the one that
+/// begins most alike: `acount` is `account`, neither `count` nor `amount`.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let near = |c: &&str| strsim::damerau_levenshtein(word, c) <= (word.chars().count() / 3).clamp(1, 3);
-    candidates.into_iter().filter(near).min_by_key(|c| (strsim::damerau_levenshtein(word, c), c.len()))
+    let length = word.chars().count();
+    let near_max = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
+    let distances = candidates.into_iter().map(|c| (strsim::damerau_levenshtein(word, c), c));
+    let alike = |c: &str| c.chars().zip(word.chars()).take_while(|(a, b)| a == b).count();
+    let near = distances.filter(|(distance, _)| *distance <= near_max);
+    near.min_by_key(|(distance, c)| (*distance, std::cmp::Reverse(alike(c)), c.len())).map(|(_, c)| c)
 }
 
 impl fmt::Display for Problem {
@@ -160,6 +165,11 @@ pub fn to_json(problems: &[Problem]) -> String {
         let _ = writeln!(text, "{object}");
     }
     text
+}
+
+/// Line and column of a byte of a file, from 1, the column in characters.
+pub fn place(file: &Arc<SourceFile>, byte: usize) -> (usize, usize) {
+    Lines::default().place(file, byte)
 }
 
 fn json_object(problem: &Problem, lines: &mut Lines) -> serde_json::Map<String, serde_json::Value> {
@@ -302,6 +312,16 @@ mod tests {
         let file = file("a: \u{1b}[31mred\u{202e}\n");
         let text = render(&[Problem::error("Y001", &file, 3..7, "a \u{1b}[2J b").fix(3..4, "\u{1b}[0m")], false);
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    }
+
+    #[test]
+    fn the_word_that_was_meant() {
+        let fields = ["count", "account", "amount", "result", "x"];
+        assert_eq!(did_you_mean("acount", fields), Some("account"));
+        assert_eq!(did_you_mean("cout", fields), Some("count"));
+        assert_eq!(did_you_mean("reslt", fields), Some("result"));
+        assert_eq!(did_you_mean("y", fields), None, "one letter for another is no slip");
+        assert_eq!(did_you_mean("", fields), None);
     }
 
     #[test]

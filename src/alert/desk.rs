@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::case_number::CaseNumber;
 use super::contacts::{self, parse_time};
 use super::group::{Decision, Hold, OpenCase, Subject, decide};
-use super::outbox::{self, Compose, NewNotice};
+use super::notice::Compose;
+use super::outbox::{self, NewNotice};
 use super::{DeskConfig, schema};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::event::Millis;

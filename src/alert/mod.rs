@@ -9,13 +9,15 @@ mod case_number;
 mod contacts;
 mod desk;
 mod group;
+mod notice;
 mod outbox;
+mod queue;
 mod schema;
 
 pub use case_number::CaseNumber;
 pub use desk::{Desk, DeskError, Offset, Record, Taken};
 pub use group::{Decision, Hold, Notify};
-pub use outbox::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
+pub use notice::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
 
 /// How long notification waits for a contact as new as the alert names, ms.
 pub const CONTACT_WAIT_MS: i64 = 5_000;

@@ -1,12 +1,74 @@
-//! `walletwatch check`: checks config, rules, policy, templates, lists and geo files.
+//! `walletwatch check`: config, rules, policy, templates, lists and geo files, without a network.
 
-use super::Exit;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 
-/// checks config, rules, policy, templates, lists and geo files.
+use super::{Exit, fail};
+use crate::app::{self, Prepared};
+use crate::config::{Config, NOT_TO_BE_GUESSED, PLACES};
+use crate::report::{Problem, render};
+
+/// Checks config, rules, policy, templates, lists and geo files: every problem at once.
+///
+/// Touches no network. Exit code 1 where something is wrong.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  walletwatch check --config /etc/walletwatch/walletwatch.toml")]
+pub struct Args {
+    /// The configuration; without it ./walletwatch.toml, then /etc/walletwatch/walletwatch.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 /// Runs it.
-pub fn run(_args: Args) -> anyhow::Result<Exit> {
-    Err(super::fail(Exit::Bug, "this command is being built"))
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let file = find(args.config)?;
+    match prepare(&file) {
+        Ok(prepared) => {
+            let text = render(&prepared.warnings, is_colored());
+            let rules = prepared.ruleset.rules.len();
+            let channels: Vec<&str> = prepared.channels.names().collect();
+            let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
+            let geo = prepared.geo.files().len();
+            let line = format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", file.display());
+            std::io::stdout().write_all(format!("{text}{line}").as_bytes())?;
+            Ok(Exit::Done)
+        }
+        Err(problems) => {
+            std::io::stdout().write_all(render(&problems, is_colored()).as_bytes())?;
+            Ok(Exit::No)
+        }
+    }
+}
+
+/// The configuration that is meant.
+pub fn find(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let found = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
+    found.ok_or_else(|| {
+        let places = PLACES.join(" nor ");
+        let needed = NOT_TO_BE_GUESSED;
+        let message = format!(
+            "there is no configuration: neither {places} is there, and --config names none. What nobody can guess: {needed}"
+        );
+        fail(Exit::Config, message)
+    })
+}
+
+/// Builds everything it names that needs no network, or tells every problem.
+pub fn prepare(file: &Path) -> Result<Prepared, Vec<Problem>> {
+    let (config, problems) = Config::load_partly(file, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    app::prepare(config, problems)
+}
+
+/// Shows problems on stderr.
+pub fn show(problems: &[Problem]) -> std::io::Result<()> {
+    let is_colored = std::io::stderr().is_terminal() && !is_plain();
+    std::io::stderr().write_all(render(problems, is_colored).as_bytes())
+}
+
+fn is_colored() -> bool {
+    std::io::stdout().is_terminal() && !is_plain()
+}
+
+fn is_plain() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
 }

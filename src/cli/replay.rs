@@ -68,7 +68,8 @@ pub struct Args {
 }
 
 fn time(text: &str) -> Result<Millis, String> {
-    let time: jiff::Timestamp = text.parse().map_err(|_| "a time such as 2026-03-01T10:27:00Z is expected".to_owned())?;
+    let time: jiff::Timestamp =
+        text.parse().map_err(|_| "a time such as 2026-03-01T10:27:00Z is expected".to_owned())?;
     Ok(Millis(time.as_millisecond()))
 }
 
@@ -132,9 +133,7 @@ fn refuse_two_stdouts(args: &Args) -> anyhow::Result<()> {
     let named: Vec<&PathBuf> = outputs(args).collect();
     let twice = named.iter().enumerate().find(|(at, path)| named.iter().take(*at).any(|other| other == *path));
     match twice {
-        Some((_, path)) => {
-            Err(fail(Exit::Usage, format!("two outputs go to {}: give each its own", path.display())))
-        }
+        Some((_, path)) => Err(fail(Exit::Usage, format!("two outputs go to {}: give each its own", path.display()))),
         None => Ok(()),
     }
 }
@@ -142,8 +141,9 @@ fn refuse_two_stdouts(args: &Args) -> anyhow::Result<()> {
 fn rules(directory: Option<&Path>, key: HashKey) -> anyhow::Result<Loaded> {
     let sources = match directory {
         None => Sources::builtin(),
-        Some(path) => files::read(path)
-            .map_err(|error| fail(Exit::NoInput, format!("failed to read the rules directory {}: {error}", path.display())))?,
+        Some(path) => files::read(path).map_err(|error| {
+            fail(Exit::NoInput, format!("failed to read the rules directory {}: {error}", path.display()))
+        })?,
     };
     load(&sources, key, None).map_err(|problems| {
         let text = report::render(&problems, io::stderr().is_terminal());

@@ -2,11 +2,21 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
 
 use super::{Exit, Format, fail};
 use crate::clock;
+use crate::event::Value;
 use crate::report::{self, Level, Problem};
-use crate::ruleset::{self, HashKey, Loaded};
+use crate::ruleset::{self, Expect, HashKey, InlineTest, Loaded, Rule, Ruleset};
+use crate::tuning::{self, Failure, TestResult, Verdict};
+
+/// Failures of one test that are printed for people.
+const FAILURES_SHOWN_MAX: usize = 5;
+/// No state outlives these commands, so the key of its hashes is nobody's secret.
+const KEY: [u8; 16] = [0; 16];
 
 /// The rules commands.
 #[derive(Debug, clap::Subcommand)]
@@ -14,6 +24,9 @@ pub enum Command {
     /// Is the rule set right? Tells every problem at once, with its place and its fix.
     #[command(after_help = "Example: walletwatch rules check --rules rules --strict")]
     Check(CheckArgs),
+    /// Do the tests in the rule files pass? Runs them through the production engine.
+    #[command(after_help = "Example: walletwatch rules test --rules rules --rule brute-force-account")]
+    Test(TestArgs),
 }
 
 /// Where the rules are, and how to print.
@@ -30,10 +43,25 @@ pub struct CheckArgs {
     strict: bool,
 }
 
+/// Whose tests to run, and how to print.
+#[derive(Debug, clap::Args)]
+pub struct TestArgs {
+    /// The rules directory.
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    rules: PathBuf,
+    /// Only the tests of this rule.
+    #[arg(long, value_name = "ID")]
+    rule: Option<String>,
+    /// For people, or one JSON object for each test.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
 /// Runs one.
 pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check(&args),
+        Command::Test(args) => test(&args),
     }
 }
 
@@ -59,8 +87,185 @@ pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Proble
     let sources = ruleset::files::read(directory).map_err(|error| {
         fail(Exit::NoInput, format!("failed to read the rules in {}: {error}", directory.display()))
     })?;
-    // No state outlives this command, so its key is nobody's secret.
-    Ok(ruleset::load(&sources, HashKey::new([0; 16]), Some(clock::now())))
+    Ok(ruleset::load(&sources, HashKey::new(KEY), Some(clock::now())))
+}
+
+fn test(args: &TestArgs) -> anyhow::Result<Exit> {
+    let loaded = match load(&args.rules)? {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            print_problems(&problems, args.format)?;
+            return Ok(Exit::No);
+        }
+    };
+    let ruleset = Arc::new(loaded.ruleset);
+    let results = match &args.rule {
+        None => tuning::run_tests(&ruleset, HashKey::new(KEY)),
+        Some(id) => tuning::run_rule(&ruleset, HashKey::new(KEY), find(&ruleset, id)?),
+    };
+    let mut counts = Counts::default();
+    let mut out = std::io::stdout().lock();
+    for result in &results {
+        let Some(rule) = ruleset.rules.get(result.rule) else { continue };
+        let Some(test) = rule.tests.get(result.test) else { continue };
+        let outcome = counts.take(result, test);
+        match args.format {
+            Format::Json => writeln!(out, "{}", json_line(rule, test, result, outcome))?,
+            Format::Human => write_result(&mut out, rule, test, result, outcome)?,
+        }
+    }
+    if args.format == Format::Human {
+        counts.write(&mut out, results.len())?;
+    }
+    Ok(if counts.failed == 0 { Exit::Done } else { Exit::No })
+}
+
+/// The place of a rule in its set.
+fn find(ruleset: &Ruleset, id: &str) -> anyhow::Result<usize> {
+    ruleset.rules.iter().position(|rule| rule.id == id).ok_or_else(|| {
+        let near = report::did_you_mean(id, ruleset.rules.iter().map(|rule| rule.id.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        fail(Exit::Usage, format!("there is no rule `{id}`{near}"))
+    })
+}
+
+/// What a test's result means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// It fails, and says so itself: `todo: true`.
+    KnownGap,
+    /// It says that it fails, and it passes.
+    GapClosed,
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    gaps: usize,
+}
+
+impl Counts {
+    fn take(&mut self, result: &TestResult, test: &InlineTest) -> Outcome {
+        let (outcome, count) = match (result.passed(), test.todo) {
+            (true, false) => (Outcome::Passed, &mut self.passed),
+            (true, true) => (Outcome::GapClosed, &mut self.passed),
+            (false, false) => (Outcome::Failed, &mut self.failed),
+            (false, true) => (Outcome::KnownGap, &mut self.gaps),
+        };
+        *count += 1;
+        outcome
+    }
+
+    fn write(&self, out: &mut impl Write, tests: usize) -> std::io::Result<()> {
+        let Counts { passed, failed, gaps } = self;
+        let gaps = match gaps {
+            0 => String::new(),
+            1 => ", 1 known gap".to_owned(),
+            n => format!(", {n} known gaps"),
+        };
+        writeln!(out, "{tests} tests: {passed} passed, {failed} failed{gaps}")
+    }
+}
+
+fn write_result(
+    out: &mut impl Write,
+    rule: &Rule,
+    test: &InlineTest,
+    result: &TestResult,
+    outcome: Outcome,
+) -> std::io::Result<()> {
+    let word = match outcome {
+        Outcome::Passed => return Ok(()),
+        Outcome::Failed => "failed",
+        Outcome::KnownGap => "known gap",
+        Outcome::GapClosed => {
+            let at = place(rule, test.at.start);
+            return writeln!(out, "passes now, drop its `todo`: {}: {}\n  at {at}\n", rule.id, test.name);
+        }
+    };
+    writeln!(out, "{word}: {}: {}", rule.id, test.name)?;
+    for failure in result.failures.iter().take(FAILURES_SHOWN_MAX) {
+        let Some(entry) = test.entries.get(failure.entry) else { continue };
+        let (expected, happened) = words(failure, entry.expect, entry.repeat);
+        let nth =
+            if entry.repeat > 1 { format!(", repeat {} of {}", failure.repeat, entry.repeat) } else { String::new() };
+        writeln!(
+            out,
+            "  at {}: entry {}{nth}: expected {expected}, {happened}",
+            place(rule, entry.at.start),
+            failure.entry + 1
+        )?;
+        for (name, value) in values(failure) {
+            writeln!(out, "     {name} = {value}")?;
+        }
+    }
+    if result.failures.len() > FAILURES_SHOWN_MAX {
+        writeln!(out, "  and {} more events", result.failures.len() - FAILURES_SHOWN_MAX)?;
+    }
+    writeln!(out)
+}
+
+/// What was expected of an event, and what happened.
+fn words(failure: &Failure, expect: Option<Expect>, repeat: u32) -> (&'static str, String) {
+    let expected = match expect {
+        Some(Expect::Fire) => "fire",
+        Some(Expect::FireLast) if failure.repeat == repeat => "fire",
+        Some(Expect::Quiet | Expect::FireLast) => "quiet",
+        None => "an event",
+    };
+    let happened = match &failure.verdict {
+        Verdict::StayedQuiet { because: Some(outcome), .. } => {
+            format!("but it was {}", json!(outcome).as_str().unwrap_or("quiet"))
+        }
+        Verdict::StayedQuiet { because: None, .. } => "but it stayed quiet".to_owned(),
+        Verdict::Fired { .. } => "but it fired".to_owned(),
+        Verdict::Refused(rejection) => format!("but the event was refused: {rejection}"),
+    };
+    (expected, happened)
+}
+
+fn values(failure: &Failure) -> &[(String, Value<'static>)] {
+    match &failure.verdict {
+        Verdict::StayedQuiet { values, .. } | Verdict::Fired { values } => values,
+        Verdict::Refused(_) => &[],
+    }
+}
+
+fn place(rule: &Rule, byte: usize) -> String {
+    let (line, column) = report::place(&rule.at.0, byte);
+    format!("{}:{line}:{column}", rule.at.0.path)
+}
+
+fn json_line(rule: &Rule, test: &InlineTest, result: &TestResult, outcome: Outcome) -> serde_json::Value {
+    let outcome = match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::KnownGap => "known_gap",
+        Outcome::GapClosed => "gap_closed",
+    };
+    let failures: Vec<serde_json::Value> = result
+        .failures
+        .iter()
+        .filter_map(|failure| {
+            let entry = test.entries.get(failure.entry)?;
+            let (expected, happened) = words(failure, entry.expect, entry.repeat);
+            let (line, column) = report::place(&rule.at.0, entry.at.start);
+            let values: serde_json::Map<String, serde_json::Value> =
+                values(failure).iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            Some(json!({
+                "entry": failure.entry + 1, "repeat": failure.repeat, "line": line, "column": column,
+                "expected": expected, "happened": happened.trim_start_matches("but "), "values": values,
+            }))
+        })
+        .collect();
+    let (line, column) = report::place(&rule.at.0, test.at.start);
+    json!({
+        "rule": rule.id, "test": test.name, "outcome": outcome, "file": rule.at.0.path, "line": line,
+        "column": column, "events": result.events, "failures": failures,
+    })
 }
 
 /// Prints problems to stdout.

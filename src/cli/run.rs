@@ -1,12 +1,73 @@
-//! `walletwatch run`: runs the service.
+//! `walletwatch run`: the service.
 
-use super::Exit;
+use std::path::PathBuf;
 
-/// runs the service.
+use super::{Exit, check, fail};
+use crate::app::{self, Role, RunError};
+use crate::config::LogFormat;
+use crate::ingest::kafka::error::Kind;
+use crate::telemetry::log::{self, Form};
+
+/// Runs the service: reads events, scores them, sends alerts and notices.
+///
+/// Stops cleanly on SIGTERM and SIGINT, within ten seconds. Needs a configuration: the manual of all its keys is
+/// src/config/default.toml.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  walletwatch run --config /etc/walletwatch/walletwatch.toml")]
+pub struct Args {
+    /// The configuration; without it ./walletwatch.toml, then /etc/walletwatch/walletwatch.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Which half runs.
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+    /// Stop once everything that the topics hold now is taken, told and sent.
+    #[arg(long)]
+    until_end: bool,
+}
 
 /// Runs it.
-pub fn run(_args: Args) -> anyhow::Result<Exit> {
-    Err(super::fail(Exit::Bug, "this command is being built"))
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let file = check::find(args.config)?;
+    let prepared = match check::prepare(&file) {
+        Ok(prepared) => prepared,
+        Err(problems) => {
+            check::show(&problems)?;
+            return Err(fail(Exit::Config, format!("{}: nothing was started", file.display())));
+        }
+    };
+    let form = match prepared.config.log_format {
+        LogFormat::Auto => Form::Auto,
+        LogFormat::Json => Form::Json,
+        LogFormat::Pretty => Form::Pretty,
+    };
+    log::start(form, &prepared.config.log_filter);
+    for warning in &prepared.warnings {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+    }
+    let summary = app::run(prepared, args.role, args.until_end).map_err(|error| fail(exit(&error), said(&error)))?;
+    summary.tell();
+    Ok(Exit::Done)
+}
+
+fn said(error: &RunError) -> String {
+    // The chain without what a message repeats of its cause.
+    error.to_string()
+}
+
+/// What an error means for whoever started us.
+fn exit(error: &RunError) -> Exit {
+    match error {
+        RunError::Kafka(error) => match error.kind() {
+            Kind::Unavailable => Exit::Unavailable,
+            Kind::Configuration => Exit::Config,
+            Kind::Lost => Exit::Data,
+            Kind::Refused => Exit::NotAllowed,
+            Kind::Io => Exit::Io,
+            Kind::Bug => Exit::Bug,
+        },
+        RunError::Desk(_) | RunError::System(..) => Exit::Io,
+        RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
+        RunError::DrainTooLong => Exit::TryAgain,
+    }
 }

@@ -46,6 +46,10 @@ pub fn rules(section: Section<'_, '_>, folders: &Folders) -> RulesConfig {
     if pack == Pack::None && !section.has("directory") {
         section.missing("directory", "without the shipped pack there are no other rules", "\"rules\"");
     }
+    if let (Pack::Builtin, Some(directory)) = (pack, &directory) {
+        let message = "`rules.directory` stands in place of the shipped pack, which is on";
+        section.refuse_with_help("C007", &directory.at, message, "write `pack = \"none\"` beside it");
+    }
     section.done();
     RulesConfig { pack, directory: directory.map(|directory| folders.path(&directory.value)) }
 }

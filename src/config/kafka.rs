@@ -21,8 +21,8 @@ const MECHANISMS: [(&str, Mechanism); 4] = [
     ("oauthbearer", Mechanism::Token),
 ];
 
-/// Reads it. `None` where brokers are missing.
-pub fn read(section: Section<'_, '_>, folders: &Folders) -> Option<KafkaConfig> {
+/// Reads it.
+pub fn read(section: Section<'_, '_>, folders: &Folders) -> KafkaConfig {
     let brokers = brokers(&section);
     let mut config = KafkaConfig::new(brokers.iter().map(|broker| broker.value.clone()).collect());
     security(&section, &brokers, &mut config, folders);
@@ -59,7 +59,7 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> Option<KafkaConfig> 
     config.start = start(&section);
     numbers(&section, &mut config);
     section.done();
-    (!brokers.is_empty()).then_some(config)
+    config
 }
 
 fn brokers(section: &Section<'_, '_>) -> Vec<Located<String>> {

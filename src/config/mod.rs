@@ -13,7 +13,7 @@ use crate::alert::DeskConfig;
 use crate::deliver::config::{ChannelsConfig, NoticesConfig};
 use crate::detect::Options;
 use crate::ingest::kafka::KafkaConfig;
-use crate::report::{Level, Problem, SourceFile};
+use crate::report::{Problem, SourceFile};
 
 mod channels;
 mod detection;
@@ -69,27 +69,45 @@ pub struct Config {
 impl Config {
     /// Reads a file. `credentials` is `$CREDENTIALS_DIRECTORY`.
     pub fn load(path: &Path, credentials: Option<PathBuf>) -> Result<Config, Vec<Problem>> {
-        let unreadable = |why: String| vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))];
-        match std::fs::metadata(path) {
-            Ok(found) if found.len() > FILE_BYTES_MAX => {
-                return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
-            }
-            _ => {}
+        match Self::load_partly(path, credentials) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
         }
-        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
-        let config = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        Config::parse(&path.to_string_lossy(), text, &Folders { config, credentials })
+    }
+
+    /// Reads a file as far as it can be read, so that whoever checks can go on to what it names. Usable only
+    /// where there is no problem: what is wrong or missing reads as absent.
+    pub fn load_partly(path: &Path, credentials: Option<PathBuf>) -> (Option<Config>, Vec<Problem>) {
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        match text_of(path) {
+            Ok(text) => {
+                let (config, problems, _) =
+                    read(&path.to_string_lossy(), text, &Folders { config: folder, credentials });
+                (config, problems)
+            }
+            Err(why) => (None, vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))]),
+        }
     }
 
     /// Reads a text that stands in a file of this name.
     pub fn parse(name: &str, text: String, folders: &Folders) -> Result<Config, Vec<Problem>> {
-        read(name, text, folders).0
+        match read(name, text, folders) {
+            (Some(config), problems, _) if problems.is_empty() => Ok(config),
+            (_, problems, _) => Err(problems),
+        }
     }
 }
 
-/// Reads a text. Also returns every key that was asked for.
-fn read(name: &str, text: String, folders: &Folders) -> (Result<Config, Vec<Problem>>, Vec<String>) {
+fn text_of(path: &Path) -> Result<String, String> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() > FILE_BYTES_MAX => return Err(format!("it is larger than {FILE_BYTES_MAX} bytes")),
+        _ => {}
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+/// Reads a text: what could be read, everything that is wrong, and every key that was asked for.
+fn read(name: &str, text: String, folders: &Folders) -> (Option<Config>, Vec<Problem>, Vec<String>) {
     let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
     let reader = Reader::new(Arc::clone(&file));
     let (root, errors) = DeTable::parse_recoverable(&file.text);
@@ -105,15 +123,11 @@ fn read(name: &str, text: String, folders: &Folders) -> (Result<Config, Vec<Prob
         let message = format!("not TOML: {}", error.message().trim());
         problems.push(Problem::error("C001", &file, at, message).help("what follows is judged once this is mended"));
     }
-    let has_errors = problems.iter().any(|problem| problem.level == Level::Error);
-    match config {
-        Some(config) if !has_errors => (Ok(config), known),
-        _ => (Err(problems), known),
-    }
+    (errors.is_empty().then_some(config), problems, known)
 }
 
-/// Reads every section, so that every problem is found. `None` where something that is needed is missing.
-fn sections(root: &Section<'_, '_>, folders: &Folders) -> Option<Config> {
+/// Reads every section, so that every problem is found.
+fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     let kafka = kafka::read(root.section("kafka"), folders);
     let rules = detection::rules(root.section("rules"), folders);
     let (geo_files, geo_trust_events) = detection::geo(root.section("geo"), folders);
@@ -131,18 +145,18 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Option<Config> {
     let channels = channels::channels(root, folders);
     let (log_filter, log_format) = detection::log(root.section("log"));
     root.tell_unknown();
-    Some(Config {
-        kafka: kafka?,
+    Config {
+        kafka,
         rules,
         geo_files,
         engine,
-        state_directory: state_directory?,
+        state_directory: state_directory.unwrap_or_default(),
         desk,
         channels,
         notices,
         log_format,
         log_filter,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +179,13 @@ mod tests {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// The same, without what this machine or the rest of the file does not allow.
+    fn usable() -> String {
+        everything()
+            .replace("token_file = \"/run/secrets/kafka-token\"\n", "")
+            .replace("pack = \"builtin\"\n", "pack = \"none\"\n")
+    }
+
     /// A folder with every file the manual's examples name.
     fn folder() -> (tempfile::TempDir, Folders) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -185,9 +206,9 @@ mod tests {
     #[test]
     fn the_manual_holds_every_key_and_no_other() {
         let (_folder, folders) = folder();
-        let text = everything().replace("token_file = \"/run/secrets/kafka-token\"\n", "");
-        let (config, known) = read("default.toml", text, &folders);
-        config.unwrap_or_else(|problems| panic!("{}", crate::report::render(&problems, false)));
+        let text = usable();
+        let (_, problems, known) = read("default.toml", text, &folders);
+        assert_eq!(crate::report::render(&problems, false), "");
         let mut section = String::new();
         let mut written = Vec::new();
         for line in everything().lines() {
@@ -218,7 +239,7 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let (_folder, folders) = folder();
-        let text = everything().replace("token_file = \"/run/secrets/kafka-token\"\n", "");
+        let text = usable();
         let config = Config::parse("default.toml", text, &folders).expect("everything");
         assert!(!format!("{config:?}").contains("canary"));
         let password = config.channels.email.and_then(|email| email.credentials).expect("credentials").1;
@@ -231,7 +252,7 @@ mod tests {
         let credentials = tempfile::tempdir().expect("a folder");
         std::fs::write(credentials.path().join("smtp-password"), "from systemd").expect("written");
         folders.credentials = Some(credentials.path().to_path_buf());
-        let text = everything().replace("token_file = \"/run/secrets/kafka-token\"\n", "");
+        let text = usable();
         let config = Config::parse("default.toml", text, &folders).expect("everything");
         let password = config.channels.email.and_then(|email| email.credentials).expect("credentials").1;
         assert_eq!(password.reveal(), "from systemd");

@@ -1,4 +1,10 @@
-//! Notices on their way out: templates, email, SMS and webhook.
+//! Notices on their way out: from the desk's outbox to mail, SMS and webhooks.
+//!
+//! `Channels` and `Templates` are built from configuration and files, `Composer` makes messages of alerts for
+//! the desk, `Service` sends what the desk has queued.
+//!
+//! Guarantees: what a user reads obeys the rules for notices; only what a receiver confirmed counts as sent;
+//! a dead channel slows no other. Does not decide who is told: `alert` does.
 
 pub mod channel;
 pub mod clean;
@@ -17,6 +23,15 @@ pub mod template;
 pub mod tls;
 pub mod webhook;
 pub mod worker;
+
+pub use channel::{Channel, Channels, Sending, Texts, Time};
+pub use compose::Composer;
+pub use config::{ChannelsConfig, EmailConfig, EmailSecurity, NoticesConfig, SmsConfig, WebhookConfig};
+pub use retry::Outcome;
+pub use service::{Drained, Service, Tally};
+pub use template::Templates;
+pub use tls::install_provider;
+pub use worker::WallTime;
 
 #[cfg(test)]
 mod notice_tests;

@@ -52,7 +52,7 @@ fn every_kind_with_nothing_known_still_makes_sense() {
     let templates = templates();
     let mut told = Vec::new();
     for mut sample in samples::all().into_iter().filter(|s| s.name == "nothing known") {
-        let is_login = sample.alert.event.get("status").is_none()
+        let is_login = !sample.alert.event.contains_key("status")
             && !matches!(sample.alert.event["type"].as_str(), Some("transfer" | "payment" | "withdrawal" | "top_up"));
         sample.alert.notice = if is_login { "unusual-login" } else { "unusual-payment" }.to_owned();
         for locale in ["en", "zh-CN"] {

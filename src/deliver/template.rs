@@ -310,13 +310,13 @@ fn read_folder(directory: &Path, files: &mut BTreeMap<String, Arc<SourceFile>>, 
                 Ok((name, text)) => {
                     files.insert(name, Arc::new(SourceFile { path: path.display().to_string(), text }));
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
     }
 }
 
-fn read_file(path: &Path) -> Result<(String, String), Problem> {
+fn read_file(path: &Path) -> Result<(String, String), Box<Problem>> {
     let shown = path.display();
     let word = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).unwrap_or_default().to_owned();
     let file = word(path.file_name());
@@ -325,14 +325,14 @@ fn read_file(path: &Path) -> Result<(String, String), Problem> {
     if !PARTS.contains(&part) {
         let near = did_you_mean(part, PARTS).map(|p| format!("write `.{p}`"));
         let help = near.unwrap_or_else(|| format!("a file is called <locale>.{{{}}}", PARTS.join(",")));
-        return Err(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help));
+        return Err(Box::new(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help)));
     }
     let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > FILE_BYTES_MAX);
     if too_long {
-        return Err(Problem::nowhere("N012", format!("{shown} is larger than {FILE_BYTES_MAX} bytes")));
+        return Err(Box::new(Problem::nowhere("N012", format!("{shown} is larger than {FILE_BYTES_MAX} bytes"))));
     }
-    let text =
-        std::fs::read_to_string(path).map_err(|e| Problem::nowhere("N012", format!("failed to read {shown}: {e}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Box::new(Problem::nowhere("N012", format!("failed to read {shown}: {e}"))))?;
     Ok((format!("{notice}/{file}"), text))
 }
 

@@ -75,12 +75,14 @@ impl Worker {
             return Ok(None);
         }
         let now = self.shared.time.now();
-        let busy: HashSet<String> = in_flight.values().map(|f| f.notice.clone()).collect();
+        let mut busy: HashSet<String> = in_flight.values().map(|f| f.notice.clone()).collect();
         let name = self.name.clone();
         let (due, expired, next) = self
             .shared
             .desk(move |desk| {
                 let (due, expired) = desk.claim(&name, &busy, room, now)?;
+                // What is claimed now is no reason to look again; what comes after it is.
+                busy.extend(due.iter().map(|c| c.notice.clone()));
                 let next = if due.len() < room { desk.next_due(Some(&name), &busy)? } else { None };
                 Ok((due, expired, next))
             })
@@ -89,7 +91,6 @@ impl Worker {
         if expired > 0 {
             self.shared.settled();
         }
-        let none_due = due.is_empty();
         for Claimed { notice, attempts, expires, message } in due {
             let channel = Arc::clone(&self.channel);
             let id = notice.clone();
@@ -100,8 +101,7 @@ impl Worker {
             let task = tasks.spawn(sending);
             in_flight.insert(task.id(), InFlight { notice, attempts, expires });
         }
-        // What was due a moment ago and is now in flight is no reason to look again.
-        Ok(if none_due && expired == 0 { next } else { next.map(|n| n.max(now.plus(1))) })
+        Ok(next)
     }
 
     async fn wait(

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{
-    AlertDocument, FindingDocument, GeoDocument, LastGood, SCHEMA, Usual, Versions,
-};
+use super::document::{AlertDocument, FindingDocument, GeoDocument, LastGood, SCHEMA, Usual, Versions};
 use crate::event::{Event, EventType, Millis, Place, encode};
 use crate::features::{LastLogin, Profile};
 use crate::ruleset::{Action, Audience, Band, Rule};
@@ -157,7 +155,8 @@ mod tests {
 
     #[test]
     fn ids_are_26_characters_and_tell_causes_apart() {
-        let ids = [id("e1", Some("a1")), id("e1", None), id("e1", Some("")), id("e1a", Some("1")), id("e2", Some("a1"))];
+        let ids =
+            [id("e1", Some("a1")), id("e1", None), id("e1", Some("")), id("e1a", Some("1")), id("e2", Some("a1"))];
         for (at, one) in ids.iter().enumerate() {
             assert_eq!(one.len(), 29);
             assert!(!ids[at + 1..].contains(one));

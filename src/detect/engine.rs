@@ -113,14 +113,7 @@ impl Engine {
         named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
     }
 
-    fn event(
-        &mut self,
-        at: usize,
-        lane: u16,
-        decoded: Decoded<'_>,
-        geo: Option<&Databases>,
-        sink: &mut impl Sink,
-    ) {
+    fn event(&mut self, at: usize, lane: u16, decoded: Decoded<'_>, geo: Option<&Databases>, sink: &mut impl Sink) {
         let Decoded { mut event, unknown_fields } = decoded;
         let id = self.ids.key().text(&event.id);
         self.counters.unknown_fields += u64::from(unknown_fields);
@@ -199,7 +192,15 @@ impl Engine {
             let outcome = if excepted {
                 RuleOutcome::Excepted
             } else {
-                repeat_or_fire(*at, rule, &self.rules, event, &mut self.ids, &mut self.fired, self.lateness.horizon_ms())
+                repeat_or_fire(
+                    *at,
+                    rule,
+                    &self.rules,
+                    event,
+                    &mut self.ids,
+                    &mut self.fired,
+                    self.lateness.horizon_ms(),
+                )
             };
             self.hits.push((*at, outcome));
         }

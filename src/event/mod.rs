@@ -26,11 +26,11 @@ pub use closed::{
 pub use decode::{Decoded, Limits, decode};
 pub use encode::encode;
 pub use fields::{Field, FieldKind, IdKind, TypeSet};
-pub use money::{Currency, Money, MoneyError};
+pub use money::{AMOUNT_MINOR_UNITS_MAX, Currency, Money, MoneyError};
 pub use place::{Country, EARTH_RADIUS_KM, Place, Point};
 pub use raw::{Moment, Raw, RawAmount, RawAsn, RawContact, RawPlace};
 pub use reject::{RejectReason, Rejection};
-pub use time::Millis;
+pub use time::{Millis, TIME_MS_MAX, TIME_MS_MIN};
 pub use value::Value;
 
 /// A text of an event: borrowed from its record where the record holds it unescaped.

@@ -3,6 +3,7 @@
 //! Guarantees: the one place where an event updates a feature and a feature fills its slots. Does not know
 //! where entities are kept.
 
+use super::Banks;
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
 use super::habit::Habit;
@@ -10,7 +11,6 @@ use super::last::Last;
 use super::pairs::Pairs;
 use super::sum::{MICROS, NO_CURRENCY, Sum};
 use super::window::{Span, Window};
-use super::Banks;
 use crate::event::{Currency, Field, Money};
 use crate::ruleset::expr::Ty;
 use crate::ruleset::row::Cell;

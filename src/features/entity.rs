@@ -163,8 +163,7 @@ impl<T: Kept> Table<T> {
     pub fn sweep(&mut self, steps: usize, horizon_ms: i64, over_ms: &[i64]) {
         for _ in 0..steps.min(self.places() as usize) {
             let at = self.next_place();
-            let idle =
-                self.entity_mut(at).is_some_and(|e| e.key != 0 && !e.kept.sweep(horizon_ms, over_ms));
+            let idle = self.entity_mut(at).is_some_and(|e| e.key != 0 && !e.kept.sweep(horizon_ms, over_ms));
             if idle {
                 self.remove(at);
             }

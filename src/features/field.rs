@@ -130,8 +130,7 @@ mod tests {
         full.amount = cny(123_456);
         let empty = Event::new("e2", EventType::Transfer, Millis(5));
         let mut layout = Layout::default();
-        let cells: Vec<_> =
-            Field::all().map(|f| (f, ty(f), layout.cell(Name::Field(f), ty(f)))).collect();
+        let cells: Vec<_> = Field::all().map(|f| (f, ty(f), layout.cell(Name::Field(f), ty(f)))).collect();
         let mut banks = Banks::new(&layout);
         let mut ids = Ids::new(HashKey::new([1; 16]));
         for event in [&full, &empty] {

@@ -2,9 +2,9 @@
 //!
 //! Guarantees: equal values give equal numbers; IPv6 is folded to its /64; what the event lacks is `None`.
 
+use super::Ids;
 use super::sum::{MICROS, NO_CURRENCY};
 use super::zones::Zones;
-use super::Ids;
 use crate::event::{Closed, Event, Field, Value};
 use crate::ruleset::{KeyField, Measure};
 

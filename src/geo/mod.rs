@@ -57,7 +57,7 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Opens all files, or tells what is wrong with each that cannot be used. Takes about a second per 100 MB.
+    /// Opens all files, or tells what is wrong with each that cannot be used. Takes seconds for 100 MB.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Databases, Vec<OpenError>> {
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for path in paths {

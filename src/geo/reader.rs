@@ -19,8 +19,8 @@ use super::record::{Known, Record};
 use super::schema::Schema;
 use crate::event::{Country, Point};
 
-/// Decoded records kept per file. A slot has about 100 bytes.
-pub const CACHE_RECORDS_MAX: usize = 4096;
+/// Decoded records kept per file; a slot has 80 bytes at most, so 1.3 MB.
+pub const CACHE_RECORDS_MAX: usize = 16_384;
 /// The bytes of a file, shared so that cached names can be found in them again.
 #[derive(Debug, Clone)]
 struct Bytes(Arc<Vec<u8>>);
@@ -45,23 +45,24 @@ pub struct Database {
 }
 
 /// A decoded record in the cache. The city is a range of the file's bytes, as nothing may borrow from its owner.
+/// 32 bits are enough for places in a file of at most [`FILE_BYTES_MAX`].
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// Place of the record in the data section, `usize::MAX` where the slot is free.
-    offset: usize,
+    /// Place of the record in the data section, `u32::MAX` where the slot is free.
+    offset: u32,
+    city: Option<(u32, u32)>,
     country: Option<Country>,
-    city: Option<(usize, usize)>,
+    kind: Option<Kind>,
+    asn: Option<u32>,
     point: Option<Point>,
     accuracy_km: Option<f64>,
-    asn: Option<u32>,
-    kind: Option<Kind>,
 }
 
 const FREE: Slot =
-    Slot { offset: usize::MAX, country: None, city: None, point: None, accuracy_km: None, asn: None, kind: None };
+    Slot { offset: u32::MAX, city: None, country: None, kind: None, asn: None, point: None, accuracy_km: None };
 
 impl Database {
-    /// Reads, checks and recognises a file. Takes about a second per 100 MB: on a thread that may wait.
+    /// Reads, checks and recognises a file. Takes seconds for one of 100 MB: on a thread that may wait.
     pub fn open(path: &Path) -> Result<Database, OpenError> {
         Self::from_bytes(path, read(path)?)
     }
@@ -167,11 +168,14 @@ impl Database {
     fn cached(&self, offset: usize) -> Option<Known<'_>> {
         // Somebody else at the cache: decoding takes less time than waiting.
         let slot = *self.cache.try_lock().ok()?.get(slot_of(offset))?;
-        if slot.offset != offset {
+        if slot.offset as usize != offset {
             return None;
         }
         let city = match slot.city {
-            Some((start, end)) => Some(std::str::from_utf8(self.bytes.0.get(start..end)?).ok()?),
+            Some((start, length)) => {
+                let name = self.bytes.0.get(start as usize..)?.get(..length as usize)?;
+                Some(std::str::from_utf8(name).ok()?)
+            }
             None => None,
         };
         let Slot { country, point, accuracy_km, asn, kind, .. } = slot;
@@ -179,17 +183,26 @@ impl Database {
     }
 
     fn keep(&self, offset: usize, known: &Known<'_>) {
-        let Known { country, city, point, accuracy_km, asn, kind } = *known;
-        let base = self.bytes.0.as_ptr().addr();
-        let city = city.map(|name| {
-            let start = name.as_ptr().addr().saturating_sub(base);
-            (start, start.saturating_add(name.len()))
-        });
-        if let Ok(mut cache) = self.cache.try_lock()
+        if let Some(kept) = self.slot(offset, known)
+            && let Ok(mut cache) = self.cache.try_lock()
             && let Some(slot) = cache.get_mut(slot_of(offset))
         {
-            *slot = Slot { offset, country, city, point, accuracy_km, asn, kind };
+            *slot = kept;
         }
+    }
+
+    /// A record as the cache holds it; `None` where 32 bits are too few, which is then not kept.
+    fn slot(&self, offset: usize, known: &Known<'_>) -> Option<Slot> {
+        let Known { country, city, point, accuracy_km, asn, kind } = *known;
+        let city = match city {
+            Some(name) => {
+                let start = name.as_ptr().addr().checked_sub(self.bytes.0.as_ptr().addr())?;
+                Some((u32::try_from(start).ok()?, u32::try_from(name.len()).ok()?))
+            }
+            None => None,
+        };
+        let offset = u32::try_from(offset).ok()?;
+        Some(Slot { offset, city, country, kind, asn, point, accuracy_km })
     }
 }
 
@@ -266,6 +279,11 @@ mod tests {
         assert!(errors > 100, "{errors} errors");
         assert!(missing >= errors, "{missing} missing, {errors} errors");
         assert_eq!(truth.errors(), 0);
+    }
+
+    #[test]
+    fn a_slot_is_as_small_as_the_limit_says() {
+        assert!(size_of::<Slot>() <= 80, "{} bytes", size_of::<Slot>());
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! Guarantees: warnings only. Does not find what a compiler of types finds: `expr` does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes;
 use super::expr::{Comparison, Node, Typed};
 use super::feature::Kind;
 use super::model::Name;
 use super::names::Names;
+use super::rule::ExceptionSpec;
 use crate::event::{Millis, Value};
 use crate::report::Problem;
 
@@ -47,7 +48,19 @@ fn above_cap(typed: &Typed) -> bool {
     }
 }
 
-/// Warns of features, lists and defs that nothing reads. `mentioned` holds the first parts of all names.
+/// Warns of shared exceptions that no rule takes.
+pub(super) fn exceptions_not_taken(
+    exceptions: &BTreeMap<String, ExceptionSpec>,
+    taken: &BTreeSet<&str>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, spec) in exceptions.iter().filter(|(name, _)| !taken.contains(name.as_str())) {
+        let message = format!("no rule takes the shared exception `{name}`");
+        problems.push(Problem::warning(codes::UNUSED, &spec.file, spec.span.clone(), message));
+    }
+}
+
+/// Warns of features, lists, amounts and defs that nothing reads. `mentioned` holds the first parts of all names.
 pub(super) fn unused(names: &Names, mentioned: &BTreeSet<String>, problems: &mut Vec<Problem>) {
     for (name, (_, spec)) in &names.features {
         if !mentioned.contains(name) {
@@ -59,6 +72,13 @@ pub(super) fn unused(names: &Names, mentioned: &BTreeSet<String>, problems: &mut
         if !mentioned.contains(name) {
             let message = format!("nothing reads the def `{name}`");
             problems.push(Problem::warning(codes::UNUSED_DEF, &def.file, def.span.clone(), message));
+        }
+    }
+    let used = names.used.borrow();
+    for (name, (file, span)) in &names.amounts_at {
+        if !used.contains(&format!("amounts.{name}")) {
+            let message = format!("nothing reads the amount `{name}`");
+            problems.push(Problem::warning(codes::UNUSED, file, span.clone(), message));
         }
     }
     let used = names.lists_used.borrow();

@@ -76,7 +76,7 @@ codes! {
     UNUSED_LIST = "W102";
     /// A def that nothing reads.
     UNUSED_DEF = "W103";
-    /// A shared exception that no rule names, or a named amount or param that nothing reads.
+    /// A named amount that nothing reads, or a shared exception that no rule takes.
     UNUSED = "W104";
     /// A list that is older than its `max_age`.
     STALE_LIST = "W105";

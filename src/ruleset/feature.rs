@@ -12,7 +12,7 @@ use super::model::{Aggregate, Key, KeyField, Measure, Part};
 use super::read::Reader;
 use super::yaml::{Entry, Map, Node};
 use crate::event::{Closed, EventType, Field, FieldKind, TypeSet};
-use crate::report::SourceFile;
+use crate::report::{SourceFile, did_you_mean};
 
 /// The aggregates of the language. Those that [`Kind::known`] has none for come with a later version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,20 +193,18 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> FeatureSpec {
     if let Some(map) = reader.map(&entry.value, "a feature") {
         reader.keys(map, KEYS, &[]);
         read_aggregate(reader, &entry.value, map, &mut spec);
-        read_window(reader, &entry.value, map, &mut spec);
+        read_window(reader, map, &mut spec);
+        let window = if spec.kind == Some(Kind::Decayed) { "half_life" } else { "over" };
+        // Without an aggregate nobody knows which window it has.
+        let keys = ["by", window];
+        reader.require(&entry.value, "a feature", if spec.kind.is_some() { &keys } else { &keys[..1] });
         spec.filter = map.get("where").and_then(|node| reader.expression(node, "`where`"));
-        spec.by = match map.get("by") {
-            Some(node) => read_key(reader, node),
-            None => {
-                reader.missing(&entry.value, "a feature", "by");
-                None
-            }
-        };
+        spec.by = map.get("by").and_then(|node| read_key(reader, node));
         if let (Some(by), Some(node)) = (spec.by, map.get("by"))
             && spec.kind.is_some()
             && !spec.types.is_empty()
         {
-            check_entity(reader, node, by, spec.types);
+            spec.by = check_entity(reader, node, by, spec.types).then_some(by);
         }
         spec.is_whole = named && reader.problems.len() == before;
     }
@@ -219,6 +217,10 @@ fn read_aggregate(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut Fe
         .iter()
         .filter_map(|entry| KINDS.iter().find(|(word, _)| *word == entry.key).map(|(_, kind)| (entry, *kind)));
     let Some((entry, kind)) = found.next() else {
+        // An aggregate that was misspelt is an unknown key, told already.
+        if map.entries.iter().any(|entry| did_you_mean(&entry.key, KINDS.iter().map(|(word, _)| *word)).is_some()) {
+            return;
+        }
         let words: Vec<&str> = KINDS.iter().map(|(word, _)| *word).collect();
         let help = format!("one of {}", words.join(", "));
         reader.error_help(codes::MISSING_KEY, node.head(), "a feature says what it keeps", &help);
@@ -307,13 +309,11 @@ fn read_measure(reader: &mut Reader<'_>, span: Range<usize>, name: &str, types: 
     Some(Measure::Field(field))
 }
 
-fn read_window(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut FeatureSpec) {
+fn read_window(reader: &mut Reader<'_>, map: &Map, spec: &mut FeatureSpec) {
     let takes_half_life = spec.kind == Some(Kind::Decayed);
     let (wanted, other) = if takes_half_life { ("half_life", "over") } else { ("over", "half_life") };
-    match map.get(wanted) {
-        Some(value) => spec.over_ms = reader.some_time(value, &format!("`{wanted}`")).unwrap_or(0),
-        None if spec.kind.is_some() => reader.missing(node, "a feature", wanted),
-        None => {}
+    if let Some(value) = map.get(wanted) {
+        spec.over_ms = reader.some_time(value, &format!("`{wanted}`")).unwrap_or(0);
     }
     if let Some(entry) = map.entries.iter().find(|entry| entry.key == other)
         && let Some(kind) = spec.kind
@@ -322,7 +322,7 @@ fn read_window(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut Featu
         reader.error(codes::UNKNOWN_KEY, entry.key_span.clone(), message);
     }
     if let Some(value) = map.get("include")
-        && let Some(current) = reader.word(value, "value of `include`", &[("current", true), ("prior", false)])
+        && let Some(current) = reader.word(value, "include", &[("current", true), ("prior", false)])
     {
         spec.include_current = current;
     }
@@ -378,14 +378,16 @@ pub(super) fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Key> {
     Some(Key { first, second })
 }
 
-/// Tells where none of the events, or not all of them, can have the entity.
-pub(super) fn check_entity(reader: &mut Reader<'_>, node: &Node, by: Key, types: TypeSet) {
+/// Tells where not all of the events can have the entity.
+pub(super) fn check_entity(reader: &mut Reader<'_>, node: &Node, by: Key, types: TypeSet) -> bool {
     let lacking = |field: &Field| !types.within(field.types());
     if let Some(field) = by.fields().find(lacking) {
         let has = type_words(field.types());
         let message = format!("{} events have no `{}`; {has} have it", type_words(types), field.name());
         reader.error(codes::ENTITY, node.span.clone(), message);
+        return false;
     }
+    true
 }
 
 /// `login and mfa`, for people.

@@ -11,8 +11,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use super::codes;
-use super::expr::Ty;
-use crate::event::{Country, IdKind, Millis};
+use super::expr::{Ty, countries};
+use crate::event::{IdKind, Millis};
 use crate::report::{Problem, SourceFile, did_you_mean};
 
 /// Entries of one list, at most.
@@ -171,7 +171,9 @@ impl ListSet {
                 self.numbers.insert(parse_asn(entry).ok_or("an asn, such as `AS9808`")?);
             }
             Ty::Country => {
-                let country = country(entry).ok_or("a country as its two letters of ISO 3166, such as `CN`")?;
+                let country = countries::parse(entry).map_err(|meant| {
+                    format!("a country as its two letters of ISO 3166, such as `{}`", meant.unwrap_or("CN"))
+                })?;
                 self.numbers.insert(u32::from(country.number()));
             }
             _ if entry.is_empty() || entry.len() > LIST_ENTRY_BYTES_MAX => {
@@ -224,10 +226,6 @@ pub fn list_type(word: &str) -> Result<Ty, Option<&'static str>> {
     found.ok_or_else(|| did_you_mean(word, LIST_TYPES.iter().map(|(w, _)| *w)))
 }
 
-fn country(text: &str) -> Option<Country> {
-    Country::parse(text).filter(|country| country.code() == text)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -257,7 +255,7 @@ mod tests {
         for (ty, bad) in [
             (Ty::Ip, vec!["", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/+8", "::1/129", "host", "1.2.3.4 5"]),
             (Ty::Asn, vec!["9808", "AS", "AS-1", "AS99999999999", "ASX"]),
-            (Ty::Country, vec!["cn", "CHN", "", "中国"]),
+            (Ty::Country, vec!["UK", "ZZ", "CHN", "", "中国"]),
             (Ty::Text, vec![""]),
         ] {
             for entry in bad {

@@ -32,6 +32,8 @@ pub const LANGUAGE_VERSION: i64 = 1;
 pub const RULES_MAX: usize = 2000;
 /// Features of a set, at most.
 pub const FEATURES_MAX: usize = 1000;
+/// Defs of a set, at most.
+pub const DEFS_MAX: usize = 1000;
 /// Problems after which no further rule is built.
 const PROBLEMS_MAX: usize = 2000;
 
@@ -72,6 +74,8 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
         return Err(loader.problems);
     }
     checks::unused(&loader.names, &mentioned, &mut loader.problems);
+    let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
+    checks::exceptions_not_taken(&loader.exceptions, &taken, &mut loader.problems);
     let features = with_parts(features, &layout, &rules);
     let ruleset = Ruleset {
         digest: sources.digest(),
@@ -130,9 +134,11 @@ impl<'s> Loader<'s> {
         for path in self.sources.rule_files() {
             let file = self.sources.text(path, &mut self.problems);
             let tree = file.and_then(|file| {
+                let before = self.problems.len();
                 let tree = yaml::parse(&file, &mut self.problems);
-                if tree.is_none() && file.text.trim().is_empty() {
-                    self.problems.push(Problem::error(codes::SHAPE, &file, 0..0, "the file is empty"));
+                if tree.is_none() && self.problems.len() == before {
+                    let problem = Problem::error(codes::SHAPE, &file, 0..0, "there is nothing in this file");
+                    self.problems.push(problem.help("a rule file begins with `version: 1`"));
                 }
                 Some((path, Arc::clone(&file), tree?))
             });
@@ -154,9 +160,9 @@ impl<'s> Loader<'s> {
         let mut reader = Reader { file, problems: &mut problems };
         if let Some(map) = reader.map(tree, "a rule file") {
             reader.keys(map, FILE_KEYS, &[]);
-            match map.get("version") {
-                Some(node) => check_version(&mut reader, node),
-                None => reader.missing(tree, "a rule file", "version"),
+            reader.require(tree, "a rule file", &["version"]);
+            if let Some(node) = map.get("version") {
+                check_version(&mut reader, node);
             }
             for entry in section(&mut reader, map, "lists") {
                 self.list(&mut reader, path, entry);
@@ -165,6 +171,11 @@ impl<'s> Loader<'s> {
                 self.amount(&mut reader, entry);
             }
             for entry in section(&mut reader, map, "features") {
+                if self.names.features.len() >= FEATURES_MAX {
+                    let message = format!("a rule set has at most {FEATURES_MAX} features");
+                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
+                    break;
+                }
                 let spec = feature::read(&mut reader, entry);
                 if !spec.is_whole {
                     self.broken.insert(entry.key.clone());
@@ -176,6 +187,11 @@ impl<'s> Loader<'s> {
                 }
             }
             for entry in section(&mut reader, map, "defs") {
+                if self.names.defs.len() >= DEFS_MAX {
+                    let message = format!("a rule set has at most {DEFS_MAX} defs");
+                    reader.error(codes::LIMIT, entry.key_span.clone(), message);
+                    break;
+                }
                 self.def(&mut reader, entry);
             }
             if let Some(node) = map.get("params") {
@@ -250,7 +266,11 @@ impl<'s> Loader<'s> {
         let amount = NamedAmount { name: entry.key.clone(), values };
         match self.names.amounts.binary_search_by(|known| known.name.cmp(&entry.key)) {
             Ok(_) => taken(reader, &entry.key, entry.key_span.clone(), "an amount"),
-            Err(at) => self.names.amounts.insert(at, amount),
+            Err(at) => {
+                let place = (Arc::clone(reader.file), entry.key_span.clone());
+                self.names.amounts_at.insert(entry.key.clone(), place);
+                self.names.amounts.insert(at, amount);
+            }
         }
     }
 
@@ -273,9 +293,7 @@ impl<'s> Loader<'s> {
     fn list_set(&self, reader: &mut Reader<'_>, entry: &yaml::Entry, as_of: Option<Millis>) -> Option<ListSet> {
         let map = reader.map(&entry.value, "a list")?;
         reader.keys(map, &["type", "owner", "max_age", "items", "file"], &[]);
-        for key in ["type", "owner", "max_age"].into_iter().filter(|key| map.get(key).is_none()) {
-            reader.missing(&entry.value, "a list", key);
-        }
+        reader.require(&entry.value, "a list", &["type", "owner", "max_age"]);
         map.get("owner").and_then(|node| reader.text(node, "`owner`"));
         let max_age_ms = map.get("max_age").and_then(|node| reader.some_time(node, "`max_age`"));
         let ty = map.get("type").and_then(|node| {
@@ -352,6 +370,9 @@ impl<'s> Loader<'s> {
                 told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message));
             }
             for (name, span) in draft.params() {
+                if !draft.has_param(name) {
+                    self.broken.insert(name.to_owned());
+                }
                 let is_taken = Field::parse(name).is_some()
                     || names.defs.contains_key(name)
                     || names.features.contains_key(name)
@@ -386,14 +407,9 @@ impl<'s> Loader<'s> {
             }
         }
         let mut at = 0u16;
-        for (name, (place, spec)) in &mut self.names.features {
+        for (name, (place, _)) in &mut self.names.features {
             if !mentioned.contains(name) {
                 continue;
-            }
-            if usize::from(at) >= FEATURES_MAX {
-                let message = format!("a rule set has at most {FEATURES_MAX} features");
-                self.problems.push(Problem::error(codes::LIMIT, &spec.file, spec.span.clone(), message));
-                break;
             }
             *place = Some(at);
             at += 1;
@@ -497,6 +513,16 @@ impl<'s> Loader<'s> {
             let is_known = features.get(name).is_some_and(|(_, spec)| spec.kind.is_some());
             !(broken.contains(name) && !is_known) && !(is_partial && problem.code != expr::codes::LIST_TYPE)
         });
+        for problem in &mut self.problems {
+            let asked = text_at(problem).and_then(|text| features.get_key_value(text));
+            if problem.code == expr::codes::UNKNOWN_NAME
+                && let Some((name, (_, spec))) = asked
+            {
+                let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
+                problem.fix = None;
+                problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
+            }
+        }
     }
 }
 

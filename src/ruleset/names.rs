@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a name has one meaning; each that is asked for is remembered as used. Does not check types.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +13,10 @@ use super::lists::ListSet;
 use super::model::{Name, NamedAmount, Part};
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
+
+/// Unknown names for which the nearest known one is looked for; a file of nothing but unknown names must not
+/// take minutes.
+const SUGGESTIONS_MAX: usize = 100;
 
 /// A constant with its type.
 pub(super) type Constant = (Value<'static>, Ty);
@@ -42,11 +46,15 @@ pub(super) struct Names {
     pub params: BTreeMap<String, Constant>,
     /// Sorted by name.
     pub amounts: Vec<NamedAmount>,
+    /// Where each amount is declared.
+    pub amounts_at: BTreeMap<String, (Arc<SourceFile>, Range<usize>)>,
     pub lists: BTreeMap<String, NamedList>,
     /// Lists that were asked for.
     pub lists_used: RefCell<BTreeSet<String>>,
     /// Amounts and params that were asked for.
     pub used: RefCell<BTreeSet<String>>,
+    /// How often all names were asked for, to find what an unknown one may have meant.
+    pub suggested: Cell<usize>,
 }
 
 /// The names at one place: with the params of a rule, on its event types.
@@ -63,7 +71,7 @@ impl Scope for Here<'_> {
             return Some(Meaning::Constant(value.clone(), *ty));
         }
         if let Some(def) = self.names.defs.get(path) {
-            return def.ast.as_ref().map(Meaning::Def);
+            return Some(def.ast.as_ref().map_or(Meaning::Broken, Meaning::Def));
         }
         if let Some(field) = Field::parse(path) {
             let (ty, types) = (type_of(field), field.types());
@@ -91,6 +99,10 @@ impl Scope for Here<'_> {
     }
 
     fn names(&self) -> Vec<String> {
+        self.names.suggested.set(self.names.suggested.get() + 1);
+        if self.names.suggested.get() > SUGGESTIONS_MAX {
+            return Vec::new();
+        }
         let mut names: Vec<String> = self.params.keys().chain(self.names.params.keys()).cloned().collect();
         names.extend(self.names.defs.keys().cloned());
         for (name, (_, feature)) in &self.names.features {

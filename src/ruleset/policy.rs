@@ -119,9 +119,9 @@ impl Policy {
 pub(super) fn read(reader: &mut Reader<'_>, tree: &Node) -> Option<Policy> {
     let map = reader.map(tree, "the policy")?;
     reader.keys(map, KEYS, LATER_KEYS);
-    match map.get("version") {
-        Some(node) => check_version(reader, node),
-        None => reader.missing(tree, "the policy", "version"),
+    reader.require(tree, "the policy", &["version"]);
+    if let Some(node) = map.get("version") {
+        check_version(reader, node);
     }
     let before = reader.problems.len();
     let mut policy = Policy::default();
@@ -178,9 +178,7 @@ fn read_bands(reader: &mut Reader<'_>, node: &Node) -> Option<Bands> {
 fn read_route(reader: &mut Reader<'_>, node: &Node) -> Option<Route> {
     let map = reader.map(node, "a route")?;
     reader.keys(map, &["audience", "from", "channels", "all"], &[]);
-    for key in ["audience", "from", "channels"].into_iter().filter(|key| map.get(key).is_none()) {
-        reader.missing(node, "a route", key);
-    }
+    reader.require(node, "a route", &["audience", "from", "channels"]);
     let audience = map.get("audience").and_then(|node| reader.word(node, "audience", AUDIENCES));
     let from = map.get("from").and_then(|node| reader.word(node, "band", BANDS));
     let all = map.get("all").and_then(|node| reader.bool(node, "`all`")).unwrap_or(false);
@@ -218,14 +216,10 @@ fn check_reached(reader: &mut Reader<'_>, node: &Node, before: &[Route], route: 
 fn run_test(reader: &mut Reader<'_>, node: &Node, policy: &Policy) -> Option<()> {
     let map = reader.map(node, "a test of the policy")?;
     reader.keys(map, &["given", "expect"], &[]);
-    for key in ["given", "expect"].into_iter().filter(|key| map.get(key).is_none()) {
-        reader.missing(node, "a test of the policy", key);
-    }
+    reader.require(node, "a test of the policy", &["given", "expect"]);
     let given = reader.map(map.get("given")?, "`given`")?;
     reader.keys(given, &["score", "audience"], &[]);
-    for key in ["score", "audience"].into_iter().filter(|key| given.get(key).is_none()) {
-        reader.missing(map.get("given")?, "`given`", key);
-    }
+    reader.require(map.get("given")?, "`given`", &["score", "audience"]);
     let score = reader.int(given.get("score")?, "score", 0..=100).and_then(|n| u8::try_from(n).ok())?;
     let mut audiences = Vec::new();
     for item in reader.one_or_more(given.get("audience")?, "`audience`") {

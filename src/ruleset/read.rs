@@ -62,9 +62,20 @@ impl Reader<'_> {
         self.problems.push(problem);
     }
 
-    /// Tells that a key is missing.
-    pub fn missing(&mut self, at: &Node, what: &str, key: &str) {
-        self.error(codes::MISSING_KEY, at.head(), format!("{what} needs `{key}`"));
+    /// Tells which of some keys a mapping lacks, in one problem. A misspelt one is not missing.
+    pub fn require(&mut self, node: &Node, what: &str, keys: &[&str]) {
+        let Kind::Map(map) = &node.kind else { return };
+        let lacks = |key: &&&str| {
+            let meant = |entry: &Entry| did_you_mean(&entry.key, [**key]).is_some();
+            map.get(key).is_none() && !map.entries.iter().any(meant)
+        };
+        let missing: Vec<String> = keys.iter().filter(lacks).map(|key| format!("`{key}`")).collect();
+        let list = match missing.split_last() {
+            None => return,
+            Some((last, [])) => last.clone(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        };
+        self.error(codes::MISSING_KEY, node.head(), format!("{what} needs {list}"));
     }
 
     /// A mapping; `what` is what it describes, such as `a feature`.

@@ -49,6 +49,8 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "params",
     "tests",
 ];
+const REQUIRED_KEYS: &[&str] =
+    &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
 const NO_DEFAULT: &[&str] = &["id", "tests"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
@@ -90,7 +92,6 @@ pub(super) struct RuleDraft<'f> {
     pub file: &'f Arc<SourceFile>,
     pub id: String,
     pub id_span: Range<usize>,
-    node: &'f Node,
     own: &'f Map,
     defaults: Option<&'f Map>,
     params: BTreeMap<String, Constant>,
@@ -116,9 +117,9 @@ pub(super) fn check_defaults(reader: &mut Reader<'_>, node: &Node) {
 pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(String, ExceptionSpec)> {
     let map = reader.map(node, "an exception")?;
     reader.keys(map, EXCEPTION_KEYS, &[]);
-    for key in EXCEPTION_KEYS.iter().filter(|key| map.get(key).is_none()) {
-        reader.error(codes::EXCEPTION, node.head(), format!("an exception needs `{key}`"));
-    }
+    let before = reader.problems.len();
+    reader.require(node, "an exception", EXCEPTION_KEYS);
+    reader.problems.iter_mut().skip(before).for_each(|problem| problem.code = codes::EXCEPTION);
     let name_node = map.get("name")?;
     let name = reader.text(name_node, "the name of an exception")?;
     for key in ["reason", "owner"] {
@@ -152,41 +153,45 @@ impl<'f> RuleDraft<'f> {
     ) -> Option<Self> {
         let own = reader.map(node, "a rule")?;
         reader.keys(own, RULE_KEYS, LATER_KEYS);
-        let (id, id_span) = match own.get("id") {
-            Some(id) => (reader.id(id, "the id of a rule")?, id.span.clone()),
-            None => {
-                reader.missing(node, "a rule", "id");
-                return None;
-            }
+        let is_later = own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str()));
+        let required = REQUIRED_KEYS.iter().copied().filter(|key| {
+            let by_default = defaults.is_some_and(|defaults| defaults.get(key).is_some());
+            !by_default && !(is_later && matches!(*key, "on" | "when"))
+        });
+        let what = match own.get("id").map(|id| &id.kind) {
+            Some(Kind::Scalar(id)) => format!("the rule `{}`", id.text),
+            _ => "a rule".to_owned(),
         };
+        reader.require(node, &what, &required.collect::<Vec<_>>());
+        let id_node = own.get("id")?;
+        let (id, id_span) = (reader.id(id_node, "the id of a rule")?, id_node.span.clone());
         let mut draft = RuleDraft {
             file,
             id,
             id_span,
-            node,
             own,
             defaults,
             params: BTreeMap::new(),
             on: TypeSet::NONE,
             when: None,
             unless: Vec::new(),
-            is_later: own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str())),
+            is_later,
         };
         draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
         draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
         draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
         draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
-        if !draft.is_later {
-            for key in ["on", "when"].into_iter().filter(|key| draft.get(key).is_none()) {
-                reader.missing(node, &format!("the rule `{}`", draft.id), key);
-            }
-        }
         Some(draft)
     }
 
     /// The value of a key: the rule's own, else its file's default.
     fn get(&self, key: &str) -> Option<&'f Node> {
         self.own.get(key).or_else(|| self.defaults.and_then(|defaults| defaults.get(key)))
+    }
+
+    /// Whether a param of this name could be read.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.params.contains_key(name)
     }
 
     /// The params' names, with their places.
@@ -289,11 +294,11 @@ impl Builder<'_> {
         fields.check_for_people();
         let id = draft.id.clone();
         let rule = Rule {
-            title: fields.required_text("title"),
+            title: fields.text("title"),
             revision: fields.int("revision", 1..=i64::from(u32::MAX)).unwrap_or(1),
             state,
-            owner: fields.required_text("owner"),
-            severity: fields.required_word("severity", SEVERITIES).unwrap_or(Severity::Low),
+            owner: fields.text("owner"),
+            severity: fields.word("severity", "severity", SEVERITIES).unwrap_or(Severity::Low),
             score: fields.score(),
             group: fields.id("group").unwrap_or_else(|| id.clone()),
             audience: fields.audience(),
@@ -365,10 +370,7 @@ impl Builder<'_> {
 
     fn explain(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Option<Vec<Piece>> {
         let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
-        let Some(node) = draft.get("explain") else {
-            reader.missing(draft.node, &format!("the rule `{}`", draft.id), "explain");
-            return None;
-        };
+        let node = draft.get("explain")?;
         reader.text(node, "`explain`")?;
         let snippet = snippet(draft.file, node)?;
         expr::parse_template(&snippet, here as &dyn Scope, self.layout, self.problems)
@@ -392,29 +394,12 @@ struct RuleFields<'r, 'f> {
 }
 
 impl RuleFields<'_, '_> {
-    fn missing(&mut self, key: &str) {
-        self.reader.missing(self.draft.node, &format!("the rule `{}`", self.draft.id), key);
-    }
-
-    fn required_text(&mut self, key: &str) -> String {
-        match self.draft.get(key) {
-            Some(node) => self.reader.text(node, &format!("`{key}`")).unwrap_or_default(),
-            None => {
-                self.missing(key);
-                String::new()
-            }
-        }
+    fn text(&mut self, key: &str) -> String {
+        self.draft.get(key).and_then(|node| self.reader.text(node, &format!("`{key}`"))).unwrap_or_default()
     }
 
     fn word<T: Copy>(&mut self, key: &str, what: &str, words: &[(&str, T)]) -> Option<T> {
         self.draft.get(key).and_then(|node| self.reader.word(node, what, words))
-    }
-
-    fn required_word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
-        if self.draft.get(key).is_none() {
-            self.missing(key);
-        }
-        self.word(key, key, words)
     }
 
     fn int(&mut self, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<u32> {
@@ -423,9 +408,6 @@ impl RuleFields<'_, '_> {
     }
 
     fn score(&mut self) -> u8 {
-        if self.draft.get("score").is_none() {
-            self.missing("score");
-        }
         self.int("score", 0..=100).and_then(|score| u8::try_from(score).ok()).unwrap_or(0)
     }
 
@@ -434,10 +416,7 @@ impl RuleFields<'_, '_> {
     }
 
     fn audience(&mut self) -> Vec<Audience> {
-        let Some(node) = self.draft.get("audience") else {
-            self.missing("audience");
-            return Vec::new();
-        };
+        let Some(node) = self.draft.get("audience") else { return Vec::new() };
         let items = self.reader.one_or_more(node, "`audience`");
         let mut audience: Vec<Audience> =
             items.iter().filter_map(|item| self.reader.word(item, "audience", AUDIENCES)).collect();
@@ -450,9 +429,7 @@ impl RuleFields<'_, '_> {
         let node = self.draft.get("dedup")?;
         let map = self.reader.map(node, "`dedup`")?;
         self.reader.keys(map, &["by", "for"], &[]);
-        for key in ["by", "for"].into_iter().filter(|key| map.get(key).is_none()) {
-            self.reader.missing(node, "`dedup`", key);
-        }
+        self.reader.require(node, "`dedup`", &["by", "for"]);
         let by_node = map.get("by")?;
         let by = read_key(&mut self.reader, by_node)?;
         check_entity(&mut self.reader, by_node, by, self.draft.on);
@@ -477,7 +454,7 @@ impl RuleFields<'_, '_> {
     }
 
     fn runbook(&mut self) -> String {
-        let runbook = self.required_text("runbook");
+        let runbook = self.text("runbook");
         let is_url = runbook.starts_with("https://") || runbook.starts_with("http://");
         if let Some(node) = self.draft.get("runbook")
             && !runbook.is_empty()

@@ -84,21 +84,13 @@ impl TestReader<'_, '_, '_> {
     fn test(&mut self, node: &Node) -> Option<InlineTest> {
         let map = self.reader.map(node, "a test")?;
         self.reader.keys(map, TEST_KEYS, &[]);
-        let name = match map.get("name") {
-            Some(name) => self.reader.text(name, "the name of a test")?,
-            None => {
-                self.reader.missing(node, "a test", "name");
-                return None;
-            }
-        };
+        self.reader.require(node, "a test", &["name", "events"]);
+        let name = self.reader.text(map.get("name")?, "the name of a test")?;
         let given = map.get("given").and_then(|given| self.reader.map(given, "`given`"));
         let given = given.map(|given| self.fields(given, &[])).unwrap_or_default();
         let set = map.get("set").map(|set| self.set(set)).unwrap_or_default();
         let todo = map.get("todo").and_then(|todo| self.reader.bool(todo, "`todo`")).unwrap_or(false);
-        let Some(events) = map.get("events") else {
-            self.reader.missing(node, "a test", "events");
-            return None;
-        };
+        let events = map.get("events")?;
         let items = self.reader.seq(events, "`events`")?;
         if items.is_empty() {
             self.reader.error(codes::TEST, events.span.clone(), "a test without events tests nothing");
@@ -300,7 +292,7 @@ impl TestReader<'_, '_, '_> {
                     }
                 }
                 Some(Meaning::Def(_)) => self.reader.error(codes::TEST, span, "a def is not pinned: pin what it reads"),
-                // What is broken there has been told where it stands.
+                // Reported where it stands.
                 Some(Meaning::Broken) => {}
                 None => {
                     let known = self.here.names();
@@ -483,10 +475,8 @@ pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<Stri
 fn read_param(reader: &mut Reader<'_>, entry: &Entry) -> Option<Constant> {
     let map = reader.map(&entry.value, "a param")?;
     reader.keys(map, &["value", "min", "max"], &[]);
-    let Some(node) = map.get("value") else {
-        reader.missing(&entry.value, "a param", "value");
-        return None;
-    };
+    reader.require(&entry.value, "a param", &["value"]);
+    let node = map.get("value")?;
     let mut constant = |node: &Node| {
         let found = read::constant(node);
         if found.is_none() && node.kind != Kind::Broken {

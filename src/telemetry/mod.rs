@@ -1,1 +1,10 @@
 //! What operators see: one struct per operational fact, logs and counts together.
+//!
+//! Guarantees: a line of the log is one JSON object off a terminal; labels of metrics come from configuration
+//! and code, never from events; no personal data. Serves nothing over the network.
+
+pub mod events;
+pub mod log;
+pub mod metrics;
+
+pub use metrics::Metrics;

@@ -244,3 +244,34 @@ fn tls_and_scram_reach_the_broker_and_a_wrong_password_or_authority_does_not() {
         assert!(!error.to_string().contains(SCRAM_PASSWORD));
     }
 }
+
+#[test]
+fn what_cannot_be_written_in_time_is_an_error_and_never_skipped() {
+    let mut config = own_topics("silent");
+    config.brokers = vec!["127.0.0.1:1".to_owned()];
+    config.produce_wait_ms_max = 1000;
+    let producer = Producer::open(&config).expect("a producer");
+    let outgoing = Outgoing { topic: "wallet.alerts", key: None, value: Some(b"{}"), headers: &[] };
+    producer.send(7, &outgoing).expect("it is queued");
+    assert_eq!(producer.acknowledged_below(), 7, "no offset of batch 7 may be committed");
+    let error = producer.flush(Instant::now() + Duration::from_secs(20)).expect_err("nobody took it");
+    assert_eq!(
+        error.to_string(),
+        "topic `wallet.alerts` took nothing for 1000 ms; nothing was skipped, its offset is not committed"
+    );
+    producer.send(8, &outgoing).expect_err("after a failure nothing more is taken");
+}
+
+#[test]
+fn a_full_queue_makes_the_writer_wait_and_then_stop() {
+    let mut config = own_topics("full");
+    config.brokers = vec!["127.0.0.1:1".to_owned()];
+    config.produce_wait_ms_max = 2000;
+    let producer = Producer::open(&config).expect("a producer");
+    let value = vec![b'x'; 1024];
+    let outgoing = Outgoing { topic: "wallet.alerts", key: None, value: Some(&value), headers: &[] };
+    let began = Instant::now();
+    let failed = (0..50_000).find_map(|ticket| producer.send(ticket, &outgoing).err()).expect("the queue has a limit");
+    assert!(failed.to_string().contains("took nothing for"), "{failed}");
+    assert!(began.elapsed() >= Duration::from_secs(1) && began.elapsed() < Duration::from_secs(20));
+}

@@ -28,3 +28,193 @@ fn diagnostics_look_as_designed() {
     let (_, expected) = example.split_once("\n\n").expect("a line of introduction");
     assert_eq!(report::render(&problems, false), expected);
 }
+
+/// A rule file without mistakes, beside a policy or overlay that has one.
+const GOOD: &str = "version: 1\nrules: []\n";
+
+/// What is told about one file of `mistakes/`, in the place its name says.
+fn told(name: &str, text: &str) -> String {
+    let mut files = vec![];
+    let list = format!("{name}.txt");
+    let own = format!("{name}.yaml");
+    let list_text = if name.starts_with("list-file-with") { data(&format!("mistakes/{list}")) } else { String::new() };
+    let list_path = format!("lists/{list}");
+    match name.split('-').next() {
+        Some("policy") => files.extend([("policy.yaml", text), ("good.yaml", GOOD)]),
+        Some("overlay") => files.extend([("overlay.yaml", text), ("good.yaml", GOOD)]),
+        _ => files.push((own.as_str(), text)),
+    }
+    if !list_text.is_empty() {
+        files.push((list_path.as_str(), list_text.as_str()));
+    }
+    match load(&files) {
+        Ok(loaded) => report::render(&loaded.ruleset.warnings, false),
+        Err(problems) => report::render(&problems, false),
+    }
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules/mistakes");
+    let mut names: Vec<String> = std::fs::read_dir(&directory)
+        .expect("the directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned))
+        .collect();
+    names.sort_unstable();
+    assert!(names.len() > 80, "{}", names.len());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("../data/rules/mistakes/told");
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for name in names {
+            let told = told(&name, &data(&format!("mistakes/{name}.yaml")));
+            assert!(!told.is_empty(), "nothing is told about {name}");
+            insta::assert_snapshot!(name, told);
+        }
+    });
+}
+
+fn rules(text: &str) -> Loaded {
+    load(&[("x.yaml", text)]).unwrap_or_else(|problems| panic!("{}", report::render(&problems, false)))
+}
+
+/// A draft of a rule with this condition, on logins.
+fn with_condition(sections: &str, when: &str) -> String {
+    format!(
+        "version: 1\n{sections}rules:\n  - {{id: r1, title: t, owner: o, severity: low, score: 10, on: login, \
+         audience: [security], when: '{when}', explain: e, runbook: https://example.org/r}}\n"
+    )
+}
+
+#[test]
+fn the_shipped_pack_loads_without_a_warning() {
+    let loaded = ruleset::load(&Sources::builtin(), HashKey::new([7; 16]), None)
+        .unwrap_or_else(|problems| panic!("{}", report::render(&problems, false)));
+    assert_eq!(report::render(&loaded.ruleset.warnings, false), "");
+    let ids: Vec<&str> = loaded.ruleset.rules.iter().map(|rule| rule.id.as_str()).collect();
+    let shipped = [
+        "anonymiser",
+        "brute-force-account",
+        "brute-force-many-sources",
+        "first-money-from-new-device",
+        "impossible-travel",
+        "new-device-new-country",
+        "new-payee-large",
+        "password-spray-ip",
+        "velocity-sum",
+    ];
+    assert_eq!(ids, shipped);
+    for rule in &loaded.ruleset.rules {
+        assert!(!rule.attack.is_empty() && !rule.owner.is_empty() && !rule.tests.is_empty(), "{}", rule.id);
+        let for_user = rule.audience.contains(&ruleset::Audience::User);
+        let band = loaded.policy.bands.of(rule.score);
+        assert!(!for_user || band >= Some(ruleset::Band::Medium), "{} is told to users", rule.id);
+    }
+}
+
+#[test]
+fn the_designs_three_rules_are_shipped_unchanged() {
+    let shipped = include_str!("../../rules/logins.yaml");
+    let example = data("takeover.yaml");
+    let rules = |text: &str| -> Vec<String> {
+        let (_, rules) = text.split_once("\nrules:\n").expect("rules");
+        rules.split("\n  - id: ").map(|rule| rule.trim().to_owned()).collect()
+    };
+    assert_eq!(rules(shipped).len(), 3);
+    assert_eq!(rules(shipped), rules(&example)[..3]);
+}
+
+#[test]
+fn a_feature_is_what_it_keeps_and_not_its_name_or_place() {
+    let of = |name: &str, definition: &str| {
+        let sections = format!("features:\n  {name}: {definition}\n");
+        rules(&with_condition(&sections, &format!("{name} > 3"))).ruleset.features[0].identity
+    };
+    let first = of("a", "{count: login, where: result == \"failure\" and channel == \"web\", by: account, over: 10m}");
+    let same = "{over: 600s, by: account, where: 'result==\"failure\"   and (channel == \"web\")', count: login}";
+    assert_eq!(first, of("b", same));
+    for other in [
+        "{count: login, where: result == \"failure\", by: account, over: 10m}",
+        "{count: login, where: result == \"failure\" and channel == \"app\", by: account, over: 10m}",
+        "{count: login, where: result == \"failure\" and channel == \"web\", by: account, over: 11m}",
+        "{count: login, where: result == \"failure\" and channel == \"web\", by: ip, over: 10m}",
+        "{count: login, where: result == \"failure\" and channel == \"web\", by: account, over: 10m, include: prior}",
+        "{count: [login, mfa], where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
+        "{distinct: login.ip, where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
+    ] {
+        assert_ne!(first, of("a", other), "{other}");
+    }
+}
+
+#[test]
+fn a_rule_knows_what_it_reads() {
+    let sections = "features:\n  last_ok: {last: login, by: account, over: 1h}\n  n: {count: login, by: ip, over: 1h}\n\
+                    defs:\n  far: distance_km(geo, last_ok.geo) > 500\n";
+    let loaded = rules(&with_condition(sections, "far and n > 2 and account.logins > 3"));
+    let rule = &loaded.ruleset.rules[0];
+    assert!(rule.reads_state);
+    let evidence: Vec<&str> = rule.evidence.iter().map(|(name, _, _)| name.as_str()).collect();
+    assert_eq!(evidence, ["account.logins", "last_ok.geo", "n"]);
+    let features = &loaded.ruleset.features;
+    assert_eq!(
+        features.iter().map(|f| (f.name.as_str(), f.parts.len())).collect::<Vec<_>>(),
+        [("last_ok", 1), ("n", 1)]
+    );
+    let quiet = rules(&with_condition("", "channel == \"api\""));
+    assert!(!quiet.ruleset.rules[0].reads_state && quiet.ruleset.rules[0].evidence.is_empty());
+}
+
+#[test]
+fn defaults_hold_until_a_rule_says_otherwise() {
+    let text = "version: 1\ndefaults: {state: draft, owner: team, severity: low, score: 10, group: g, audience: [security],\
+        \n  on: login, when: result == \"failure\", explain: \"{account}\", runbook: https://example.org/r}\nrules:\
+        \n  - {id: b, title: t}\n  - {id: a, title: t, owner: other, score: 20, group: h, state: off, \
+        tests: [{name: f, given: {type: login, result: failure}, events: [{expect: fire}, {result: success, expect: quiet}]}]}\n";
+    let loaded = rules(text);
+    let told: Vec<_> = loaded
+        .ruleset
+        .rules
+        .iter()
+        .map(|r| (r.id.as_str(), r.owner.as_str(), r.score, r.group.as_str(), r.state))
+        .collect();
+    use ruleset::State::{Draft, Off};
+    assert_eq!(told, [("a", "other", 20, "h", Off), ("b", "team", 10, "g", Draft)]);
+}
+
+#[test]
+fn an_exception_ends_with_its_day() {
+    let text = with_condition(
+        "exceptions:\n  - {name: x, when: channel == \"web\", reason: r, owner: o, expires: 2027-01-31}\n",
+        "count > 0",
+    );
+    let loaded = rules(&text.replace("explain: e,", "explain: e, unless: [x],"));
+    assert_eq!(loaded.ruleset.rules[0].unless[0].expires.rfc3339(), "2027-02-01T00:00:00.000Z");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_hides_no_other_and_blames_no_name() {
+    let uses = with_condition("", "n > 3 and ip in lists.l and amount > 5 CNY");
+    let problems = load(&[("a.yaml", "version: 1\nfeatures: {n: {count: login"), ("b.yaml", &uses)]).expect_err("two");
+    let codes: Vec<&str> = report::sorted(&problems).iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["Y001", "T005"], "{}", report::render(&problems, false));
+}
+
+#[test]
+fn files_are_one_set() {
+    let features = "version: 1\nfeatures:\n  n: {count: login, by: account, over: 1h}\n";
+    let loaded = load(&[("a.yaml", &with_condition("", "n > 3")), ("z.yaml", features)]).expect("a set");
+    assert_eq!(loaded.ruleset.features.len(), 1);
+    let twice = load(&[("a.yaml", &with_condition("", "n > 3")), ("y.yaml", features), ("z.yaml", features)]);
+    assert_eq!(twice.expect_err("twice").iter().map(|p| p.code).collect::<Vec<_>>(), ["R006"]);
+}
+
+#[test]
+fn an_absent_policy_is_the_default_and_a_broken_one_is_told() {
+    assert_eq!(rules(GOOD).policy, ruleset::Policy::default());
+    let policy = "version: 1\nbands: {low: 10, medium: 20, high: 30, critical: 40}\nroutes: [{audience: operations, from: high, channels: [pager]}]\n";
+    let loaded = load(&[("x.yaml", GOOD), ("policy.yaml", policy)]).expect("a set");
+    assert_eq!(loaded.policy.bands.of(35), Some(ruleset::Band::High));
+    assert_eq!(loaded.policy.routes[0].channels, ["pager"]);
+}

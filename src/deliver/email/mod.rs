@@ -40,10 +40,10 @@ impl Email {
     /// Checks the configuration; all problems at once.
     pub fn build(config: &EmailConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let from = mailbox("from", &config.from).map_err(|p| problems.push(p));
+        let from = mailbox("from", &config.from).map_err(|p| problems.push(*p));
         let reply_to = config.reply_to.as_deref().map(|text| mailbox("reply_to", text)).transpose();
-        let reply_to = reply_to.map_err(|p| problems.push(p));
-        let tls = tls_parameters(config).map_err(|p| problems.push(p));
+        let reply_to = reply_to.map_err(|p| problems.push(*p));
+        let tls = tls_parameters(config).map_err(|p| problems.push(*p));
         if config.security == EmailSecurity::Plaintext && !is_loopback(&config.host) {
             let message = format!("mail to `{}` would go unprotected", config.host);
             problems.push(Problem::nowhere("N051", message).help("plaintext is for a server on loopback only"));
@@ -116,12 +116,12 @@ impl std::fmt::Debug for Email {
     }
 }
 
-fn mailbox(key: &str, text: &str) -> Result<Mailbox, Problem> {
+fn mailbox(key: &str, text: &str) -> Result<Mailbox, Box<Problem>> {
     // A newline in a display name makes lettre panic.
     let parsed = if text.chars().any(char::is_control) { None } else { text.parse::<Mailbox>().ok() };
     parsed.ok_or_else(|| {
         let message = format!("`{}` is not a mail address (`{key}`)", text.escape_debug());
-        Problem::nowhere("N050", message).help("write `Name <name@example.org>`")
+        Box::new(Problem::nowhere("N050", message).help("write `Name <name@example.org>`"))
     })
 }
 
@@ -130,9 +130,9 @@ fn address(text: &str) -> Option<Address> {
     if plain { text.parse().ok() } else { None }
 }
 
-fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, Problem> {
+fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, Box<Problem>> {
     tls::install_provider();
-    let wrong = |why: String| Problem::nowhere("N053", format!("TLS to the mail server: {why}"));
+    let wrong = |why: String| Box::new(Problem::nowhere("N053", format!("TLS to the mail server: {why}")));
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(file) = &config.ca_file {
         let pem = tls::read_pem(file).map_err(|why| wrong(why.to_string()))?;

@@ -37,7 +37,7 @@ impl Sms {
     pub fn build(config: &SmsConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let endpoint = Endpoint::build("sms", &config.endpoint).map_err(|found| problems.extend(found));
-        let body = body_template(config).map_err(|problem| problems.push(problem));
+        let body = body_template(config).map_err(|problem| problems.push(*problem));
         if config.allowed_prefixes.is_empty() {
             let message = "no country is allowed for SMS";
             problems.push(Problem::nowhere("N041", message).help("name the beginnings of numbers, such as `+86`"));
@@ -103,17 +103,18 @@ impl std::fmt::Debug for Sms {
 }
 
 /// Reads the template and tries it on texts that need escaping.
-fn body_template(config: &SmsConfig) -> Result<Environment<'static>, Problem> {
+fn body_template(config: &SmsConfig) -> Result<Environment<'static>, Box<Problem>> {
     let (name, source) = match &config.body_template {
         None => ("the generic SMS template".to_owned(), GENERIC.to_owned()),
         Some(path) => {
             let shown = path.display().to_string();
-            let source = std::fs::read_to_string(path)
-                .map_err(|e| Problem::nowhere("N043", format!("failed to read the SMS template {shown}: {e}")))?;
+            let source = std::fs::read_to_string(path).map_err(|e| {
+                Box::new(Problem::nowhere("N043", format!("failed to read the SMS template {shown}: {e}")))
+            })?;
             (shown, source)
         }
     };
-    let wrong = |why: Error| Problem::nowhere("N044", format!("{name}: {why}"));
+    let wrong = |why: Error| Box::new(Problem::nowhere("N044", format!("{name}: {why}")));
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL_MAX));

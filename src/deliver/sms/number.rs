@@ -19,7 +19,7 @@ pub fn e164(text: &str) -> Option<String> {
 /// Whether a beginning such as `+86` is one: a plus and digits.
 pub fn is_prefix(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
-    !digits.is_empty() && digits.len() < DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit())
+    !digits.is_empty() && digits.len() <= DIGITS_MAX && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -214,3 +214,42 @@ fn fill<'a>(slot: Slot<'_, 'a>, value: Scalar<'a>) -> Option<bool> {
 fn whole<N: std::str::FromStr>(number: &str) -> Option<N> {
     if number == "-0" { None } else { number.parse().ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Leaving a record to serde_json changes nothing that other tests can see, but the time it takes.
+    #[test]
+    fn records_as_machines_write_them_are_plain() {
+        for text in [
+            r#"{"id":"01JDA3","type":"login","time":"2026-11-22T03:04:05.678Z","account":"acc-1029","mfa":true}"#,
+            r#"{"id": "é", "time": 1795316645678, "amount": 12.50, "count": 2, "unknown": -1.5e+3, "zone": null}"#,
+            r#" {"geo":{"latitude":31.2,"asn":4134,"x":false},"contact":{"email":"n@example.com"},"balance":"1"} "#,
+            "{}",
+        ] {
+            let (mut plain, mut serde) = (Raw::default(), Raw::default());
+            assert_eq!(read_plain(text, &mut plain), Some(()), "{text}");
+            serde.read(text).expect("an object");
+            assert_eq!(format!("{plain:?}"), format!("{serde:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left() {
+        for text in
+            [r#"{"id":"\u0061"}"#, "{\n}", r#"{"id":5}"#, r#"{"x":[]}"#, r#"{"x":{}}"#, r#"{"count":-0}"#, "[]", ""]
+        {
+            assert_eq!(read_plain(text, &mut Raw::default()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_quote_is_found(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'#'), Just(b'!'), any::<u8>()], 0..40)) {
+            prop_assert_eq!(first_quote(&bytes), bytes.iter().position(|byte| *byte == b'"'));
+        }
+    }
+}

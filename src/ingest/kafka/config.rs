@@ -127,7 +127,7 @@ impl KafkaConfig {
             created_replicas: -1,
             order: order::Limits::default(),
             commit_interval_ms: 5_000,
-            produce_wait_ms_max: 60_000,
+            produce_wait_ms_max: 120_000,
             receive_bytes_max: 100_000_000,
             request_timeout_ms: 15_000,
         }

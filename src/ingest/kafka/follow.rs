@@ -21,7 +21,7 @@ use super::{assign, options};
 const RECORDS_MAX: usize = 500;
 
 /// What a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A contact.
     Contact,

@@ -282,15 +282,14 @@ mod tests {
                     }
                 };
                 taken += batch.len();
-                if let Some(until) = wait {
-                    if batch.is_empty() {
-                        self.check_wait(&brought, &ended, moment, now, until);
-                        let arrival = self.next_arrival(&brought, &ended);
-                        let next = arrival.min(until).max(now + 1);
-                        self.longest_wait_ms =
-                            self.longest_wait_ms.max(if until == u64::MAX { 0 } else { until - now });
-                        now = next;
-                    }
+                if let Some(until) = wait
+                    && batch.is_empty()
+                {
+                    self.check_wait(&brought, &ended, moment, now, until);
+                    let arrival = self.next_arrival(&brought, &ended);
+                    let waited = if until == u64::MAX { 0 } else { until - now };
+                    self.longest_wait_ms = self.longest_wait_ms.max(waited);
+                    now = arrival.min(until).max(now + 1);
                 }
                 if !batch.is_empty() {
                     batches.push(batch);
@@ -450,5 +449,55 @@ mod tests {
         assert_eq!(merge.next(600), Next::Ask(1));
         merge.asked(1, 600);
         assert_eq!(merge.next(600), Next::Take(0, Millis(3001), 'c'), "it was given up: nobody waits again");
+    }
+
+    /// A merge of two lanes: lane 0 holds a record of age 5 s, lane 1 brought one of this age and is empty again.
+    fn second_is_empty(age_ms: i64) -> Merge<char> {
+        let mut merge = Merge::new(2, Limits::default());
+        merge.begin(Millis(100_000));
+        merge.arrived(1, Millis(100_000 - age_ms), 'b');
+        merge.asked(1, 0);
+        merge.asked(0, 0);
+        merge.at_end(0);
+        assert!(matches!(merge.next(0), Next::Take(1, _, 'b')));
+        merge.arrived(0, Millis(95_000), 'a');
+        assert_eq!(merge.next(0), Next::Ask(1));
+        merge.asked(1, 0);
+        merge
+    }
+
+    #[test]
+    fn behind_is_older_than_the_limit_and_not_at_the_end() {
+        assert_eq!(second_is_empty(1000).next(0), Next::Take(0, Millis(95_000), 'a'));
+        assert_eq!(second_is_empty(1001).next(0), Next::Wait(500));
+        let mut at_end = second_is_empty(1001);
+        at_end.at_end(1);
+        assert_eq!(at_end.next(0), Next::Take(0, Millis(95_000), 'a'));
+    }
+
+    #[test]
+    fn a_record_after_the_end_makes_it_behind_again() {
+        let mut merge = second_is_empty(60_000);
+        merge.at_end(1);
+        merge.arrived(1, Millis(50_000), 'c');
+        assert!(matches!(merge.next(1), Next::Take(1, _, 'c')));
+        assert_eq!(merge.next(1), Next::Ask(1));
+        merge.asked(1, 1);
+        assert_eq!(merge.next(1), Next::Wait(501));
+    }
+
+    #[test]
+    fn the_wait_ends_at_its_limit_to_the_millisecond() {
+        let mut merge = second_is_empty(1001);
+        assert_eq!(merge.next(499), Next::Wait(500));
+        assert_eq!(merge.next(500), Next::Take(0, Millis(95_000), 'a'));
+    }
+
+    #[test]
+    fn one_that_never_spoke_is_waited_for_longer() {
+        let mut merge: Merge<char> = Merge::new(1, Limits::default());
+        merge.begin(Millis(0));
+        merge.asked(0, 3);
+        assert_eq!(merge.next(3), Next::Wait(10_003));
     }
 }

@@ -4,23 +4,16 @@
 //! value exists at run time: both are false of what is unknown. Cost is bounded by the tree, nothing is
 //! allocated but by functions on texts that change them. Does not fill rows.
 
-use std::net::IpAddr;
-
-use hashbrown::HashSet;
-
 use super::ast::Comparison;
 use super::functions::Function;
-use super::numbers::{Number, NumberFn, word_index};
+use super::members::MISSING_ADDRESS;
+use super::numbers::Number;
 use super::texts::Hash;
 use super::typed::{Node, Typed};
 use super::{Condition, HashKey, Layout, Row, Ty};
 use crate::event::Value;
-use crate::ruleset::lists::ListSet;
 use crate::ruleset::model::Name;
-use crate::ruleset::row::{Cell, Rep, ip_of_slots, ip_slots};
-
-/// Literals of a set that are looked through one by one; beyond, they are hashed.
-const SCANNED_MAX: usize = 8;
+use crate::ruleset::row::{Cell, Rep};
 
 /// A compiled yes or no.
 pub(super) type Test = Box<dyn Fn(&Row<'_>) -> bool + Send + Sync>;
@@ -147,120 +140,6 @@ impl Compiler<'_> {
             }
         }
     }
-
-    // === sets ===
-
-    fn in_list(&mut self, left: &Typed, list: &std::sync::Arc<ListSet>, want: bool) -> Test {
-        match left.ty.rep() {
-            Rep::Ip => {
-                let (address, list) = (self.address(left), list.clone());
-                Box::new(move |row| {
-                    let (high, low) = address.read(row);
-                    ip_of_slots(high, low).is_some_and(|ip| list.prefixes.contains(ip) == want)
-                })
-            }
-            Rep::Id => {
-                let hashes: Vec<u64> = list.texts.iter().map(|text| self.key.text(text)).collect();
-                self.hash(left).among(hashes, want)
-            }
-            Rep::Num => {
-                let number = self.number(left).boxed();
-                if let Ty::Word(words) = left.ty {
-                    let numbers = list.texts.iter().filter_map(|text| word_index(words, text)).collect();
-                    return among_numbers(number, numbers, want);
-                }
-                let list = list.clone();
-                Box::new(move |row| {
-                    let n = number(row);
-                    !n.is_nan() && list.numbers.contains(&(n as u32)) == want
-                })
-            }
-            // No list holds money or places; the checker refuses them.
-            Rep::Money | Rep::Geo => Box::new(|_| false),
-        }
-    }
-
-    fn in_set(&mut self, left: &Typed, values: &[Value<'static>], want: bool) -> Test {
-        match left.ty.rep() {
-            Rep::Num => {
-                let number = self.number(left).boxed();
-                among_numbers(number, values.iter().map(|value| super::numbers::of(value, left.ty)).collect(), want)
-            }
-            Rep::Id => {
-                let text_hash = |value: &Value<'_>| match value {
-                    Value::Text(text) => Some(self.key.text(text)),
-                    _ => None,
-                };
-                let hashes = values.iter().filter_map(text_hash).collect();
-                self.hash(left).among(hashes, want)
-            }
-            Rep::Ip => {
-                let address = self.address(left);
-                let all: Vec<(u64, u64)> = values.iter().filter_map(address_of).collect();
-                Box::new(move |row| {
-                    let found = address.read(row);
-                    found != MISSING_ADDRESS && all.contains(&found) == want
-                })
-            }
-            Rep::Money => {
-                let money = self.pair(left);
-                let all: Vec<(f64, f64)> = values.iter().map(super::numbers::pair_of).collect();
-                Box::new(move |row| {
-                    let found = money.read(row);
-                    if want {
-                        return all.contains(&found);
-                    }
-                    // Of another currency is unknown, as it is with `==`.
-                    all.iter().all(|one| one.1 == found.1 && (one.0 < found.0 || one.0 > found.0))
-                })
-            }
-            Rep::Geo => Box::new(|_| false),
-        }
-    }
-
-    // === addresses ===
-
-    fn address(&mut self, typed: &Typed) -> Address {
-        match &typed.node {
-            Node::Name(name) => Address::Slot(self.cell(*name, typed.ty).at.into()),
-            Node::Constant(value) => {
-                let (high, low) = address_of(value).unwrap_or(MISSING_ADDRESS);
-                Address::Constant(high, low)
-            }
-            Node::Coalesce(left, right) => Address::Either(Box::new((self.address(left), self.address(right)))),
-            _ => Address::Constant(0, 0),
-        }
-    }
-}
-
-const MISSING_ADDRESS: (u64, u64) = (0, 0);
-
-/// Where an address comes from.
-enum Address {
-    Slot(usize),
-    Constant(u64, u64),
-    /// The first, or the second where that is missing.
-    Either(Box<(Address, Address)>),
-}
-
-impl Address {
-    fn read(&self, row: &Row<'_>) -> (u64, u64) {
-        match self {
-            Address::Slot(at) => (id(row, *at), id(row, at + 1)),
-            Address::Constant(high, low) => (*high, *low),
-            Address::Either(both) => match both.0.read(row) {
-                MISSING_ADDRESS => both.1.read(row),
-                found => found,
-            },
-        }
-    }
-}
-
-fn address_of(value: &Value<'_>) -> Option<(u64, u64)> {
-    match value {
-        Value::Ip(ip) => Some(ip_slots(IpAddr::clone(ip))),
-        _ => None,
-    }
 }
 
 /// A number's slot; missing where there is none.
@@ -271,39 +150,6 @@ pub(super) fn slot(row: &Row<'_>, at: usize) -> f64 {
 /// An id's slot; missing where there is none.
 pub(super) fn id(row: &Row<'_>, at: usize) -> u64 {
     row.ids.get(at).copied().unwrap_or(0)
-}
-
-fn among_numbers(number: NumberFn, mut all: Vec<f64>, want: bool) -> Test {
-    all.sort_by(f64::total_cmp);
-    if all.len() <= SCANNED_MAX {
-        return Box::new(move |row| {
-            let n = number(row);
-            !n.is_nan() && all.contains(&n) == want
-        });
-    }
-    // `-0.0` is `0.0`.
-    let bits: HashSet<u64, foldhash::fast::RandomState> = all.iter().map(|n| (n + 0.0).to_bits()).collect();
-    Box::new(move |row| {
-        let n = number(row);
-        !n.is_nan() && bits.contains(&(n + 0.0).to_bits()) == want
-    })
-}
-
-impl Hash {
-    fn among(self, hashes: Vec<u64>, want: bool) -> Test {
-        if hashes.len() <= SCANNED_MAX {
-            return Box::new(move |row| {
-                let found = self.read(row);
-                found != 0 && hashes.contains(&found) == want
-            });
-        }
-        // The hashes are keyed: nobody outside can make them meet.
-        let hashes: HashSet<u64, foldhash::fast::RandomState> = hashes.into_iter().collect();
-        Box::new(move |row| {
-            let found = self.read(row);
-            found != 0 && hashes.contains(&found) == want
-        })
-    }
 }
 
 /// What a condition costs, roughly, in comparisons of slots.

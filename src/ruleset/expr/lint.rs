@@ -62,10 +62,7 @@ impl Lint<'_> {
         let (file, span) = &typed.at;
         let message = format!("`{name}` can be missing, and then `{operator}` is neither true nor false");
         let help = format!("write `{name} is missing or …`, or give it a value with `{name} ?? …`");
-        let is_told = self.problems.iter().any(|p| {
-            p.code == codes::NULLABLE
-                && p.at.as_ref().is_some_and(|(f, s)| s == span && (std::ptr::eq(&**f, &**file) || f == file))
-        });
+        let is_told = self.problems.iter().any(|p| p.code == codes::NULLABLE && p.at.as_ref() == Some(&typed.at));
         if !is_told {
             self.problems.push(Problem::warning(codes::NULLABLE, file, span.clone(), message).help(help));
         }

@@ -23,9 +23,12 @@ pub mod countries;
 mod functions;
 mod lex;
 mod lint;
+mod members;
 mod numbers;
 mod operands;
+mod pairs;
 mod parse;
+mod primary;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
-//! Compiled values: numbers, and the pairs of numbers that money and places are.
+//! Compiled numbers.
 //!
-//! Guarantees: missing is NaN and stays NaN through arithmetic; division by zero is missing; two currencies
-//! never meet in one amount. Whatever is one number in a row is one here: durations and times in ms, words,
-//! countries and asns by their index, true and false as 1 and 0.
+//! Guarantees: missing is NaN and stays NaN through arithmetic; division by zero is missing. Whatever is one
+//! number in a row is one here: durations and times in ms, words, countries and asns by their index, true
+//! and false as 1 and 0. Pairs of numbers are `pairs.rs`.
 
 use super::ast::{Arithmetic, Comparison};
 use super::compile::{Compiler, Test, slot};
@@ -14,11 +14,6 @@ use crate::ruleset::row::Rep;
 
 /// A compiled number.
 pub(super) type NumberFn = Box<dyn Fn(&Row<'_>) -> f64 + Send + Sync>;
-
-/// Two compiled numbers: minor units and currency, or latitude and longitude.
-type PairFn = Box<dyn Fn(&Row<'_>) -> (f64, f64) + Send + Sync>;
-
-const MISSING_PAIR: (f64, f64) = (f64::NAN, f64::NAN);
 
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
@@ -51,7 +46,7 @@ impl Number {
     }
 }
 
-fn ordered<L, R>(op: Comparison, left: L, right: R) -> Test
+pub(super) fn ordered<L, R>(op: Comparison, left: L, right: R) -> Test
 where
     L: Fn(&Row<'_>) -> f64 + Send + Sync + 'static,
     R: Fn(&Row<'_>) -> f64 + Send + Sync + 'static,
@@ -67,12 +62,12 @@ where
 }
 
 /// Both known and not the same: `!=` of floats alone would be true of NaN.
-fn differ(left: f64, right: f64) -> bool {
-    left < right || left > right
+pub(super) fn differ(left: f64, right: f64) -> bool {
+    left != right && !left.is_nan() && !right.is_nan()
 }
 
 /// Whether `op` holds of two numbers; false where one is NaN.
-fn holds(op: Comparison, left: f64, right: f64) -> bool {
+pub(super) fn holds(op: Comparison, left: f64, right: f64) -> bool {
     match op {
         Comparison::Equal => left == right,
         Comparison::NotEqual => differ(left, right),
@@ -104,15 +99,6 @@ pub(super) fn of(value: &Value<'_>, ty: Ty) -> f64 {
 pub(super) fn word_index(words: &[&str], word: &str) -> Option<f64> {
     let at = words.iter().position(|w| *w == word)?;
     u16::try_from(at).ok().map(f64::from)
-}
-
-/// Money or a place as a row lays it out.
-pub(super) fn pair_of(value: &Value<'_>) -> (f64, f64) {
-    match value {
-        Value::Money(money) => (money.minor as f64, f64::from(money.currency.number())),
-        Value::Geo(point) => (point.latitude, point.longitude),
-        _ => MISSING_PAIR,
-    }
 }
 
 impl Compiler<'_> {
@@ -251,112 +237,6 @@ impl Compiler<'_> {
             _ => Box::new(|_| f64::NAN),
         }
     }
-
-    /// Money or a place.
-    pub fn pair(&mut self, typed: &Typed) -> Pair {
-        match &typed.node {
-            Node::Constant(value) => {
-                let (first, second) = pair_of(value);
-                Pair::Constant(first, second)
-            }
-            Node::Name(name) => Pair::Slot(self.cell(*name, typed.ty).at.into()),
-            Node::Coalesce(left, right) => {
-                let (left, right) = (self.pair(left), self.pair(right));
-                Pair::Computed(Box::new(move |row| match left.read(row) {
-                    (first, second) if first.is_nan() || second.is_nan() => right.read(row),
-                    known => known,
-                }))
-            }
-            Node::Negate(inner) => self.scaled(inner, Number::Constant(-1.0), Arithmetic::Multiply),
-            Node::Arithmetic(op, left, right) => match (left.ty == Ty::Money, right.ty == Ty::Money) {
-                (true, true) => self.added(*op, left, right),
-                (true, false) => {
-                    let by = self.number(right);
-                    self.scaled(left, by, *op)
-                }
-                _ => {
-                    let by = self.number(left);
-                    self.scaled(right, by, *op)
-                }
-            },
-            Node::Call(function, arguments) => self.picked(*function, arguments),
-            _ => Pair::Constant(f64::NAN, f64::NAN),
-        }
-    }
-
-    fn scaled(&mut self, money: &Typed, by: Number, op: Arithmetic) -> Pair {
-        let (money, by) = (self.pair(money), by.boxed());
-        Pair::Computed(Box::new(move |row| {
-            let (minor, currency) = money.read(row);
-            (calculate(op, minor, by(row)), currency)
-        }))
-    }
-
-    fn added(&mut self, op: Arithmetic, left: &Typed, right: &Typed) -> Pair {
-        let (left, right) = (self.pair(left), self.pair(right));
-        Pair::Computed(Box::new(move |row| {
-            let ((left, one), (right, other)) = (left.read(row), right.read(row));
-            if one == other { (calculate(op, left, right), one) } else { MISSING_PAIR }
-        }))
-    }
-
-    /// `abs`, `min` and `max` of money.
-    fn picked(&mut self, function: Function, arguments: &[Typed]) -> Pair {
-        let all: Vec<Pair> = arguments.iter().map(|one| self.pair(one)).collect();
-        let keep = keeps(function);
-        Pair::Computed(Box::new(move |row| {
-            let values = all.iter().map(|one| one.read(row));
-            let best = values.reduce(|best, next| match () {
-                () if best.0.is_nan() || best.1 == next.1 && keep(best.0, next.0) => best,
-                () if best.1 == next.1 => next,
-                () => MISSING_PAIR,
-            });
-            match (function, best) {
-                (Function::Abs, Some((minor, currency))) => (minor.abs(), currency),
-                (_, best) => best.unwrap_or(MISSING_PAIR),
-            }
-        }))
-    }
-}
-
-/// Where a pair comes from.
-pub(super) enum Pair {
-    Slot(usize),
-    Constant(f64, f64),
-    Computed(PairFn),
-}
-
-impl Pair {
-    pub fn read(&self, row: &Row<'_>) -> (f64, f64) {
-        match self {
-            Pair::Slot(at) => (slot(row, *at), slot(row, at + 1)),
-            Pair::Constant(first, second) => (*first, *second),
-            Pair::Computed(pair) => pair(row),
-        }
-    }
-
-    /// Amounts compare where their currencies are equal.
-    pub fn compared_as_money(self, op: Comparison, other: Pair) -> Test {
-        match (self, other) {
-            (Pair::Slot(at), Pair::Constant(minor, currency)) => {
-                let amount = ordered(op, move |row| slot(row, at), move |_| minor);
-                Box::new(move |row| slot(row, at + 1) == currency && amount(row))
-            }
-            (left, right) => Box::new(move |row| {
-                let ((left, one), (right, other)) = (left.read(row), right.read(row));
-                one == other && holds(op, left, right)
-            }),
-        }
-    }
-
-    /// Places are the same or not.
-    pub fn compared_as_place(self, want: bool, other: Pair) -> Test {
-        Box::new(move |row| {
-            let ((a, b), (c, d)) = (self.read(row), other.read(row));
-            let is_known = !(a.is_nan() || b.is_nan() || c.is_nan() || d.is_nan());
-            is_known && (a == c && b == d) == want
-        })
-    }
 }
 
 fn calculated(op: Arithmetic, left: Number, right: Number) -> Number {
@@ -372,7 +252,7 @@ fn calculated(op: Arithmetic, left: Number, right: Number) -> Number {
     })
 }
 
-fn calculate(op: Arithmetic, left: f64, right: f64) -> f64 {
+pub(super) fn calculate(op: Arithmetic, left: f64, right: f64) -> f64 {
     match op {
         Arithmetic::Add => left + right,
         Arithmetic::Subtract => left - right,
@@ -391,7 +271,7 @@ fn bit(is_true: bool) -> f64 {
 }
 
 /// Whether the first of two is kept before the second. A second that is missing is not: it stays missing.
-fn keeps(function: Function) -> fn(f64, f64) -> bool {
+pub(super) fn keeps(function: Function) -> fn(f64, f64) -> bool {
     match function {
         Function::Min => |best, next| best <= next,
         _ => |best, next| best >= next,

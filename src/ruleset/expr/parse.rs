@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::Snippet;
 use super::ast::{Arithmetic, Ast, DEPTH_MAX, EXPRESSION_BYTES_MAX, Expr, Kind, Set};
 use super::codes;
-use super::lex::{Token, TokenKind as T, UNITS, lex};
-use crate::event::{Currency, Money};
-use crate::report::{Problem, did_you_mean};
+use super::lex::{Token, TokenKind as T, lex};
+use crate::event::Money;
+use crate::report::Problem;
 
 /// How often a missing bracket's place is looked for before the rest is given up; it keeps time linear.
 const SKIPS_MAX: usize = 32;
@@ -34,38 +34,38 @@ pub(super) fn parse(snippet: &Snippet<'_>, problems: &mut Vec<Problem>) -> Optio
     (!is_empty).then(|| Ast { file: Arc::clone(snippet.file), root, is_sound })
 }
 
-struct Parser<'s, 'p> {
-    snippet: &'s Snippet<'s>,
-    tokens: Vec<Token>,
-    at: usize,
+pub(super) struct Parser<'s, 'p> {
+    pub snippet: &'s Snippet<'s>,
+    pub tokens: Vec<Token>,
+    pub at: usize,
     /// Brackets, calls and signs open at this moment.
     depth: usize,
     /// Whether the depth was complained of: once is enough.
-    told_depth: bool,
+    pub told_depth: bool,
     /// How often a closing bracket was looked for.
     skips: usize,
-    problems: &'p mut Vec<Problem>,
+    pub problems: &'p mut Vec<Problem>,
 }
 
 impl Parser<'_, '_> {
     // === the stream of tokens ===
 
-    fn peek(&self) -> Option<&T> {
+    pub fn peek(&self) -> Option<&T> {
         self.tokens.get(self.at).map(|t| &t.kind)
     }
 
-    fn peek_after(&self) -> Option<&T> {
+    pub fn peek_after(&self) -> Option<&T> {
         self.tokens.get(self.at + 1).map(|t| &t.kind)
     }
 
-    fn eat(&mut self, kind: &T) -> bool {
+    pub fn eat(&mut self, kind: &T) -> bool {
         let is_it = self.peek() == Some(kind);
         self.at += usize::from(is_it);
         is_it
     }
 
     /// The bytes of the token here in the file; at the end the place after the last one.
-    fn span(&self) -> Range<usize> {
+    pub fn span(&self) -> Range<usize> {
         match self.tokens.get(self.at) {
             Some(token) => self.snippet.span(token.range.clone()),
             None => {
@@ -76,27 +76,27 @@ impl Parser<'_, '_> {
     }
 
     /// Where the token before this one ends in the file.
-    fn end_before(&self) -> usize {
+    pub fn end_before(&self) -> usize {
         let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
         before.map_or(0, |t| self.snippet.span(t.range.clone()).end)
     }
 
-    fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.tokens.get(self.at).and_then(|t| self.snippet.text.get(t.range.clone())).unwrap_or_default()
     }
 
-    fn found(&self) -> String {
+    pub fn found(&self) -> String {
         if self.peek().is_none() { "end of the expression".into() } else { format!("`{}`", self.text()) }
     }
 
     // === problems ===
 
-    fn problem(&self, code: &'static str, span: Range<usize>, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, code: &'static str, span: Range<usize>, message: impl Into<String>) -> Problem {
         Problem::error(code, self.snippet.file, span, message)
     }
 
     /// Says what was expected here; a token that the lexer reported is not reported again.
-    fn expected(&mut self, code: &'static str, what: &str, help: Option<&str>) {
+    pub fn expected(&mut self, code: &'static str, what: &str, help: Option<&str>) {
         if self.peek() == Some(&T::Broken) {
             return;
         }
@@ -104,7 +104,7 @@ impl Parser<'_, '_> {
         self.problems.push(Problem { help: help.map(str::to_string), ..problem });
     }
 
-    fn node(&mut self, kind: Kind, span: Range<usize>) -> Expr {
+    pub fn node(&mut self, kind: Kind, span: Range<usize>) -> Expr {
         let below = match &kind {
             Kind::Not(a) | Kind::Negate(a) | Kind::IsMissing(a, _) | Kind::In(a, _, _) => a.height,
             Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::Coalesce(a, b) => a.height.max(b.height),
@@ -120,7 +120,7 @@ impl Parser<'_, '_> {
         Expr { kind, span, height: below + 1 }
     }
 
-    fn broken(&self, span: Range<usize>) -> Expr {
+    pub fn broken(&self, span: Range<usize>) -> Expr {
         Expr { kind: Kind::Broken(Vec::new()), span, height: 1 }
     }
 
@@ -134,7 +134,7 @@ impl Parser<'_, '_> {
     }
 
     /// Reads something nested; beyond the limit the rest of the expression is given up.
-    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Expr) -> Expr {
+    pub fn nested(&mut self, read: impl FnOnce(&mut Self) -> Expr) -> Expr {
         if self.depth >= DEPTH_MAX {
             let span = self.span();
             self.too_deep(span.clone());
@@ -189,7 +189,7 @@ impl Parser<'_, '_> {
         self.node(make(parts), start..end)
     }
 
-    fn or(&mut self) -> Expr {
+    pub fn or(&mut self) -> Expr {
         let mut parts = vec![self.and()];
         while self.eat(&T::Or) {
             parts.push(self.and());
@@ -314,55 +314,9 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn literals(&mut self) -> Set {
-        let mut literals = Vec::new();
-        loop {
-            if self.peek() == Some(&T::CloseSet) && !literals.is_empty() {
-                break;
-            }
-            literals.push(self.literal());
-            if !self.eat(&T::Comma) {
-                break;
-            }
-        }
-        if !self.eat(&T::CloseSet) {
-            if !literals.iter().any(|l| matches!(l.kind, Kind::Broken(_))) {
-                self.expected(codes::EXPECTED_SYMBOL, "`,` or `]`", None);
-            }
-            self.skip_to(&T::CloseSet);
-            return Set::Broken;
-        }
-        Set::Literals(literals)
-    }
-
-    fn literal(&mut self) -> Expr {
-        let is_bare = self.peek() == Some(&T::Name) && self.peek_after() != Some(&T::Open);
-        match self.peek() {
-            Some(T::Int(_) | T::Float(_) | T::Duration(_) | T::Asn(_) | T::Text(_) | T::Bool(_) | T::Minus) => {
-                self.sign()
-            }
-            _ => {
-                let span = self.span();
-                if is_bare {
-                    let message = format!("expected a literal, found {}", self.found());
-                    let quoted = format!("\"{}\"", self.text());
-                    let problem = self.problem(codes::EXPECTED_VALUE, span.clone(), message).fix(span.clone(), quoted);
-                    self.problems.push(problem);
-                    self.at += 1;
-                } else {
-                    self.expected(codes::EXPECTED_VALUE, "a literal", None);
-                    if self.peek() == Some(&T::Broken) {
-                        self.at += 1;
-                    }
-                }
-                self.broken(span)
-            }
-        }
-    }
-
     /// Skips to behind the bracket that closes what is open here, but never past an `and` or `or` outside
     /// of inner brackets when that bracket is missing.
-    fn skip_to(&mut self, close: &T) {
+    pub fn skip_to(&mut self, close: &T) {
         self.skips += 1;
         if self.skips > SKIPS_MAX {
             self.at = self.tokens.len();
@@ -438,7 +392,7 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn sign(&mut self) -> Expr {
+    pub fn sign(&mut self) -> Expr {
         let start = self.span().start;
         if !self.eat(&T::Minus) {
             return self.primary();
@@ -452,154 +406,5 @@ impl Parser<'_, '_> {
             Kind::Money(m) => self.node(Kind::Money(Money { minor: -m.minor, ..m }), span),
             _ => self.node(Kind::Negate(Box::new(operand)), span),
         }
-    }
-
-    fn primary(&mut self) -> Expr {
-        let span = self.span();
-        let Some(kind) = self.peek().cloned() else {
-            self.expected(codes::EXPECTED_VALUE, "a value", None);
-            return self.broken(span);
-        };
-        let kind = match kind {
-            T::Int(_) | T::Float(_) => return self.number(),
-            T::Name => return self.name(),
-            T::Open => return self.group(),
-            T::Duration(ms) => Kind::Duration(ms),
-            T::Asn(asn) => Kind::Asn(asn),
-            T::Text(text) => Kind::Text(text),
-            T::Bool(value) => Kind::Bool(value),
-            _ => return self.no_value(&kind),
-        };
-        self.at += 1;
-        self.node(kind, span)
-    }
-
-    /// Something else stands where a value should.
-    fn no_value(&mut self, kind: &T) -> Expr {
-        let span = self.span();
-        let help = match kind {
-            T::Missing => Some("write `x is missing`"),
-            T::OpenSet => Some("a set stands after `in`"),
-            _ => None,
-        };
-        self.expected(codes::EXPECTED_VALUE, "a value", help);
-        match kind {
-            T::Broken | T::Missing => self.at += 1,
-            T::OpenSet => {
-                self.at += 1;
-                self.skip_to(&T::CloseSet);
-            }
-            T::Not => {
-                self.at += 1;
-                self.nested(Self::sign);
-            }
-            // Whoever called knows what to do with operators, brackets and commas.
-            _ => {}
-        }
-        self.broken(span)
-    }
-
-    fn group(&mut self) -> Expr {
-        let start = self.span().start;
-        self.at += 1;
-        let inner = self.nested(Self::or);
-        if !self.eat(&T::Close) {
-            if !self.told_depth {
-                self.expected(codes::EXPECTED_SYMBOL, "`)`", None);
-            }
-            self.skip_to(&T::Close);
-            return self.node(Kind::Broken(vec![inner]), start..self.end_before());
-        }
-        Expr { span: start..self.end_before(), ..inner }
-    }
-
-    // === numbers, money, names, calls ===
-
-    fn number(&mut self) -> Expr {
-        let span = self.span();
-        let digits = self.text().to_string();
-        let plain = match self.peek() {
-            Some(T::Int(n)) => Kind::Int(*n),
-            Some(T::Float(n)) => Kind::Float(*n),
-            _ => Kind::Broken(Vec::new()),
-        };
-        self.at += 1;
-        if self.peek() != Some(&T::Name) {
-            return self.node(plain, span);
-        }
-        let (unit, unit_span) = (self.text().to_string(), self.span());
-        let whole = span.start..unit_span.end;
-        if let Some((_, size)) = UNITS.iter().find(|(u, _)| *u == unit)
-            && let Kind::Int(n) = plain
-        {
-            let problem = self.problem(codes::UNKNOWN_UNIT, whole.clone(), "a duration is written without a space");
-            self.problems.push(problem.fix(whole.clone(), format!("{digits}{unit}")));
-            self.at += 1;
-            return self.node(Kind::Duration(n.saturating_mul(*size)), whole);
-        }
-        if unit.len() != 3 || !unit.bytes().all(|b| b.is_ascii_alphabetic()) {
-            return self.node(plain, span);
-        }
-        self.at += 1;
-        let code = unit.to_ascii_uppercase();
-        let Some(currency) = Currency::parse(&code) else {
-            let problem = self.problem(codes::UNKNOWN_UNIT, unit_span.clone(), format!("unknown currency `{unit}`"));
-            let near = did_you_mean(&code, Currency::codes());
-            self.problems.push(match near {
-                Some(near) => problem.fix(unit_span, near),
-                None => problem,
-            });
-            return self.broken(whole);
-        };
-        if code != unit {
-            let problem = self.problem(codes::UNKNOWN_UNIT, unit_span.clone(), format!("unknown currency `{unit}`"));
-            self.problems.push(problem.fix(unit_span, code));
-        }
-        match Money::parse(&digits, currency) {
-            Ok(money) => self.node(Kind::Money(money), whole),
-            Err(error) => {
-                let problem = self.problem(codes::BAD_NUMBER, span, error.to_string());
-                self.problems.push(problem);
-                self.broken(whole)
-            }
-        }
-    }
-
-    fn name(&mut self) -> Expr {
-        let span = self.span();
-        let name = self.text().to_string();
-        self.at += 1;
-        if self.peek() != Some(&T::Open) {
-            return self.node(Kind::Name(name), span);
-        }
-        if name.ends_with(".share")
-            && let Some(T::Int(n)) = self.peek_after()
-            && self.tokens.get(self.at + 2).map(|t| &t.kind) == Some(&T::Close)
-        {
-            let path = format!("{name}({n})");
-            self.at += 3;
-            return self.node(Kind::Name(path), span.start..self.end_before());
-        }
-        self.call(name, span)
-    }
-
-    fn call(&mut self, function: String, function_span: Range<usize>) -> Expr {
-        let start = function_span.start;
-        self.at += 1;
-        let mut arguments = Vec::new();
-        while self.peek() != Some(&T::Close) {
-            arguments.push(self.nested(Self::or));
-            if !self.eat(&T::Comma) {
-                break;
-            }
-        }
-        if !self.eat(&T::Close) {
-            if !self.told_depth {
-                self.expected(codes::EXPECTED_SYMBOL, "`,` or `)`", None);
-            }
-            self.skip_to(&T::Close);
-            return self.broken(start..self.end_before());
-        }
-        self.node(Kind::Call { function, function_span, arguments }, start..self.end_before())
     }
 }

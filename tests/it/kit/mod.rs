@@ -7,4 +7,5 @@ pub mod gateway;
 pub mod kafka;
 pub mod postfix;
 pub mod process;
+pub mod service;
 pub mod tls;

@@ -121,7 +121,6 @@ fn write_configuration(root: &Path, authority: &Authority, port: u16, (uid, gid)
          smtpd_sasl_auth_enable = yes\n\
          smtpd_sasl_path = smtpd\n\
          smtpd_tls_auth_only = yes\n\
-         cyrus_sasl_config_path = {at}/sasl\n\
          smtpd_relay_restrictions = permit_sasl_authenticated, reject\n\
          smtpd_recipient_restrictions = permit_sasl_authenticated, reject\n\
          smtpd_client_connection_rate_limit = 0\n\
@@ -167,7 +166,9 @@ fn write_configuration(root: &Path, authority: &Authority, port: u16, (uid, gid)
     let sasl = format!(
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {at}/sasl/sasldb2\nmech_list: PLAIN LOGIN\n"
     );
-    fs::write(root.join("sasl/smtpd.conf"), sasl).expect("smtpd.conf");
+    // Debian's Postfix reads it from its own configuration folder, whatever `cyrus_sasl_config_path` says.
+    fs::create_dir(root.join("etc/sasl")).expect("a folder");
+    fs::write(root.join("etc/sasl/smtpd.conf"), sasl).expect("smtpd.conf");
 }
 
 fn create_user(folder: &Path, gid: u32) {

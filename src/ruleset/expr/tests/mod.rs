@@ -178,7 +178,7 @@ impl Banks {
             (_, Value::Missing) => {}
             (Rep::Num, value) => self.numbers[at] = numbers::of(value, ty),
             (Rep::Money | Rep::Geo, value) => {
-                (self.numbers[at], self.numbers[at + 1]) = numbers::pair_of(value);
+                (self.numbers[at], self.numbers[at + 1]) = pairs::pair_of(value);
             }
             (Rep::Id, Value::Text(text)) => {
                 self.ids[at] = KEY.text(text);

@@ -310,9 +310,9 @@ fn limits_hold_and_are_told_once() {
     }
     // Defs that double each time: sixty of them are 2^60 parts.
     const NAMES: [&str; 12] = ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11"];
-    world.def("d0", &vec!["loud"; 9].join(" and "));
+    world.def("d0", &["loud"; 9].join(" and "));
     for pair in NAMES.windows(2) {
-        world.def(pair[1], &vec![pair[0]; 9].join(" and "));
+        world.def(pair[1], &[pair[0]; 9].join(" and "));
     }
     let (typed, problems) = check(&world, "d11");
     assert!(typed.is_none());

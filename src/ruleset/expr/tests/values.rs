@@ -92,6 +92,21 @@ fn amounts_of_two_currencies_do_not_compare() {
 }
 
 #[test]
+fn a_constant_may_stand_first() {
+    for (number, below, same) in [(2, FALSE, FALSE), (3, FALSE, TRUE), (4, TRUE, FALSE)] {
+        let values = [("acct_fail_10m", Value::Int(number))];
+        let above = if below == FALSE && same == FALSE { TRUE } else { FALSE };
+        let or_same = |order: (bool, bool)| if same == TRUE { TRUE } else { order };
+        assert_eq!(login("3 < acct_fail_10m", &values), below);
+        assert_eq!(login("3 <= acct_fail_10m", &values), or_same(below));
+        assert_eq!(login("3 > acct_fail_10m", &values), above);
+        assert_eq!(login("3 >= acct_fail_10m", &values), or_same(above));
+        assert_eq!(login("3 == acct_fail_10m", &values), same);
+        assert_eq!(login("3 != acct_fail_10m", &values), (same.1, same.0));
+    }
+}
+
+#[test]
 fn division_by_zero_is_missing() {
     assert_eq!(
         transfer("amount / balance >= 0", &[("amount", money(1, "CNY")), ("balance", money(0, "CNY"))]),
@@ -205,4 +220,17 @@ fn names_are_told_once_in_the_order_of_the_text() {
     assert_eq!(names, expected);
     assert!(tree.reads_state() && tree.lists().len() == 1);
     assert!(!typed(&world, "ip in lists.office_ips").reads_state());
+}
+
+#[test]
+fn the_deepest_tree_that_loads_is_evaluated() {
+    let mut world = World::on(&[EventType::Login]);
+    world.def("d1", &format!("{}mfa", "not ".repeat(60)));
+    world.def("d2", &format!("{}d1", "not ".repeat(60)));
+    world.def("d3", &format!("{}d2", "not ".repeat(60)));
+    let mut layout = Layout::default();
+    let condition = compile(&typed(&world, &format!("{}d3 == true", "not ".repeat(60))), &mut layout, KEY);
+    let mut banks = Banks::empty(&layout);
+    banks.set(Ty::Bool, layout.cells()[0].2, &Value::Bool(true));
+    assert!(condition.is_true(&banks.row()));
 }

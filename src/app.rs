@@ -1,1 +1,0 @@
-//! Builds the stages from the configuration, joins them with bounded queues, starts and drains them.

@@ -1,0 +1,197 @@
+//! Builds the stages from the configuration, joins them with bounded queues, starts and drains them.
+//!
+//! Guarantees: nothing starts half: every stage is built and every problem told before the first one runs; the
+//! first failure stops everybody; a stop is over within [`DRAIN_TIME_MAX`]. In steps: prepare, start, wait,
+//! drain.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use crate::alert::DeskError;
+use crate::ingest::kafka::consumer::{Consumer, End, batches};
+use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
+use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
+use crate::telemetry::Metrics;
+use crate::telemetry::events::Summary;
+
+mod detect;
+mod notify;
+mod prepare;
+
+pub use prepare::{Prepared, prepare};
+
+/// How often the main thread looks whether somebody asked to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Which half runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Role {
+    /// Detection and notification.
+    #[default]
+    Both,
+    /// Events in, alerts out.
+    Detect,
+    /// Alerts in, notices out.
+    Notify,
+}
+
+impl Role {
+    fn detects(self) -> bool {
+        self != Role::Notify
+    }
+
+    fn notifies(self) -> bool {
+        self != Role::Detect
+    }
+}
+
+/// Why a run ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The desk.
+    #[error("{0}")]
+    Desk(Arc<DeskError>),
+    /// Files, threads, signals.
+    #[error("failed to {0}: {1}")]
+    System(&'static str, #[source] std::io::Error),
+    /// A counter that cannot be made.
+    #[error("failed to make the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A stop took too long.
+    #[error("the stop took longer than {} s; what was not acknowledged comes again after the next start", DRAIN_TIME_MAX.as_secs())]
+    DrainTooLong,
+    /// A thread ended by a panic.
+    #[error("the thread of {0} ended by a bug; nothing it had not finished was committed")]
+    Panic(&'static str),
+}
+
+/// What a thread ended with.
+type Done = (&'static str, Result<(), RunError>);
+
+/// Runs until asked to stop, or up to the ends.
+pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, RunError> {
+    crate::deliver::tls::install_provider();
+    let metrics = Metrics::new()?;
+    let shutdown = Shutdown::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| RunError::System("start the runtime", e))?;
+    let signals = shutdown.clone();
+    runtime.spawn(async move {
+        if let Err(error) = signals.on_signals().await {
+            tracing::error!(%error, "signals cannot be caught: only a hard stop will end this process");
+        }
+    });
+    let stages = Stages { prepared: Arc::new(prepared), metrics, shutdown, detected: Arc::default() };
+    let result = stages.run(role, until_end, &runtime);
+    // What still runs there is cut off: it repeats after the next start.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+/// What the threads share.
+#[derive(Clone)]
+struct Stages {
+    prepared: Arc<Prepared>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    /// Detection has taken, and written, everything it was to take.
+    detected: Arc<AtomicBool>,
+}
+
+impl Stages {
+    fn run(&self, role: Role, until_end: bool, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
+        let config = &self.prepared.config;
+        topics::prepare(&config.kafka)?;
+        // Both are built before either runs.
+        let notify = role.notifies().then(|| notify::Notify::open(self, runtime)).transpose()?;
+        let detection = role.detects().then(|| self.open_detection()).transpose()?;
+        let (done, ended) = sync_channel::<Done>(4);
+        let mut running = 0;
+        if let Some((consumer, detection)) = detection {
+            let (full, taken) = batches();
+            let shutdown = self.shutdown.clone();
+            running += 2;
+            spawn("reading", &done, move || {
+                let end = consumer.run(full, until_end, &|| shutdown.is_requested())?;
+                if end == End::Reached {
+                    tracing::info!("everything up to the ends at the start is read");
+                }
+                Ok(())
+            })?;
+            spawn("detection", &done, move || detection.run(taken))?;
+        }
+        if let Some(notify) = notify {
+            running += 1;
+            let waits_for_detection = role.detects();
+            spawn("notification", &done, move || notify.run(until_end, waits_for_detection))?;
+        }
+        drop(done);
+        self.wait(running, &ended)?;
+        Ok(detect::summary(&self.metrics))
+    }
+
+    fn open_detection(&self) -> Result<(Consumer, detect::Detection), RunError> {
+        let config = &self.prepared.config;
+        let consumer = Consumer::open(&config.kafka)?;
+        let producer = Producer::open(&config.kafka)?;
+        let detection = detect::Detection::new(self.clone(), &consumer, producer);
+        Ok((consumer, detection))
+    }
+
+    /// Waits for all threads. The first failure stops the others and is the one that is told.
+    fn wait(&self, mut running: usize, ended: &std::sync::mpsc::Receiver<Done>) -> Result<(), RunError> {
+        let mut first = None;
+        let mut stopping: Option<Instant> = None;
+        while running > 0 {
+            match ended.recv_timeout(LOOK) {
+                Ok((_, Ok(()))) => running -= 1,
+                Ok((stage, Err(error))) => {
+                    running -= 1;
+                    // A stage whose neighbour failed has nothing of its own to tell.
+                    if !matches!(error, RunError::Kafka(KafkaError::NoTaker)) || running == 0 {
+                        tracing::error!(stage, %error, "stopping");
+                        first.get_or_insert(error);
+                    }
+                    self.shutdown.request();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.shutdown.is_requested() {
+                let since = *stopping.get_or_insert_with(Instant::now);
+                if since.elapsed() > DRAIN_TIME_MAX {
+                    return Err(first.unwrap_or(RunError::DrainTooLong));
+                }
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+/// Starts a stage's thread; how it ended is told to `done`, a panic too.
+fn spawn(
+    name: &'static str,
+    done: &SyncSender<Done>,
+    stage: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+) -> Result<(), RunError> {
+    let done = done.clone();
+    let body = move || {
+        let result = catch_unwind(AssertUnwindSafe(stage)).unwrap_or(Err(RunError::Panic(name)));
+        // Nobody listens any more after a stop that took too long.
+        let _ = done.send((name, result));
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(|_| ())
+        .map_err(|e| RunError::System("start a thread", e))
+}

@@ -1,0 +1,158 @@
+//! Notification's thread: alerts and contacts from Kafka to the desk; the service sends what it queues.
+//!
+//! Guarantees: what is read is in the desk, with its offsets, before more is read; the desk's offsets, not a
+//! group's, say where it goes on. Does not decide and does not send.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::{RunError, Stages};
+use crate::alert::{Desk, Offset, Record, Taken};
+use crate::deliver::compose::Composer;
+use crate::deliver::service::{Drained, Service};
+use crate::deliver::worker::WallTime;
+use crate::ingest::kafka::Follower;
+use crate::ingest::kafka::follow::{Followed, Kind};
+use crate::telemetry::Metrics;
+
+/// How long one reading waits for something.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long a stop waits for notices in flight, of the ten seconds a stop may take.
+const IN_FLIGHT_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// Notification, ready to run.
+pub struct Notify {
+    stages: Stages,
+    follower: Follower,
+    service: Service,
+    runtime: Handle,
+}
+
+impl Notify {
+    /// Opens the desk and both topics and starts the channels.
+    pub fn open(stages: &Stages, runtime: &tokio::runtime::Runtime) -> Result<Self, RunError> {
+        let prepared = &stages.prepared;
+        private_folder(&prepared.config.state_directory).map_err(|e| RunError::System("make state.directory", e))?;
+        let desk = Desk::open(prepared.config.desk.clone()).map_err(desk_failed)?;
+        let known = desk.offsets().map_err(desk_failed)?;
+        let next: BTreeMap<(String, i32), i64> =
+            known.into_iter().map(|offset| ((offset.topic, offset.partition), offset.next)).collect();
+        let follower = Follower::open(&prepared.config.kafka, &next)?;
+        let composer =
+            Composer::new(Arc::clone(&prepared.policy), prepared.channels.clone(), Arc::clone(&prepared.templates));
+        let handle = runtime.handle().clone();
+        let service =
+            Service::start(Arc::new(desk), Arc::new(composer), &prepared.channels, Arc::new(WallTime), &handle);
+        let channels: Vec<&str> = prepared.channels.names().collect();
+        tracing::info!(channels = channels.join(","), goes_on = !next.is_empty(), "notification started");
+        Ok(Notify { stages: stages.clone(), follower, service, runtime: handle })
+    }
+
+    /// Runs until asked to stop; with `until_end`, until every notice of what was to be read was tried.
+    pub fn run(mut self, until_end: bool, waits_for_detection: bool) -> Result<(), RunError> {
+        let mut ends_are_set = !waits_for_detection;
+        let result = loop {
+            if self.stages.shutdown.is_requested() {
+                break Ok(());
+            }
+            if until_end && !ends_are_set && self.stages.detected.load(Ordering::Acquire) {
+                self.follower.until_now()?;
+                ends_are_set = true;
+            }
+            if let Err(error) = self.step() {
+                break Err(error);
+            }
+            if until_end && ends_are_set && self.follower.has_caught_up() {
+                break self.idle();
+            }
+        };
+        let runtime = self.runtime.clone();
+        let drained = runtime.block_on(self.finish());
+        tracing::info!(in_flight = drained == Drained::CutOff, "notification stopped");
+        result
+    }
+
+    fn step(&mut self) -> Result<(), RunError> {
+        let records = self.follower.read(WAIT)?;
+        if !records.is_empty() {
+            self.take(&records)?;
+        }
+        // A desk that fails stops the channels; nothing may be read past it.
+        let failed = self.service.failed();
+        let failed = self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, failed).await.ok() });
+        failed.map_or(Ok(()), |error| Err(RunError::Desk(error)))
+    }
+
+    fn take(&self, followed: &[Followed]) -> Result<(), RunError> {
+        let kafka = &self.stages.prepared.config.kafka;
+        let mut records = Vec::with_capacity(followed.len());
+        let mut next: HashMap<(Kind, i32), i64> = HashMap::new();
+        for record in followed {
+            let account = || record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+            match (record.kind, record.value.as_deref()) {
+                (Kind::Alert, Some(value)) => records.push(Record::Alert(value)),
+                (Kind::Contact, Some(value)) => records.push(Record::Contact(value)),
+                (Kind::Contact, None) => records.extend(account().map(Record::NoContact)),
+                // Nobody can take an alert back.
+                (Kind::Alert, None) => {}
+            }
+            next.insert((record.kind, record.partition), record.offset + 1);
+        }
+        let topic = |kind| match kind {
+            Kind::Alert => kafka.alerts_topic.clone(),
+            Kind::Contact => kafka.contacts_topic.clone(),
+        };
+        let mut offsets: Vec<Offset> =
+            next.into_iter().map(|((kind, partition), next)| Offset { topic: topic(kind), partition, next }).collect();
+        offsets.sort();
+        let taken = self.service.take(&records, &offsets).map_err(desk_failed)?;
+        count(&self.stages.metrics, &taken);
+        Ok(())
+    }
+
+    /// Waits until every notice was tried, unless a stop comes first.
+    fn idle(&self) -> Result<(), RunError> {
+        let shutdown = self.stages.shutdown.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                idle = self.service.idle() => idle.map_err(RunError::Desk),
+                () = shutdown.requested() => Ok(()),
+            }
+        })
+    }
+
+    async fn finish(self) -> Drained {
+        let metrics = self.stages.metrics.clone();
+        for ((channel, outcome, reason), total) in self.service.tally() {
+            metrics.notices.with_label_values(&[channel.as_str(), outcome, reason]).inc_by(total);
+        }
+        self.service.stop(IN_FLIGHT_TIME_MAX).await
+    }
+}
+
+fn desk_failed(error: crate::alert::DeskError) -> RunError {
+    RunError::Desk(Arc::new(error))
+}
+
+/// What the desk said of a batch, as metrics.
+fn count(metrics: &Metrics, taken: &Taken) {
+    for (outcome, total) in [("new", taken.alerts), ("known", taken.known), ("unreadable", taken.unreadable)] {
+        metrics.desk_alerts.with_label_values(&[outcome]).inc_by(total);
+    }
+    for ((audience, reason), total) in &taken.decisions {
+        metrics.decisions.with_label_values(&[audience, reason]).inc_by(*total);
+    }
+    for (reason, total) in &taken.undeliverable {
+        metrics.notices.with_label_values(&["none", "undeliverable", reason]).inc_by(*total);
+    }
+}
+
+/// A folder that only we can read, made if it is missing.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,101 @@
+//! The operational facts: one struct each, told once, as a line of the log.
+//!
+//! Guarantees: names of fields carry their unit; no fact holds personal data.
+
+use std::collections::BTreeMap;
+
+/// The detector has started.
+#[derive(Debug)]
+pub struct DetectionStarted<'a> {
+    /// Topics it reads.
+    pub topics: &'a [String],
+    /// Their partitions, all together.
+    pub partitions: usize,
+    /// Records up to the ends at the start.
+    pub behind_records: i64,
+    /// Whether it goes on at the group's offsets.
+    pub goes_on: bool,
+    /// The rule set.
+    pub rules_digest: &'a str,
+    /// How many rules.
+    pub rules: usize,
+    /// Build date of the oldest geo database.
+    pub geo: Option<&'a str>,
+}
+
+impl DetectionStarted<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        tracing::info!(
+            topics = self.topics.join(","),
+            partitions = self.partitions,
+            behind_records = self.behind_records,
+            rules_digest = self.rules_digest,
+            rules = self.rules,
+            geo = self.geo.unwrap_or("none"),
+            "detection started"
+        );
+        if self.goes_on {
+            tracing::warn!(
+                "state is kept in memory: detection is cold after this restart (what happened before it is not \
+                 remembered) and goes on at the committed offsets"
+            );
+        } else {
+            tracing::info!("this is the first start of this group: it begins where kafka.start says");
+        }
+    }
+}
+
+/// Everything that was counted, at a clean stop.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records taken.
+    pub records: u64,
+    /// Accepted events, duplicates not among them.
+    pub accepted: u64,
+    /// Duplicates.
+    pub duplicates: u64,
+    /// Refused records, all reasons.
+    pub rejected: u64,
+    /// Refused records by reason.
+    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// Late ones among the accepted.
+    pub late: u64,
+    /// Findings of live rules.
+    pub findings: u64,
+    /// Alerts.
+    pub alerts: u64,
+    /// Contact documents.
+    pub contacts: u64,
+    /// Records in Kafka: alerts, contacts, dead letters.
+    pub acknowledged: u64,
+    /// Alerts that were new to the desk.
+    pub desk_alerts: u64,
+    /// Alerts the desk already had.
+    pub desk_known: u64,
+    /// Notices by `channel outcome reason`.
+    pub notices: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    /// Tells it in one line.
+    pub fn tell(&self) {
+        let map = |map: &BTreeMap<String, u64>| serde_json::to_string(map).unwrap_or_default();
+        tracing::info!(
+            records = self.records,
+            accepted = self.accepted,
+            duplicates = self.duplicates,
+            rejected = self.rejected,
+            rejected_by_reason = map(&self.rejected_by_reason),
+            late = self.late,
+            findings = self.findings,
+            alerts = self.alerts,
+            contacts = self.contacts,
+            acknowledged = self.acknowledged,
+            desk_alerts = self.desk_alerts,
+            desk_known = self.desk_known,
+            notices = map(&self.notices),
+            "summary"
+        );
+    }
+}

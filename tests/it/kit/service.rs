@@ -1,0 +1,79 @@
+//! The service as a process, and what stands in its topics.
+
+use std::io::Read as _;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Headers as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use super::kafka::broker;
+use super::process::wait_until;
+
+/// The one line of a log that counts everything.
+pub fn summary_of(stderr: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
+    lines.filter(|line| line["message"] == "summary").next_back().unwrap_or_else(|| panic!("no summary in:\n{text}"))
+}
+
+/// SIGTERM; it must be out within ten seconds, with 0. Returns the summary.
+pub fn terminate(child: &mut Child) -> Value {
+    let mut stderr = child.stderr.take().expect("its log");
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).expect("the log");
+        text
+    });
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(status.success());
+    let status = wait_until("it is out", Duration::from_secs(10), || child.try_wait().expect("a child"));
+    let log = reader.join().expect("the log");
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&log));
+    summary_of(&log)
+}
+
+/// Every record of a topic: key, value, and the header `reason`.
+pub fn read_topic(topic: &str) -> Vec<(String, String, String)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &broker().bootstrap)
+        .set("group.id", "test.run")
+        .create()
+        .expect("a consumer");
+    let limit = Duration::from_secs(20);
+    let metadata = consumer.fetch_metadata(Some(topic), limit).expect("metadata");
+    let mut list = TopicPartitionList::new();
+    let mut expected = 0;
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), limit).expect("the ends");
+        expected += high - low;
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&list).expect("assigned");
+    let mut found = Vec::new();
+    wait_until(&format!("{expected} records of {topic}"), limit, || {
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let reason = message.headers().and_then(|headers| headers.iter().find(|h| h.key == "reason"));
+            let reason = text(reason.and_then(|header| header.value));
+            found.push((text(message.key()), text(message.payload()), reason));
+        }
+        (found.len() as i64 >= expected).then_some(())
+    });
+    found
+}
+
+/// How many records a topic holds, once it is there.
+pub fn records_in(topic: &str) -> Option<i64> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).set("log_level", "0").create().ok()?;
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+    let ends = metadata.topics().first()?.partitions().iter().map(|partition| {
+        consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(5)).map_or(0, |(low, high)| high - low)
+    });
+    Some(ends.sum())
+}

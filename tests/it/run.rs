@@ -1,0 +1,286 @@
+//! The service itself, started as a user would, on a real broker.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Headers as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::kit::kafka::broker;
+use crate::kit::process::wait_until;
+
+/// One wallet of its own: topics, a configuration, a state folder.
+struct Wallet {
+    folder: tempfile::TempDir,
+    /// The topics of events.
+    topics: [String; 3],
+    alerts: String,
+    dead: String,
+}
+
+impl Wallet {
+    fn new(name: &str) -> Self {
+        let topics = [("logins", 3), ("accounts", 6), ("transactions", 7)]
+            .map(|(topic, partitions)| broker().topic(&format!("{name}.{topic}"), partitions));
+        let of = |topic: &str| format!("{}.{topic}", topics[0]);
+        let (alerts, contacts, dead) = (of("alerts"), of("contacts"), of("dead"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "[kafka]\nbrokers = [\"{}\"]\ntls = false\ntopics = {topics:?}\ngroup = \"{}\"\nstart = \"earliest\"\n\
+             alerts_topic = \"{alerts}\"\ncontacts_topic = \"{contacts}\"\ndead_letter_topic = \"{dead}\"\n\
+             commit_interval_ms = 200\n[state]\ndirectory = \"state\"\n[rules]\npack = \"none\"\ndirectory = \"{}\"\n",
+            broker().bootstrap,
+            topics[0],
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/run/rules").display(),
+        );
+        std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
+        Wallet { folder, topics, alerts, dead }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+        command.arg(args[0]).args(["--config", "walletwatch.toml"]).args(&args[1..]);
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to its end; the exit code must be 0. Returns the summary.
+    fn run(&self, args: &[&str]) -> Value {
+        let output = self.command(args).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        summary(&output.stderr)
+    }
+
+    /// Writes `accounts` times nine failed logins and one transfer, and `broken` records that are no event.
+    fn write(&self, accounts: usize, broken: usize) -> Written {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
+        let begin = 1_767_225_600_000_i64;
+        let mut written = Written::default();
+        let mut send = |topic: &str, stamp: i64, key: &str, value: &str| {
+            while producer.send(BaseRecord::to(topic).timestamp(stamp).key(key).payload(value)).is_err() {
+                producer.poll(Duration::from_millis(10));
+            }
+            written.records += 1;
+        };
+        for account in 0..accounts {
+            let key = format!("acc-{account}");
+            for n in 0..9 {
+                let stamp = begin + (account * 100 + n * 10) as i64;
+                let ip = format!("203.0.{}.{}", account / 250 % 250, account % 250);
+                let event = format!(
+                    r#"{{"id":"l-{account}-{n}","type":"login","time":{stamp},"account":"{key}","result":"failure","reason":"wrong_password","ip":"{ip}"}}"#
+                );
+                send(&self.topics[0], stamp, &key, &event);
+            }
+            let stamp = begin + (account * 100 + 95) as i64;
+            let event = format!(
+                r#"{{"id":"t-{account}","type":"transfer","time":{stamp},"account":"{key}","amount":"5.00","currency":"CNY","status":"completed","payee":"p"}}"#
+            );
+            send(&self.topics[2], stamp, &key, &event);
+            if account % 20 == 19 {
+                // In steps, so that somebody who reads at the same time sees a part of it.
+                producer.flush(Duration::from_secs(60)).expect("written");
+            }
+        }
+        for n in 0..broken {
+            send(&self.topics[1], begin + n as i64, "acc-broken", "{\"id\":");
+        }
+        producer.flush(Duration::from_secs(60)).expect("written");
+        written.alerts = accounts as u64;
+        written.rejected = broken as u64;
+        written
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    records: u64,
+    rejected: u64,
+    alerts: u64,
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one line of the log that counts everything.
+fn summary(stderr: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
+    lines.filter(|line| line["message"] == "summary").next_back().unwrap_or_else(|| panic!("no summary in:\n{text}"))
+}
+
+fn count(summary: &Value, name: &str) -> u64 {
+    summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"))
+}
+
+/// Every record of a topic: key, value, and the header `reason`.
+fn read_all(topic: &str) -> Vec<(String, String, String)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &broker().bootstrap)
+        .set("group.id", "test.run")
+        .create()
+        .expect("a consumer");
+    let limit = Duration::from_secs(20);
+    let metadata = consumer.fetch_metadata(Some(topic), limit).expect("metadata");
+    let mut list = TopicPartitionList::new();
+    let mut expected = 0;
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), limit).expect("the ends");
+        expected += high - low;
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&list).expect("assigned");
+    let mut found = Vec::new();
+    wait_until(&format!("{expected} records of {topic}"), limit, || {
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let reason = message.headers().and_then(|headers| headers.iter().find(|h| h.key == "reason"));
+            let reason = text(reason.and_then(|header| header.value));
+            found.push((text(message.key()), text(message.payload()), reason));
+        }
+        (found.len() as i64 >= expected).then_some(())
+    });
+    found
+}
+
+#[test]
+fn a_run_until_the_end_takes_all_tells_all_and_goes_on_from_there() {
+    let wallet = Wallet::new("until-end");
+    let written = wallet.write(300, 25);
+    let first = wallet.run(&["run", "--until-end"]);
+    assert_eq!(count(&first, "records"), written.records);
+    assert_eq!(count(&first, "rejected"), written.rejected);
+    assert_eq!(count(&first, "accepted"), written.records - written.rejected);
+    assert_eq!(count(&first, "alerts"), written.alerts);
+    assert_eq!(count(&first, "desk_alerts"), written.alerts, "notification has read what detection wrote");
+    assert_eq!(count(&first, "acknowledged"), written.alerts + written.rejected);
+    assert_eq!(first["rejected_by_reason"], format!("{{\"not_json\":{}}}", written.rejected));
+
+    let alerts = read_all(&wallet.alerts);
+    assert_eq!(alerts.len() as u64, written.alerts);
+    for (key, value, _) in &alerts {
+        let alert: Value = serde_json::from_str(value).expect("JSON");
+        assert_eq!((alert["kind"].as_str(), alert["account"].as_str()), (Some("alert"), Some(key.as_str())));
+    }
+    let dead = read_all(&wallet.dead);
+    assert_eq!(dead.len() as u64, written.rejected);
+    assert!(dead.iter().all(|(key, value, reason)| (key.as_str(), value.as_str(), reason.as_str())
+        == ("acc-broken", "{\"id\":", "not_json")));
+
+    let second = wallet.run(&["run", "--until-end"]);
+    assert_eq!(count(&second, "records"), 0, "everything was committed");
+    assert_eq!(count(&second, "desk_known"), 0, "the desk goes on where it was");
+    let more = wallet.write(0, 3);
+    let third = wallet.run(&["run", "--role", "detect", "--until-end"]);
+    assert_eq!((count(&third, "records"), count(&third, "rejected")), (more.records, 3));
+}
+
+#[test]
+fn a_sigterm_in_the_middle_loses_and_repeats_nothing() {
+    let wallet = Wallet::new("sigterm");
+    let early = wallet.write(0, 100);
+    let mut child = wallet.command(&["run", "--role", "detect"]).spawn().expect("it starts");
+    wait_until("the first dead letter is written", Duration::from_secs(60), || {
+        (records_in(&wallet.dead)? > 0).then_some(())
+    });
+    let (first, late) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| wallet.write(1000, 100));
+        wait_until("the first alert is written", Duration::from_secs(60), || {
+            (records_in(&wallet.alerts)? > 0).then_some(())
+        });
+        let first = terminate(&mut child);
+        (first, writer.join().expect("the writer"))
+    });
+    let written =
+        Written { records: early.records + late.records, rejected: early.rejected + late.rejected, alerts: 0 };
+    assert!(count(&first, "records") < written.records, "the stop came in the middle");
+    assert!(count(&first, "alerts") > 0);
+    let second = wallet.run(&["run", "--role", "detect", "--until-end"]);
+    for name in ["records", "rejected"] {
+        let both = count(&first, name) + count(&second, name);
+        let all = if name == "records" { written.records } else { written.rejected };
+        assert_eq!(both, all, "{name}: {} + {}", count(&first, name), count(&second, name));
+    }
+    assert_eq!(read_all(&wallet.dead).len() as u64, written.rejected);
+}
+
+/// How many records a topic holds, once it is there.
+fn records_in(topic: &str) -> Option<i64> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).set("log_level", "0").create().ok()?;
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+    let ends = metadata.topics().first()?.partitions().iter().map(|partition| {
+        consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(5)).map_or(0, |(low, high)| high - low)
+    });
+    Some(ends.sum())
+}
+
+/// SIGTERM; it must be out within ten seconds, with 0. Returns the summary.
+fn terminate(child: &mut Child) -> Value {
+    let mut stderr = child.stderr.take().expect("its log");
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).expect("the log");
+        text
+    });
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(status.success());
+    let status = wait_until("it is out", Duration::from_secs(10), || child.try_wait().expect("a child"));
+    let log = reader.join().expect("the log");
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&log));
+    summary(&log)
+}
+
+fn in_folder(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_walletwatch")).args(args).current_dir(folder).output().expect("it runs")
+}
+
+#[test]
+fn without_a_configuration_it_names_what_it_cannot_guess() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = in_folder(folder.path(), &["run"]);
+    assert_eq!(output.status.code(), Some(78));
+    for key in ["kafka.brokers", "kafka.start", "state.directory", "[email] host", "[sms] url"] {
+        assert!(said(&output).contains(key), "{key} in {}", said(&output));
+    }
+}
+
+#[test]
+fn nothing_starts_half() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("rules")).expect("a folder");
+    std::fs::write(folder.path().join("rules/bad.yaml"), "version: 1\nrulse: []\n").expect("a rule file");
+    let config = "[kafka]\nbrokers = [\"localhost:1\"]\ngruop = \"x\"\n[rules]\npack = \"none\"\ndirectory = \"rules\"\n\
+                  [geo]\nfiles = [\"no.mmdb\"]\n[state]\ndirectory = \"state\"\n[alerts]\nnotices_directory = \"nowhere\"\n";
+    let file: PathBuf = folder.path().join("walletwatch.toml");
+    std::fs::write(&file, config).expect("a configuration");
+    let check = in_folder(folder.path(), &["check"]);
+    let run = in_folder(folder.path(), &["run", "--until-end"]);
+    assert_eq!((check.status.code(), run.status.code()), (Some(1), Some(78)), "{}", said(&run));
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    insta::assert_snapshot!(told);
+    assert!(said(&run).starts_with(&told), "run tells the same:\n{}", said(&run));
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_unavailable() {
+    let wallet = Wallet::new("unavailable");
+    let file = wallet.folder.path().join("walletwatch.toml");
+    let config = std::fs::read_to_string(&file).expect("the configuration");
+    let config =
+        config.replace(&broker().bootstrap, "127.0.0.1:1").replace("[state]", "request_timeout_ms = 1000\n[state]");
+    std::fs::write(&file, config).expect("a configuration");
+    let output = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert!(said(&output).contains("127.0.0.1:1"), "{}", said(&output));
+}

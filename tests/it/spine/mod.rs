@@ -1,0 +1,168 @@
+//! The whole path, on a real broker, a real mail server and a real gateway: events a generator made, the binary
+//! started as a user would, and what arrived held against the generator's truth.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on says so and fails")]
+
+mod truth;
+mod wallet;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mail_parser::{MessageParser, MimeHeaders as _};
+use serde_json::Value;
+
+use crate::kit::postfix::postfix;
+use crate::kit::process::wait_until;
+use truth::Truth;
+use wallet::{Wallet, count, number};
+
+/// Events of the full runs.
+const EVENTS: u64 = 100_000;
+
+#[test]
+fn everything_planted_is_found_told_once_and_counted_to_the_unit() {
+    let wallet = Wallet::new("spine");
+    wallet.generate(&[]);
+    let truth = Truth::read(&wallet.path("truth.ndjson"));
+    let summary = wallet.run(&["run", "--until-end"]);
+    agrees_with_totals(&summary, &truth);
+
+    let alerts = wallet.alerts();
+    assert_eq!(alerts.len() as u64, count(&summary, "alerts"));
+    assert_eq!(count(&summary, "desk_alerts"), alerts.len() as u64);
+    let replayed = wallet.replay("events.ndjson");
+    truth.live_attacks_are_among(&alerts);
+    truth.shadow_attacks_are_among(&replayed.findings);
+    truth.look_alikes_are_not_among(&alerts);
+    dead_letters_agree(&wallet, &truth);
+    each_user_is_told_once(&wallet);
+    mails_can_be_read(&wallet);
+    messages_are_signed(&wallet);
+}
+
+#[test]
+fn a_stop_in_the_middle_loses_nothing_and_repeats_no_notice() {
+    let wallet = Wallet::new("seam");
+    wallet.generate(&[]);
+    let truth = Truth::read(&wallet.path("truth.ndjson"));
+    let first = wallet.run_until_the_first_alert_then_terminate();
+    let second = wallet.run(&["run", "--until-end"]);
+    let both = |name: &str| count(&first, name) + count(&second, name);
+    assert!(count(&first, "records") < EVENTS, "the stop came in the middle");
+    assert_eq!(both("accepted") + both("duplicates") + both("rejected"), EVENTS);
+    assert_eq!(both("rejected"), truth.malformed.values().sum::<u64>());
+    dead_letters_agree(&wallet, &truth);
+    each_user_is_told_once(&wallet);
+    mails_can_be_read(&wallet);
+}
+
+#[test]
+fn a_backlog_is_taken_in_the_order_it_was_written() {
+    let wallet = Wallet::new("backlog");
+    let (logins, accounts, money) = (&wallet.topics[0], &wallet.topics[1], &wallet.topics[2]);
+    wallet.generate(&["--topic-order", &format!("{money},{accounts},{logins}")]);
+    let summary = wallet.run(&["run", "--role", "detect", "--until-end"]);
+    let replayed = wallet.replay("events.ndjson");
+    assert_eq!(findings_of(&wallet.alerts()), findings_of(&replayed.alerts));
+    assert_eq!(count(&summary, "findings"), number(&replayed.summary["findings_live"]), "{}", replayed.summary);
+    let found = findings_of(&replayed.alerts);
+    assert!(found.iter().any(|(_, rule)| rule == "first-money-from-new-device"), "it reads a login on a transfer");
+}
+
+#[test]
+fn a_replay_gives_the_same_bytes_twice() {
+    let wallet = Wallet::new("replay");
+    wallet.generate_file();
+    let read = |name: &str| std::fs::read(wallet.path(name)).expect("a file");
+    let outputs = ["alerts.ndjson", "findings.ndjson", "rejected.ndjson", "summary.json"];
+    wallet.replay("events.ndjson");
+    let first = outputs.map(read);
+    wallet.replay("events.ndjson");
+    assert!(!first[0].is_empty());
+    assert_eq!(first, outputs.map(read));
+}
+
+/// Event and rule of everything that fired, from alerts.
+fn findings_of(alerts: &[Value]) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let findings = alerts.iter().flat_map(|alert| {
+        alert["findings"].as_array().expect("findings").iter().map(|f| (text(&alert["event"]["id"]), text(&f["rule"])))
+    });
+    findings.collect()
+}
+
+/// Accepted, repeated, refused and late: to the unit.
+fn agrees_with_totals(summary: &Value, truth: &Truth) {
+    let rejected: u64 = truth.malformed.values().sum();
+    assert_eq!(count(summary, "records"), EVENTS);
+    assert_eq!(count(summary, "duplicates"), truth.duplicates);
+    assert_eq!(count(summary, "rejected"), rejected);
+    assert_eq!(count(summary, "accepted"), EVENTS - truth.duplicates - rejected);
+    assert_eq!(count(summary, "late"), truth.late);
+    let by_reason: BTreeMap<String, u64> =
+        serde_json::from_str(summary["rejected_by_reason"].as_str().expect("a map")).expect("JSON");
+    assert_eq!(by_reason, truth.malformed);
+}
+
+/// Each damaged record is in the dead letter topic, once, under its reason.
+fn dead_letters_agree(wallet: &Wallet, truth: &Truth) {
+    let mut by_reason = BTreeMap::new();
+    for (_, _, reason) in wallet.records(&wallet.dead) {
+        *by_reason.entry(reason).or_insert(0) += 1;
+    }
+    assert_eq!(by_reason, truth.malformed);
+}
+
+/// At most one notice per account and rule group, every one of them sent.
+fn each_user_is_told_once(wallet: &Wallet) {
+    let desk = wallet.desk();
+    let count = |sql: &str| desk.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+    assert!(count("SELECT count(*) FROM notices WHERE audience = 'user'") > 0);
+    let twice = "SELECT count(*) FROM (SELECT 1 FROM notices n JOIN cases c ON c.counter = n.case_counter \
+                 WHERE n.audience = 'user' GROUP BY n.account, c.rule_group, n.chain HAVING count(*) > 1)";
+    assert_eq!(count(twice), 0, "nobody is told twice of one thing");
+    assert_eq!(count("SELECT count(*) FROM notices WHERE state NOT IN ('sent', 'undeliverable')"), 0);
+}
+
+/// As many mails as notices, to whom they are for, in the language of each, with both parts.
+fn mails_can_be_read(wallet: &Wallet) {
+    let sent = wallet.sent("email");
+    let mails = wait_until("the mails are delivered", Duration::from_secs(30), || {
+        let mails: Vec<Vec<u8>> = postfix().mails().into_iter().filter(|mail| wallet.is_mine(mail)).collect();
+        (mails.len() as u64 >= sent).then_some(mails)
+    });
+    assert_eq!(mails.len() as u64, sent, "each notice is one mail");
+    let locales = wallet.locales();
+    let mut ids = BTreeSet::new();
+    let mut languages = BTreeSet::new();
+    for raw in &mails {
+        let mail = MessageParser::default().parse(raw.as_slice()).expect("a mail");
+        let to = mail.to().and_then(|to| to.first()).and_then(|to| to.address()).expect("a recipient").to_owned();
+        let chinese = locales.get(&to).unwrap_or_else(|| panic!("{to} is nobody's")).starts_with("zh");
+        let subject = mail.subject().expect("a subject");
+        let text = mail.body_text(0).expect("a text part");
+        let html = mail.body_html(0).expect("an HTML part");
+        for part in [subject, &text, &html] {
+            let han = part.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+            assert_eq!(han, chinese, "the language of {to}: {part}");
+            assert!(!part.contains("http"), "no link: {part}");
+        }
+        assert!(text.contains("WW-"), "the case number: {text}");
+        assert_eq!(mail.attachment_count(), 0);
+        assert!(mail.parts.iter().filter_map(|p| p.content_type()).all(|t| t.c_type == "text" || t.c_type == "multipart"));
+        assert!(ids.insert(mail.message_id().expect("a Message-ID").to_owned()), "each its own");
+        languages.insert(chinese);
+    }
+    assert_eq!(languages.len(), 2, "both languages were seen");
+}
+
+/// As many requests as notices, each signed, none repeated.
+fn messages_are_signed(wallet: &Wallet) {
+    let requests = wallet.gateway.requests();
+    assert!(!requests.is_empty(), "critical alerts go by SMS too");
+    assert!(requests.iter().all(|request| request.verified), "{requests:?}");
+    let ids: BTreeSet<&str> = requests.iter().map(|request| request.id.as_str()).collect();
+    assert_eq!(ids.len(), requests.len(), "none comes twice");
+    assert_eq!(requests.len() as u64, wallet.sent("sms"));
+}
