@@ -223,8 +223,11 @@ impl Naive {
     }
 }
 
+/// Each planted scene with the rules that fire on its events, and how often each fires on everybody else's.
+type Judged = (Vec<(Line, BTreeSet<&'static str>)>, BTreeMap<&'static str, usize>);
+
 /// The findings on each planted scene's events, and on everybody else's.
-fn judge(plan: &Plan) -> (Vec<(Line, BTreeSet<&'static str>)>, BTreeMap<&'static str, usize>) {
+fn judge(plan: &Plan) -> Judged {
     let mut generator = Generator::new(plan).expect("a plan");
     let mut naive = Naive::new();
     let mut ids = BTreeSet::new();
