@@ -350,15 +350,20 @@ proptest! {
             let walked = eval(&tree, &|name| values.get(&name).cloned().unwrap_or(V::Missing));
             let compiled = (is_true.is_true(&banks.row()), is_false.is_true(&banks.row()));
             let expected = (walked == V::Bool(true), walked == V::Bool(false));
-            if compiled != expected {
+            let shown = || {
                 let mut shown = String::new();
                 for (name, value) in &values {
                     writeln!(shown, "  {name:?} = {value:?}").expect("a string");
                 }
-                prop_assert_eq!(compiled, expected, "{}\n{}", text, shown);
+                shown
+            };
+            if compiled != expected {
+                prop_assert_eq!(compiled, expected, "{}\n{}", text, shown());
             }
             // What cannot be missing is not.
-            prop_assert!(tree.nullable || walked != V::Missing || values.values().any(|v| *v == V::Missing));
+            if !tree.nullable && walked == V::Missing && values.values().all(|v| *v != V::Missing) {
+                prop_assert!(false, "not nullable, yet missing: {text}\n{}", shown());
+            }
         }
     }
 }
