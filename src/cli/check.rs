@@ -29,7 +29,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             let channels: Vec<&str> = prepared.channels.names().collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
             let geo = prepared.geo.files().len();
-            let line = format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", file.display());
+            let line =
+                format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", file.display());
             std::io::stdout().write_all(format!("{text}{line}").as_bytes())?;
             Ok(Exit::Done)
         }

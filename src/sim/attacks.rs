@@ -18,7 +18,12 @@ const FAR: [&str; 7] = ["US", "GB", "DE", "FR", "NG", "BR", "ZA"];
 pub const KINDS: [Kind; 10] = [
     Kind { name: "guessing", expect: &["brute-force-account"], length_ms: 10 * MINUTE_MS, play: guessing },
     Kind { name: "spray", expect: &["password-spray-ip"], length_ms: 15 * MINUTE_MS, play: spray },
-    Kind { name: "travel", expect: &["impossible-travel"], length_ms: 2 * HOUR_MS, play: travel },
+    Kind {
+        name: "travel",
+        expect: &["impossible-travel", "new-device-new-country"],
+        length_ms: 2 * HOUR_MS,
+        play: travel,
+    },
     Kind { name: "stolen-password", expect: &["new-device-new-country"], length_ms: HOUR_MS, play: stolen_password },
     Kind { name: "anonymiser", expect: &["anonymiser"], length_ms: HOUR_MS, play: anonymiser },
     Kind {

@@ -6,6 +6,7 @@
 //! their stamps; memory does not grow with the records. No clock, file or socket: `cli::generate` has those.
 
 mod attacks;
+mod crowd;
 mod draft;
 mod lookalikes;
 mod malformed;

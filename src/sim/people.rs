@@ -21,6 +21,9 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 const FLIGHT_MS: i64 = 24 * HOUR_MS;
 /// The part of people who go abroad once while the stream lasts, per million.
 const TRAVELLERS_PER_MILLION: u64 = 10_000;
+/// The part of people with one device who use a VPN, per million, and how often they do, percent.
+const VPN_USERS_PER_MILLION: u64 = 10_000;
+const VPN_PERCENT: u64 = 30;
 /// How many payees a person pays regularly.
 pub const PAYEES: u64 = 4;
 /// One of so many home addresses is a gateway of many people.
@@ -43,6 +46,7 @@ pub(super) mod salt {
     pub const EVENT: u64 = 11;
     pub const PHONE: u64 = 12;
     pub const NAME: u64 = 13;
+    pub const VPN: u64 = 14;
 }
 
 /// One person, as far as most events need.
@@ -89,6 +93,8 @@ pub struct People {
     world: World,
     /// Mobile carriers outside the wallet's country.
     abroad: Vec<u16>,
+    /// Exits of VPNs.
+    vpns: Vec<u16>,
 }
 
 impl People {
@@ -96,11 +102,11 @@ impl People {
     pub fn new(seed: u64, accounts: u64, addresses: u32, start: Millis, span_ms: i64) -> Result<Self, SimError> {
         let world = World::new()?;
         let is_abroad = |city: u16| world.city(city).is_some_and(|c| c.country.code() != super::world::HOME_COUNTRY);
-        let abroad = (0u16..)
-            .zip(&world.ranges)
-            .filter(|(_, range)| range.network == Network::Mobile && is_abroad(range.city))
-            .map(|(index, _)| index)
-            .collect();
+        let all = |which: &dyn Fn(&Range) -> bool| -> Vec<u16> {
+            (0u16..).zip(&world.ranges).filter(|(_, range)| which(range)).map(|(index, _)| index).collect()
+        };
+        let abroad = all(&|range| range.network == Network::Mobile && is_abroad(range.city));
+        let vpns = all(&|range| range.network == Network::Vpn);
         let shared = addresses / SHARED_ADDRESS_IN;
         Ok(People {
             seed,
@@ -111,6 +117,7 @@ impl People {
             shared,
             world,
             abroad,
+            vpns,
         })
     }
 
@@ -173,6 +180,21 @@ impl People {
         }
     }
 
+    /// Whether this time a person comes through a VPN: only people with one device, so that a strange country
+    /// is never seen together with a strange device.
+    fn uses_vpn(&self, person: &Person, draw: u64) -> bool {
+        person.devices == 1
+            && person.number < self.accounts
+            && scale(hash(self.seed, salt::VPN, person.number), 1_000_000) < VPN_USERS_PER_MILLION
+            && scale(draw.rotate_left(5), 100) < VPN_PERCENT
+    }
+
+    /// The exit of a person's VPN.
+    fn vpn(&self, number: u64) -> Option<IpAddr> {
+        let bits = hash(self.seed, salt::VPN, number).rotate_left(32);
+        Some(self.world.range(*choose(&self.vpns, bits)?)?.address(bits.rotate_left(7)))
+    }
+
     /// The address and connection a person uses, by a draw: at home mostly the home line, else the mobile
     /// carrier of the city; abroad the carrier there. Mobile addresses change by the day.
     pub fn address(&self, person: &Person, at: Whereabouts, time: Millis, draw: u64) -> (IpAddr, Connection) {
@@ -180,6 +202,9 @@ impl People {
         let bits = hash(self.seed, salt::MOBILE, person.number.wrapping_mul(4096).wrapping_add(day));
         let on = |range: &Range| (range.address(bits), Connection::Cellular);
         let mobile = match at {
+            _ if self.uses_vpn(person, draw) => {
+                return (self.vpn(person.number).unwrap_or(person.home), Connection::Wifi);
+            }
             Whereabouts::Abroad(range) => self.world.range(range),
             Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => {
                 self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))
@@ -217,6 +242,9 @@ mod tests {
                 let (ip, _) = people.address(&person, at, time, draw);
                 if number < 300 || at != Whereabouts::Home {
                     let (range, _) = people.world.locate(ip).expect("a known address");
+                    if range.network == Network::Vpn {
+                        continue;
+                    }
                     if let Some((before, city)) = last {
                         assert!(city == range.city || time.since(before) >= FLIGHT_MS, "{number} jumped");
                     }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::crowd::{Crowd, Wanted};
 use super::draft::Draft;
 use super::names::Names;
 use super::people::People;
@@ -18,8 +19,8 @@ use super::timeline::Timeline;
 use super::truth::{Lateness, Line, Totals};
 use super::velocity;
 use super::zipf::Zipf;
-use super::{SimError, malformed, traffic};
-use crate::event::{Closed, EventType, Millis, Outcome, Reason, RejectReason};
+use super::{SimError, malformed};
+use crate::event::{Closed, Millis, RejectReason};
 
 /// The flattening of the accounts' Zipf distribution, ranks.
 const ACCOUNT_SHIFT: u32 = 50;
@@ -44,11 +45,6 @@ const TOO_LATE_RECORDS: i64 = 1000;
 const MALFORMED_IN: u64 = 10_000;
 /// … but each way at least once in a stream of this length.
 const MALFORMED_ALL_FROM: u64 = 100_000;
-/// People who log in at least so often by expectation do it first at the very beginning: so their telephone is
-/// not new when they pay.
-const REGULAR_LOGINS: u64 = 4;
-/// The part of logins that fail while the service is down, per million.
-const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
 /// Stamps rise strictly where there are at least so many ms for each record.
 const STRICT_MS_MIN: i64 = 8;
 
@@ -81,11 +77,12 @@ pub struct Generator {
     serial: u64,
     damaged: u64,
     damages: u64,
-    first_regulars: u64,
-    too_late_chance: u64,
+    /// The first ordinary record that may be too late, how many are, and how many were so far.
+    too_late_from: u64,
+    too_lates: u64,
+    too_late: u64,
     too_late_ms: i64,
-    too_late_from: Millis,
-    outage: Option<(Millis, Millis)>,
+    crowd: Crowd,
     last_stamp: Millis,
     strict_ms: i64,
     recent: VecDeque<Sent>,
@@ -110,12 +107,11 @@ impl Generator {
         let ms_per_record =
             timeline.watched_ms() / i64::try_from(timeline.watched_records()).unwrap_or(i64::MAX).max(1);
         let accounts = Zipf::new(u32::try_from(plan.accounts()).unwrap_or(u32::MAX), ACCOUNT_SHIFT);
-        let too_late_from = timeline.watched_from().plus(timeline.watched_ms() / 20);
-        let eligible = (timeline.watched_records() * 95 / 100).max(1);
+        let crowd = Crowd::new(&people, &accounts, ordinary, timeline.learning_records(), outage);
+        let too_late_from = timeline.learning_records() + timeline.watched_records() / 20;
         let all_ways = if plan.events >= MALFORMED_ALL_FROM { malformed::REASONS.len() as u64 } else { 0 };
         Ok(Generator {
             names,
-            first_regulars: if learns { regulars(&accounts, ordinary, timeline.learning_records()) } else { 0 },
             accounts,
             addresses: Zipf::new(plan.addresses(), super::people::ADDRESS_SHIFT),
             people,
@@ -128,10 +124,11 @@ impl Generator {
             serial,
             damaged: 0,
             damages: (plan.events / MALFORMED_IN).max(all_ways).min(ordinary),
-            too_late_chance: plan.events / TOO_LATE_IN * 1_000_000 / eligible,
+            too_lates: plan.events / TOO_LATE_IN,
+            too_late: 0,
             too_late_ms: TOO_LATE_MS + TOO_LATE_RECORDS * ms_per_record,
             too_late_from,
-            outage,
+            crowd,
             last_stamp: Millis(i64::MIN),
             strict_ms: i64::from(ms_per_record >= STRICT_MS_MIN),
             recent: VecDeque::with_capacity(RECENT),
@@ -191,8 +188,8 @@ impl Generator {
         if self.random.chance(DUPLICATES_PER_MILLION) && self.repeat(stamp) {
             return Ok(());
         }
-        let too_late = stamp >= self.too_late_from && self.random.chance(self.too_late_chance);
-        let draft = self.draft(stamp, too_late)?;
+        let too_late = self.is_too_late();
+        let draft = self.draft(stamp, too_late, too_late)?;
         self.write(&draft, stamp);
         if !too_late {
             self.remember();
@@ -200,8 +197,18 @@ impl Generator {
         Ok(())
     }
 
+    /// Whether the next record is one of those that come too late: they lie evenly among the later ones, because
+    /// the first records of a partition have nothing to be late against.
+    fn is_too_late(&mut self) -> bool {
+        let (at, of) = (self.made.saturating_sub(self.too_late_from), self.ordinary.saturating_sub(self.too_late_from));
+        let due = u128::from(at) * u128::from(self.too_lates + 1) / u128::from(of.max(1));
+        let is_due = u128::from(self.too_late) < due.min(u128::from(self.too_lates));
+        self.too_late += u64::from(is_due);
+        is_due
+    }
+
     /// An ordinary event that reaches Kafka at `stamp`.
-    fn draft(&mut self, stamp: Millis, too_late: bool) -> Result<Draft, SimError> {
+    fn draft(&mut self, stamp: Millis, too_late: bool, is_lost: bool) -> Result<Draft, SimError> {
         let delay = match too_late {
             true => self.random.between(self.too_late_ms, self.too_late_ms + 20 * MINUTE_MS),
             false if self.random.chance(LATE_PER_MILLION) => self.random.between(LATE_MS.0, LATE_MS.1),
@@ -210,7 +217,10 @@ impl Generator {
         let time = stamp.plus(-delay);
         self.serial += 1;
         let mut draft = match self.plan.has_people() {
-            true => self.people_draft(time, too_late)?,
+            true => {
+                let wanted = Wanted { time, serial: self.serial, is_lost };
+                self.crowd.next(&self.people, &self.accounts, wanted, &mut self.random)?
+            }
             false => velocity::ordinary(
                 &self.people,
                 &self.accounts,
@@ -225,39 +235,11 @@ impl Generator {
         Ok(draft)
     }
 
-    fn people_draft(&mut self, time: Millis, too_late: bool) -> Result<Draft, SimError> {
-        if self.made < self.first_regulars {
-            let person = self.people.person(self.made)?;
-            let mut event = traffic::login_ok(&self.people, &person, 0, time, self.random.bits());
-            event.contact = Some(traffic::contact(&self.people, &person));
-            return Ok(event);
-        }
-        loop {
-            let number = u64::from(self.accounts.rank(self.random.bits()));
-            if self.people.whereabouts(number, time) == super::people::Whereabouts::Flying {
-                continue;
-            }
-            let person = self.people.person(number)?;
-            let mut event = traffic::ordinary(&self.people, &person, time, self.serial, &mut self.random);
-            // A thin topic's partitions look back too far for a late record to be late in all of them.
-            if too_late && Topic::of(event.kind) == Topic::Accounts {
-                continue;
-            }
-            let down = self.outage.is_some_and(|(from, to)| (from..to).contains(&time));
-            if down && event.kind == EventType::Login && self.random.chance(OUTAGE_FAILURES_PER_MILLION) {
-                event.result = Some(Outcome::Failure);
-                event.reason = Some(if event.serial.is_multiple_of(3) { Reason::Timeout } else { Reason::ServerError });
-                (event.mfa, event.account, event.login_name) = (None, Some(number), None);
-            }
-            return Ok(event);
-        }
-    }
-
     fn damage(&mut self, stamp: Millis) -> Result<(), SimError> {
         let ways = malformed::REASONS.len() as u64;
         let reason = usize::try_from(self.damaged % ways).ok().and_then(|at| malformed::REASONS.get(at));
         let reason = reason.copied().unwrap_or(RejectReason::NotJson);
-        let draft = self.draft(stamp, false)?;
+        let draft = self.draft(stamp, false, true)?;
         self.damaged += 1;
         self.address_to(&draft, stamp);
         if reason == RejectReason::UnknownType {
@@ -310,15 +292,4 @@ impl Generator {
         slot.stamp = self.out.stamp;
         self.recent.push_back(slot);
     }
-}
-
-/// How many of the busiest people log in often enough to be expected at the beginning.
-fn regulars(accounts: &Zipf, records: u64, learning: u64) -> u64 {
-    let logins = records * 2 / 5;
-    let (mut low, mut high) = (0, u32::try_from(learning / 2).unwrap_or(u32::MAX));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if accounts.expected(middle, logins) >= REGULAR_LOGINS { low = middle + 1 } else { high = middle }
-    }
-    u64::from(low)
 }

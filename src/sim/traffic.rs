@@ -13,11 +13,44 @@ use crate::event::{
 };
 
 /// The busiest ranks pay small amounts: forty payments a day are coffee and buses.
-const BUSY_RANKS: u64 = 3000;
+const BUSY_RANKS: u64 = 300;
+/// How often the least amount doubles at the most: for the busiest, and for all others.
+const DOUBLINGS_MAX: [u32; 2] = [2, 6];
+/// What an amount is divided by where the currency is worth more.
+const DOLLAR: i64 = 7;
 /// A login in so many carries the contact.
 const CONTACT_IN: u64 = 25;
+/// The part of events that are logins, per mille.
+const LOGINS_PER_MILLE: u64 = 392;
+/// … and up to where money goes; the rest is about the account.
+const MONEY_TO_PER_MILLE: u64 = 980;
 /// The part of logins that fail, per million.
 const FAILURES_PER_MILLION: u64 = 150_000;
+
+/// What somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Logs in.
+    Enter,
+    /// Tries to.
+    Fail,
+    /// Moves money.
+    Pay,
+    /// Changes something about the account, or ends the session.
+    Account,
+}
+
+impl Act {
+    /// What the next person does.
+    pub fn draw(random: &mut Random) -> Act {
+        match random.below(1000) {
+            0..LOGINS_PER_MILLE if random.chance(FAILURES_PER_MILLION) => Act::Fail,
+            0..LOGINS_PER_MILLE => Act::Enter,
+            LOGINS_PER_MILLE..MONEY_TO_PER_MILLE => Act::Pay,
+            _ => Act::Account,
+        }
+    }
+}
 
 /// The merchants' categories.
 const CATEGORIES: [&str; 8] =
@@ -136,11 +169,12 @@ pub fn currency(person: &Person) -> &'static str {
 }
 
 /// One ordinary event of a person at a moment, with an `index` that makes invented names unique.
-pub fn ordinary(people: &People, person: &Person, time: Millis, index: u64, random: &mut Random) -> Draft {
-    match random.below(1000) {
-        0..392 => login(people, person, time, index, random),
-        392..980 => money(people, person, time, random),
-        _ => account(people, person, time, random),
+pub fn ordinary(people: &People, person: &Person, what: Act, time: Millis, index: u64, random: &mut Random) -> Draft {
+    match what {
+        Act::Enter => login(people, person, time, random),
+        Act::Fail => failure(people, person, time, index, random),
+        Act::Pay => money(people, person, time, random),
+        Act::Account => account(people, person, time, random),
     }
 }
 
@@ -152,12 +186,9 @@ fn which_device(people: &People, person: &Person, time: Millis, random: &mut Ran
     1 + random.below(person.devices - 1)
 }
 
-fn login(people: &People, person: &Person, time: Millis, index: u64, random: &mut Random) -> Draft {
+fn login(people: &People, person: &Person, time: Millis, random: &mut Random) -> Draft {
     let which = which_device(people, person, time, random);
     let draw = random.bits();
-    if random.chance(FAILURES_PER_MILLION) {
-        return failure(people, person, which, time, index, draw);
-    }
     let mut event = login_ok(people, person, which, time, draw);
     if scale(draw.rotate_left(41), CONTACT_IN) == 0 {
         event.contact = Some(contact(people, person));
@@ -165,7 +196,9 @@ fn login(people: &People, person: &Person, time: Millis, index: u64, random: &mu
     event
 }
 
-fn failure(people: &People, person: &Person, which: u64, time: Millis, index: u64, draw: u64) -> Draft {
+fn failure(people: &People, person: &Person, time: Millis, index: u64, random: &mut Random) -> Draft {
+    let which = which_device(people, person, time, random);
+    let draw = random.bits();
     let reason = match scale(draw.rotate_left(7), 100) {
         0..52 => Reason::WrongPassword,
         52..58 => Reason::MfaFailed,
@@ -215,14 +248,14 @@ fn money(people: &People, person: &Person, time: Millis, random: &mut Random) ->
     event
 }
 
-/// Most amounts are small, each doubling is half as likely; nobody busy pays more than 140, nobody at all more
-/// than 1600 by chance. Minor units.
+/// Most amounts are small, each doubling is half as likely: 5 to 100 or 1600 yuan. Minor units.
 fn amount(person: &Person, kind: EventType, random: &mut Random) -> i64 {
-    let doublings = random.bits().trailing_zeros().min(if person.number < BUSY_RANKS { 2 } else { 6 });
-    let minor = random.between(500, 2500) << doublings;
-    let whole = matches!(kind, EventType::Withdrawal | EventType::TopUp);
+    let [busy, other] = DOUBLINGS_MAX;
+    let most = if person.number < BUSY_RANKS { busy } else { other };
+    let minor = random.between(500, 2500) << random.bits().trailing_zeros().min(most);
+    let (minor, note) = if currency(person) == "USD" { (minor / DOLLAR, 1000) } else { (minor, 5000) };
     // A machine gives whole notes.
-    if whole { (minor / 5000 + 1) * 5000 } else { minor }
+    if matches!(kind, EventType::Withdrawal | EventType::TopUp) { (minor / note + 1) * note } else { minor }
 }
 
 /// Things that happen to an account now and then.

@@ -170,7 +170,8 @@ fn the_shares_are_the_stated_ones() {
         let refused: u64 = counted.malformed.values().sum();
         within("malformed", share(refused), 0.000_09, 0.000_12);
         if name == "wallet" {
-            within("contacts", share(counted.contacts), 0.01, 0.05);
+            // Each first login has one, and one later login in 25.
+            within("contacts", share(counted.contacts), 0.05, 0.15);
         }
     }
 }
@@ -295,7 +296,8 @@ fn kafka_holds_what_the_file_holds() {
     let output = generate(&[args.as_slice(), &["--topic-order", &order]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    let mut expected: HashMap<Topic, Vec<(Vec<u8>, Vec<u8>, i64)>> = HashMap::new();
+    type KeyValueStamp = (Vec<u8>, Vec<u8>, i64);
+    let mut expected: HashMap<Topic, Vec<KeyValueStamp>> = HashMap::new();
     let mut generator = Generator::new(&Plan::new(20_000, 5, Profile::Wallet)).expect("a plan");
     while let Some(record) = generator.next_record().expect("a record") {
         let topic = expected.entry(record.topic).or_default();

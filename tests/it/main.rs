@@ -1,5 +1,7 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says so; clippy knows tests only inside #[test]")]
+
 mod config;
 mod deliver;
 mod desk;

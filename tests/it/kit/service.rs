@@ -18,7 +18,7 @@ use super::process::wait_until;
 pub fn summary_of(stderr: &[u8]) -> Value {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
-    lines.filter(|line| line["message"] == "summary").next_back().unwrap_or_else(|| panic!("no summary in:\n{text}"))
+    lines.into_iter().rfind(|line| line["message"] == "summary").unwrap_or_else(|| panic!("no summary in:\n{text}"))
 }
 
 /// SIGTERM; it must be out within ten seconds, with 0. Returns the summary.

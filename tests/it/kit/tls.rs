@@ -7,8 +7,6 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// A CA's certificate and a server's certificate and key, in PEM, as texts and as files.
 pub struct Authority {
-    /// The CA's certificate.
-    pub ca_pem: String,
     /// The server's certificate.
     pub cert_pem: String,
     /// The server's private key, PKCS #8.
@@ -43,7 +41,6 @@ impl Authority {
             ca_file: write("ca.pem", &ca_pem),
             cert_file: write("server.pem", &cert_pem),
             key_file: write("server.key", &key_pem),
-            ca_pem,
             cert_pem,
             key_pem,
         }

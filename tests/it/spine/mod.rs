@@ -1,8 +1,6 @@
 //! The whole path, on a real broker, a real mail server and a real gateway: events a generator made, the binary
 //! started as a user would, and what arrived held against the generator's truth.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on says so and fails")]
-
 mod staged;
 mod truth;
 mod wallet;
@@ -168,7 +166,9 @@ fn mails_can_be_read(wallet: &Wallet) -> BTreeSet<bool> {
         }
         assert!(text.contains("WW-"), "the case number: {text}");
         assert_eq!(mail.attachment_count(), 0);
-        assert!(mail.parts.iter().filter_map(|p| p.content_type()).all(|t| t.c_type == "text" || t.c_type == "multipart"));
+        assert!(
+            mail.parts.iter().filter_map(|p| p.content_type()).all(|t| t.c_type == "text" || t.c_type == "multipart")
+        );
         assert!(ids.insert(mail.message_id().expect("a Message-ID").to_owned()), "each its own");
         chinese_and_not.insert(chinese);
     }

@@ -11,7 +11,6 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::EVENTS;
 use super::staged::Record;
 use crate::kit::gateway::{Gateway, SIGNING_KEY};
 use crate::kit::kafka::broker;
@@ -160,18 +159,12 @@ impl Wallet {
         let producer: BaseProducer =
             ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
         for record in records {
-            let send = || {
-                let whole = BaseRecord::<[u8], [u8]>::to(&self.topics[record.topic])
-                    .partition(record.partition)
-                    .timestamp(record.stamp);
-                let whole = match &record.key {
-                    Some(key) => whole.key(key.as_slice()),
-                    None => whole,
-                };
-                producer.send(whole.payload(&record.value))
-            };
-            while send().is_err() {
+            let mut whole = BaseRecord::<[u8], [u8]>::to(&self.topics[record.topic]).payload(&record.value);
+            (whole.partition, whole.timestamp) = (Some(record.partition), Some(record.stamp));
+            whole.key = record.key.as_deref();
+            while let Err((_, again)) = producer.send(whole) {
                 producer.poll(Duration::from_millis(10));
+                whole = again;
             }
         }
         producer.flush(Duration::from_secs(60)).expect("written");
