@@ -329,7 +329,9 @@ impl Checker<'_, '_> {
             return None;
         };
         let is_two_moneys = left.ty == Ty::Money && right.ty == Ty::Money;
-        let nullable = left.nullable || right.nullable || is_two_moneys || op == Arithmetic::Divide;
+        // A speed can be infinite, and infinite times nothing, or less itself, is no number.
+        let is_open = ty == Ty::Float || op == Arithmetic::Divide;
+        let nullable = left.nullable || right.nullable || is_two_moneys || is_open;
         Some(self.typed(Node::Arithmetic(op, Box::new(left), Box::new(right)), ty, nullable, span))
     }
 
