@@ -36,7 +36,7 @@ pub fn fill(field: Field, event: &Event<'_>, ids: &mut Ids, cell: Cell, banks: &
         Field::Payee => id(KeyField::Payee, &event.payee, banks),
         Field::Merchant => id(KeyField::Merchant, &event.merchant, banks),
         Field::AppVersion => id(KeyField::AppVersion, &event.app_version, banks),
-        Field::Id => banks.text(cell, ids.key().text(&event.id), &event.id),
+        Field::Id => banks.text(cell, ids.event(event), &event.id),
         Field::UserAgent => text(&event.user_agent, ids, cell, banks),
         Field::GeoCity => text(&event.geo.city, ids, cell, banks),
         Field::Platform => text(&event.platform, ids, cell, banks),
