@@ -135,13 +135,7 @@ impl Engine {
         }
     }
 
-    fn record<'e>(
-        &mut self,
-        place: usize,
-        taken: &mut Taken<'e>,
-        geo: Option<&'e Databases>,
-        sink: &mut impl Sink,
-    ) {
+    fn record<'e>(&mut self, place: usize, taken: &mut Taken<'e>, geo: Option<&'e Databases>, sink: &mut impl Sink) {
         match &mut taken.decoded {
             Ok(decoded) => {
                 // The hashes made ahead are this event's; the places are as many as a chunk is long.
@@ -165,6 +159,11 @@ impl Engine {
     /// How many entities of a kind are kept.
     pub fn entities(&self, kind: KeyField) -> usize {
         self.state.entities(kind)
+    }
+
+    /// How many event ids are remembered.
+    pub fn event_ids(&self) -> usize {
+        self.duplicates.len()
     }
 
     /// The window of event ids really held, ms.

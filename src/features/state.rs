@@ -187,8 +187,8 @@ impl State {
             let Some(table) = others.get_mut(*kind as usize).filter(|_| key != 0) else { continue };
             let updates = upkeep.filter(uses, &plan.features, banks);
             let place = upkeep.ids.place(*kind);
-            let mut slots = if updates { table.entry(key, place) } else { table.get_mut(key, place) };
-            upkeep.run(uses, &plan.features, slots.as_deref_mut(), banks);
+            let slots = if updates { table.entry(key, place) } else { table.get_mut(key, place) };
+            upkeep.run(uses, &plan.features, slots, banks);
         }
         if account == 0 {
             return;
@@ -198,7 +198,7 @@ impl State {
         let makes = updates || logs_in || plan.account.known_for.is_some();
         let place = upkeep.ids.place(KeyField::Account);
         let mut kept = if makes { accounts.entry(account, place) } else { accounts.get_mut(account, place) };
-        upkeep.run(account_features, &plan.features, kept.as_deref_mut().map(|k| &mut k.slots), banks);
+        upkeep.run(account_features, &plan.features, kept.as_mut().map(|k| &mut k.slots), banks);
         let mut fresh = Account::default();
         let account = kept.map_or(&mut fresh, |kept| &mut kept.account);
         let time = event.time.0;
