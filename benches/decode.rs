@@ -1,6 +1,9 @@
 //! Decoding: CPU ns per event of the limit (serde_json into the borrowed struct) and of the whole decoder.
 
+#![expect(clippy::expect_used, reason = "a bench stops where it cannot go on")]
+
 mod cpu;
+mod workload;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -34,7 +37,7 @@ impl Measurement for CpuTime {
 }
 
 fn decoding(criterion: &mut Criterion<CpuTime>) {
-    let lines = cpu::w3(20_000, 10_000);
+    let lines = workload::w3(20_000, 10_000);
     let mut group = criterion.benchmark_group("20 000 events");
     group.throughput(Throughput::Elements(lines.len() as u64));
     group.sample_size(20);

@@ -3,7 +3,10 @@
 //! Rounds are interleaved, the limit before and after the engine: where the two differ by more than 5 % the
 //! round counts for nothing. Arguments: events (1 000 000), rounds (10).
 
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints its figures and stops where it cannot")]
+
 mod cpu;
+mod workload;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -64,6 +67,20 @@ fn engine(lines: &[Vec<u8>], loaded: &Arc<walletwatch::ruleset::Ruleset>) -> u64
     sink.alerts
 }
 
+/// What `work` costs, ns of CPU.
+fn cost_ns(work: impl FnOnce()) -> u64 {
+    let before = cpu::now_ns();
+    work();
+    cpu::now_ns() - before
+}
+
+/// The median and the range of some figures.
+fn median(mut figures: Vec<f64>) -> (f64, f64, f64) {
+    figures.sort_by(f64::total_cmp);
+    let at = |part: usize| figures[(figures.len() - 1) * part / 2];
+    (at(1), at(0), at(2))
+}
+
 fn main() {
     // `cargo test --benches` only asks whether it runs.
     let is_test = std::env::args().any(|arg| arg == "--test");
@@ -74,15 +91,15 @@ fn main() {
     let rounds = if is_test { 1 } else { number(2, 10) };
     let rules = Arc::new(rules().ruleset);
     for accounts in [10_000, 1_000_000] {
-        let lines = cpu::w3(events, accounts);
+        let lines = workload::w3(events, accounts);
         let per_event = |ns: u64| ns as f64 / lines.len() as f64;
         let (mut limits, mut decodes, mut engines, mut ratios) = (vec![], vec![], vec![], vec![]);
         let (mut alerts, mut void) = (0, 0);
         for _ in 0..rounds {
-            let first = per_event(cpu::cost_ns(|| limit(&lines)));
-            let ours = per_event(cpu::cost_ns(|| alerts = engine(&lines, &rules)));
-            let second = per_event(cpu::cost_ns(|| limit(&lines)));
-            let decode = per_event(cpu::cost_ns(|| decoded(&lines)));
+            let first = per_event(cost_ns(|| limit(&lines)));
+            let ours = per_event(cost_ns(|| alerts = engine(&lines, &rules)));
+            let second = per_event(cost_ns(|| limit(&lines)));
+            let decode = per_event(cost_ns(|| decoded(&lines)));
             if (first - second).abs() > 0.05 * first {
                 void += 1;
                 if !is_test {
@@ -97,12 +114,12 @@ fn main() {
         println!("\nW3, {} events, {accounts} accounts, {alerts} alerts, {void} of {rounds} rounds void", lines.len());
         for (name, figures) in [("limit", limits), ("decode", decodes), ("W3 with decoding", engines)] {
             if !figures.is_empty() {
-                let (median, low, high) = cpu::median(figures);
+                let (median, low, high) = median(figures);
                 println!("  {name:20} {median:8.0} ns CPU per event ({low:.0} to {high:.0})");
             }
         }
         if !ratios.is_empty() {
-            let (median, low, high) = cpu::median(ratios);
+            let (median, low, high) = median(ratios);
             println!("  {:20} {median:8.2} times the limit ({low:.2} to {high:.2}); must 2.50, aim 1.60", "W3 / limit");
         }
     }

@@ -56,13 +56,13 @@ pub struct Contacts {
 impl Contacts {
     /// Takes what an event says; a document where it changes what is known.
     pub fn take(&mut self, event: &Event<'_>, account: u64) -> Option<ContactDocument> {
-        let name = event.account.as_deref().filter(|_| account != 0)?;
-        if event.kind == EventType::SimChanged {
+        if event.kind == EventType::SimChanged && account != 0 {
             self.change_sim(account, event.time.0);
         }
         if event.contact.is_none() && event.old.is_none() {
             return None;
         }
+        let name = event.account.as_deref().filter(|_| account != 0)?;
         let room = self.known.len() < CONTACTS_MAX;
         let mut fresh = None;
         let known = match self.known.get_mut(&account) {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::alert::Cause;
 use super::contact::Contacts;
 use super::dedup::Fired;
@@ -15,10 +17,22 @@ use super::output::{Counters, Input, Options, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
 use super::{finding, index::Index};
-use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value, decode};
-use crate::features::{Banks, Ids, State, StateLimits, fill};
+use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Rejection, Value, decode};
+use crate::features::{Banks, Ids, Near, State, StateLimits, fill};
 use crate::geo::Databases;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
+
+/// Events that are decoded and looked up ahead.
+const CHUNK: usize = 16;
+
+/// One record of a chunk.
+struct Taken<'a> {
+    at: usize,
+    lane: u16,
+    decoded: Result<Decoded<'a>, Rejection>,
+}
+
+type Chunk<'a> = SmallVec<[Taken<'a>; CHUNK]>;
 
 /// The engine and its state.
 #[derive(Debug)]
@@ -32,7 +46,12 @@ pub struct Engine {
     duplicates: Duplicates,
     fired: Fired,
     contacts: Contacts,
+    /// The hashes of the event at hand.
     ids: Ids,
+    /// The hashes of the events of a chunk.
+    chunk_ids: Vec<Ids>,
+    /// What looking ahead has read, so that it is not left out as useless.
+    near: u64,
     banks: Banks,
     pins: Vec<Pin>,
     /// What was true of the event at hand, in the order of rules; memory used again.
@@ -53,6 +72,8 @@ impl Engine {
             fired: Fired::default(),
             contacts: Contacts::default(),
             ids: Ids::new(key),
+            chunk_ids: vec![Ids::new(key); CHUNK],
+            near: 0,
             banks: Banks::new(&rules.layout),
             pins: Vec::new(),
             hits: Vec::new(),
@@ -76,18 +97,58 @@ impl Engine {
         geo: Option<&Databases>,
         sink: &mut impl Sink,
     ) {
-        let mut events = 0;
-        for (at, input) in inputs.into_iter().enumerate() {
-            match decode(input.value, moment, &self.options.limits) {
-                Ok(decoded) => self.event(at, input.lane, decoded, geo, sink),
-                Err(rejection) => {
-                    count(&mut self.counters.rejected, rejection.reason.index());
-                    sink.rejected(at, &rejection);
-                }
+        let mut inputs = inputs.into_iter().enumerate();
+        let mut chunk: Chunk<'_> = SmallVec::new();
+        loop {
+            chunk.clear();
+            for (at, input) in inputs.by_ref().take(CHUNK) {
+                let decoded = decode(input.value, moment, &self.options.limits);
+                chunk.push(Taken { at, lane: input.lane, decoded });
             }
-            events += 1;
+            if chunk.is_empty() {
+                return;
+            }
+            self.bring_near(&chunk);
+            for (place, taken) in chunk.iter_mut().enumerate() {
+                self.record(place, taken, geo, sink);
+            }
+            self.state.sweep(chunk.len(), self.lateness.horizon_ms());
         }
-        self.state.sweep(events, self.lateness.horizon_ms());
+    }
+
+    /// Looks up what the events of a chunk will need: the lookups do not wait for each other, so the memory is
+    /// near when its event comes. Changes nothing.
+    fn bring_near(&mut self, chunk: &Chunk<'_>) {
+        for near in [Near::Hash, Near::Place, Near::Entity, Near::Kept] {
+            for (ids, taken) in self.chunk_ids.iter_mut().zip(chunk) {
+                let Ok(Decoded { event, .. }) = &taken.decoded else { continue };
+                let read = match near {
+                    Near::Hash => {
+                        ids.clear();
+                        ids.event(event)
+                    }
+                    Near::Place => u64::from(self.duplicates.is_known(ids.event(event))),
+                    Near::Entity | Near::Kept => 0,
+                };
+                self.near ^= read ^ self.state.bring_near(event, ids, near);
+            }
+        }
+    }
+
+    fn record<'e>(&mut self, place: usize, taken: &mut Taken<'e>, geo: Option<&'e Databases>, sink: &mut impl Sink) {
+        match &mut taken.decoded {
+            Ok(decoded) => {
+                // The hashes made ahead are this event's; the places are as many as a chunk is long.
+                if let Some(ids) = self.chunk_ids.get_mut(place) {
+                    std::mem::swap(ids, &mut self.ids);
+                }
+                self.event(taken.at, taken.lane, decoded, geo, sink);
+            }
+            Err(rejection) => {
+                count(&mut self.counters.rejected, rejection.reason.index());
+                sink.rejected(taken.at, rejection);
+            }
+        }
     }
 
     /// What has been counted since the start.
@@ -98,6 +159,11 @@ impl Engine {
     /// How many entities of a kind are kept.
     pub fn entities(&self, kind: KeyField) -> usize {
         self.state.entities(kind)
+    }
+
+    /// How many event ids are remembered.
+    pub fn event_ids(&self) -> usize {
+        self.duplicates.len()
     }
 
     /// The window of event ids really held, ms.
@@ -113,10 +179,17 @@ impl Engine {
         named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
     }
 
-    fn event(&mut self, at: usize, lane: u16, decoded: Decoded<'_>, geo: Option<&Databases>, sink: &mut impl Sink) {
-        let Decoded { mut event, unknown_fields } = decoded;
-        let id = self.ids.key().text(&event.id);
-        self.counters.unknown_fields += u64::from(unknown_fields);
+    fn event<'e>(
+        &mut self,
+        at: usize,
+        lane: u16,
+        decoded: &mut Decoded<'e>,
+        geo: Option<&'e Databases>,
+        sink: &mut impl Sink,
+    ) {
+        let Decoded { event, unknown_fields } = decoded;
+        let id = self.ids.event(event);
+        self.counters.unknown_fields += u64::from(*unknown_fields);
         if self.duplicates.is_known(id) {
             self.counters.duplicates += 1;
             return sink.duplicate(at);
@@ -126,21 +199,20 @@ impl Engine {
         self.lateness.accept(lane, event.time.0);
         self.counters.late += u64::from(late);
         count(&mut self.counters.accepted, event.kind.index());
-        self.locate(&mut event, geo);
-        sink.accepted(at, &event, late);
-        self.ids.clear();
-        let account = self.ids.of(KeyField::Account, &event);
-        if let Some(document) = self.contacts.take(&event, account) {
+        self.locate(event, geo);
+        sink.accepted(at, event, late);
+        let account = self.ids.of(KeyField::Account, event);
+        if let Some(document) = self.contacts.take(event, account) {
             self.counters.contacts += 1;
             sink.contact(at, document);
         }
-        self.fill(&event, late);
-        self.judge(&event, late);
+        self.fill(event, late);
+        self.judge(event, late);
         if !self.hits.is_empty() {
-            self.decide(at, &event, geo, sink);
+            self.decide(at, event, geo, sink);
         }
         if !late {
-            self.state.learn(&event, &mut self.ids);
+            self.state.learn(event, &mut self.ids);
         }
     }
 
@@ -148,12 +220,15 @@ impl Engine {
     fn locate<'e>(&mut self, event: &mut Event<'e>, geo: Option<&'e Databases>) {
         if !self.options.geo_trust_events {
             event.geo = Place::default();
+            self.ids.forget_place();
         }
         let (Some(ip), Some(databases)) = (event.ip, geo) else { return };
         let found = databases.lookup(ip);
         self.counters.geo[0] += 1;
         self.counters.geo[1] += u64::from(found == Place::default());
         event.geo.fill_from(found);
+        // The hashes made ahead did not know the place yet.
+        self.ids.forget_place();
     }
 
     /// Fills the row: fields, named amounts, features, pins.

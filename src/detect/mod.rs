@@ -20,3 +20,6 @@ pub use alert::id as alert_id;
 pub use engine::Engine;
 pub use output::{Counters, FindingRecord, Input, Options, RuleOutcome, Sink};
 pub use pins::Pin;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 
 use hashbrown::HashTable;
 
+use super::ids::NOWHERE;
+
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
 
@@ -75,9 +77,18 @@ impl<T: Kept> Table<T> {
         self.index.find(wanted.hash(), same).map(|handle| handle.at)
     }
 
-    /// Reads what will be needed soon, so that the memory is near when it is.
-    pub fn touch(&self, key: u64) -> bool {
-        self.find(key).is_some()
+    /// Where an entity probably stands, without looking there; [`NOWHERE`] where there is none.
+    pub fn place(&self, key: u64) -> u32 {
+        let wanted = Handle { tag: tag(key), at: 0 };
+        self.index.find(wanted.hash(), |h| h.tag == wanted.tag).map_or(NOWHERE, |handle| handle.at)
+    }
+
+    /// Where an entity stands, if it still stands at `place`, else wherever it is found.
+    fn find_near(&self, key: u64, place: u32) -> Option<u32> {
+        match self.entity(place) {
+            Some(entity) if entity.key == key => Some(place),
+            _ => self.find(key),
+        }
     }
 
     /// What is kept of an entity.
@@ -85,15 +96,20 @@ impl<T: Kept> Table<T> {
         self.find(key).and_then(|at| self.entity(at)).map(|entity| &entity.kept)
     }
 
-    /// The same, to change.
-    pub fn get_mut(&mut self, key: u64) -> Option<&mut T> {
-        let at = self.find(key)?;
+    /// What is kept of an entity that may stand at `place`.
+    pub fn at(&self, key: u64, place: u32) -> Option<&T> {
+        self.entity(place).filter(|entity| entity.key == key).map(|entity| &entity.kept)
+    }
+
+    /// What is kept of an entity, to change; `place` is where it stood a moment ago.
+    pub fn get_mut(&mut self, key: u64, place: u32) -> Option<&mut T> {
+        let at = self.find_near(key, place)?;
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
-    /// What is kept of an entity, which is made where there is none.
-    pub fn entry(&mut self, key: u64) -> Option<&mut T> {
-        let at = match self.find(key) {
+    /// What is kept of an entity, which is made where there is none; `place` is where it stood a moment ago.
+    pub fn entry(&mut self, key: u64, place: u32) -> Option<&mut T> {
+        let at = match self.find_near(key, place) {
             Some(at) => at,
             None => self.insert(key),
         };
@@ -192,14 +208,14 @@ mod tests {
     fn the_idle_are_swept_and_their_places_used_again() {
         let mut table: Table<Time> = Table::new(usize::MAX);
         for n in 0..5000 {
-            table.entry(key(n)).unwrap().0 = n as i64;
+            table.entry(key(n), NOWHERE).unwrap().0 = n as i64;
         }
         table.sweep(5000, 2499, &[]);
         assert_eq!(table.len(), 2500);
         assert!(table.get(key(2499)).is_none());
         assert_eq!(table.get(key(2500)).unwrap().0, 2500);
         for n in 5000..7500 {
-            table.entry(key(n)).unwrap().0 = n as i64;
+            table.entry(key(n), NOWHERE).unwrap().0 = n as i64;
         }
         assert_eq!((table.len(), table.places()), (5000, 5000));
         assert!((2500..7500).all(|n| table.get(key(n)).unwrap().0 == n as i64));
@@ -209,7 +225,7 @@ mod tests {
     fn the_limit_holds() {
         let mut table: Table<Time> = Table::new(100);
         for n in 0..100_000 {
-            table.entry(key(n)).unwrap().0 = n as i64;
+            table.entry(key(n), NOWHERE).unwrap().0 = n as i64;
             assert_eq!(table.get(key(n)).unwrap().0, n as i64);
         }
         assert_eq!((table.len(), table.places()), (100, 100));

@@ -17,17 +17,51 @@ pub struct Ids {
     key: HashKey,
     known: u32,
     hashes: [u64; KINDS],
+    event: u64,
+    /// Where each entity stood when it was looked up ahead.
+    places: [u32; KINDS],
 }
+
+/// The place of an entity that was not looked up.
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 impl Ids {
     /// Nothing computed yet.
     pub fn new(key: HashKey) -> Self {
-        Ids { key, known: 0, hashes: [0; KINDS] }
+        Ids { key, known: 0, hashes: [0; KINDS], event: 0, places: [NOWHERE; KINDS] }
     }
 
     /// Forgets: the next event begins.
     pub fn clear(&mut self) {
         self.known = 0;
+        self.event = 0;
+        self.places = [NOWHERE; KINDS];
+    }
+
+    /// Where an entity stood when it was looked up ahead; it may have moved or gone since.
+    pub(crate) fn place(&self, field: KeyField) -> u32 {
+        self.places.get(field as usize).copied().unwrap_or(NOWHERE)
+    }
+
+    /// Keeps where an entity stands, and tells it.
+    pub(crate) fn set_place(&mut self, field: KeyField, place: u32) -> u64 {
+        if let Some(kept) = self.places.get_mut(field as usize) {
+            *kept = place;
+        }
+        u64::from(place)
+    }
+
+    /// Forgets what depends on the place: it has just been filled.
+    pub fn forget_place(&mut self) {
+        self.known &= !(1 << KeyField::Asn as u32 | 1 << KeyField::Country as u32);
+    }
+
+    /// The hash of the event's id.
+    pub fn event(&mut self, event: &Event<'_>) -> u64 {
+        if self.event == 0 {
+            self.event = self.key.text(&event.id);
+        }
+        self.event
     }
 
     /// The key all hashes are made with.

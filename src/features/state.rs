@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::account::{Account, Profile};
 use super::aggregate::{Aggregate, Observation};
 use super::entity::{Kept, Table};
-use super::ids::KINDS;
+use super::ids::{KINDS, NOWHERE};
 use super::measure;
 use super::plan::{OfKind, Plan, Planned, Use};
 use super::window::Span;
@@ -19,8 +19,21 @@ use crate::event::{Event, EventType, Outcome};
 use crate::ruleset::row::Layout;
 use crate::ruleset::{KeyField, Ruleset};
 
-/// Entities of each kind that are looked at per event to find what is idle.
-const SWEEP_STEPS_PER_EVENT: usize = 1;
+/// One entity of each kind is looked at for so many events, to find what is idle.
+const SWEEP_EVENTS_PER_STEP: usize = 8;
+
+/// What is brought near, one after the other: each needs what the one before has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Near {
+    /// The hashes of the event's entities.
+    Hash,
+    /// Their places in the tables.
+    Place,
+    /// The entities.
+    Entity,
+    /// The windows they keep.
+    Kept,
+}
 
 /// What the state may grow to.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +67,13 @@ impl Slots {
             }
         };
         self.kept.get_mut(at).map(|(_, kept)| kept)
+    }
+}
+
+impl Slots {
+    /// The newest time of any, mixed: it reads all of them.
+    fn newest(&self) -> u64 {
+        self.kept.iter().fold(0, |mixed, (_, kept)| mixed ^ kept.newest_ms() as u64)
     }
 }
 
@@ -91,6 +111,8 @@ pub struct State {
     captured: Banks,
     scratch: Vec<u64>,
     wanted: Vec<bool>,
+    /// Events since the last step of sweeping.
+    unswept: usize,
 }
 
 impl State {
@@ -105,6 +127,7 @@ impl State {
             captured: Banks::new(&captured_layout(rules)),
             scratch: Vec::new(),
             wanted: Vec::new(),
+            unswept: 0,
         }
     }
 
@@ -113,6 +136,38 @@ impl State {
         match kind {
             KeyField::Account => self.accounts.len(),
             other => self.others.get(other as usize).map_or(0, Table::len),
+        }
+    }
+
+    /// Reads what an event will need, before its turn: what it tells means nothing.
+    pub fn bring_near(&self, event: &Event<'_>, ids: &mut Ids, near: Near) -> u64 {
+        let mut read = 0u64;
+        for OfKind { kind, .. } in self.plan.of(event.kind) {
+            if matches!(kind, KeyField::Account | KeyField::Asn | KeyField::Country | KeyField::All) {
+                // The account comes below; the place may not be known yet; there is only one `all`.
+                continue;
+            }
+            let key = ids.of(*kind, event);
+            let Some(table) = self.others.get(*kind as usize).filter(|_| key != 0) else { continue };
+            read ^= match near {
+                Near::Hash => key,
+                Near::Place => ids.set_place(*kind, table.place(key)),
+                Near::Entity => u64::from(table.at(key, ids.place(*kind)).is_some()),
+                Near::Kept => table.at(key, ids.place(*kind)).map_or(0, Slots::newest),
+            };
+        }
+        let account = ids.of(KeyField::Account, event);
+        if account == 0 {
+            return read;
+        }
+        read ^ match near {
+            Near::Hash => account,
+            Near::Place => ids.set_place(KeyField::Account, self.accounts.place(account)),
+            Near::Entity => u64::from(self.accounts.at(account, ids.place(KeyField::Account)).is_some()),
+            Near::Kept => self.accounts.at(account, ids.place(KeyField::Account)).map_or(0, |kept| {
+                let last = kept.account.profile.as_deref().map_or(0, |profile| profile.last.time_ms);
+                kept.slots.newest() ^ last as u64
+            }),
         }
     }
 
@@ -131,8 +186,9 @@ impl State {
             let key = upkeep.ids.of(*kind, event);
             let Some(table) = others.get_mut(*kind as usize).filter(|_| key != 0) else { continue };
             let updates = upkeep.filter(uses, &plan.features, banks);
-            let mut slots = if updates { table.entry(key) } else { table.get_mut(key) };
-            upkeep.run(uses, &plan.features, slots.as_deref_mut(), banks);
+            let place = upkeep.ids.place(*kind);
+            let slots = if updates { table.entry(key, place) } else { table.get_mut(key, place) };
+            upkeep.run(uses, &plan.features, slots, banks);
         }
         if account == 0 {
             return;
@@ -140,8 +196,9 @@ impl State {
         let updates = upkeep.filter(account_features, &plan.features, banks);
         let logs_in = plan.account.logins.is_some() && is_good_login(event);
         let makes = updates || logs_in || plan.account.known_for.is_some();
-        let mut kept = if makes { accounts.entry(account) } else { accounts.get_mut(account) };
-        upkeep.run(account_features, &plan.features, kept.as_deref_mut().map(|k| &mut k.slots), banks);
+        let place = upkeep.ids.place(KeyField::Account);
+        let mut kept = if makes { accounts.entry(account, place) } else { accounts.get_mut(account, place) };
+        upkeep.run(account_features, &plan.features, kept.as_mut().map(|k| &mut k.slots), banks);
         let mut fresh = Account::default();
         let account = kept.map_or(&mut fresh, |kept| &mut kept.account);
         let time = event.time.0;
@@ -171,7 +228,7 @@ impl State {
         let zoned = event.zone.as_deref().and_then(|zone| self.zones.hour_and_weekday(event.time, zone));
         let hour = zoned.map_or(event.time.0.div_euclid(3_600_000).rem_euclid(24) as u8, |(hour, _)| hour);
         if account != 0
-            && let Some(kept) = self.accounts.entry(account)
+            && let Some(kept) = self.accounts.entry(account, ids.place(KeyField::Account))
         {
             Profile::take(&mut kept.account.profile, event, device, Some(hour));
         }
@@ -181,7 +238,7 @@ impl State {
     pub fn add_risk(&mut self, account: u64, time_ms: i64, score: f64) {
         if self.plan.account.risk.is_some()
             && account != 0
-            && let Some(kept) = self.accounts.entry(account)
+            && let Some(kept) = self.accounts.entry(account, NOWHERE)
         {
             kept.account.add_risk(time_ms, score);
         }
@@ -199,7 +256,9 @@ impl State {
 
     /// Gives back memory of what no event at or after `horizon_ms` can ask for; a bounded step per event.
     pub fn sweep(&mut self, events: usize, horizon_ms: i64) {
-        let steps = events * SWEEP_STEPS_PER_EVENT;
+        self.unswept += events;
+        let steps = self.unswept / SWEEP_EVENTS_PER_STEP;
+        self.unswept %= SWEEP_EVENTS_PER_STEP;
         self.accounts.sweep(steps, horizon_ms, &self.plan.over_ms);
         for table in &mut self.others {
             table.sweep(steps, horizon_ms, &self.plan.over_ms);

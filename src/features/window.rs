@@ -87,7 +87,7 @@ impl Window {
         self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
     }
 
-    /// The newest time in it.
+    /// The newest time in it; reading it brings its memory near.
     pub fn newest_ms(&self) -> i64 {
         self.entries.last().map_or(i64::MIN, |e| e.time_ms)
     }

@@ -12,6 +12,7 @@ mod kafka;
 mod kit;
 mod kit_works;
 mod layers;
+mod oracle;
 mod replay;
 mod rules;
 mod run;

@@ -1,5 +1,7 @@
 //! `replay` from the outside: late, repeated and refused events, equal bytes, exit codes.
 
+#![expect(clippy::expect_used, reason = "what helps a test stops it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

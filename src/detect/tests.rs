@@ -1,0 +1,165 @@
+//! The engine as the service sees it: what is told, in which order, and with which words.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::document::{AlertDocument, ContactDocument, Document};
+use super::{Counters, Engine, FindingRecord, Input, Options, Sink};
+use crate::event::{Event, Millis, Rejection};
+use crate::ruleset::{Bands, HashKey, Sources, load};
+
+const KEY: [u8; 16] = [6; 16];
+const RULES: &str = r#"
+version: 1
+features:
+  failed:   {count: login, where: result == "failure", by: account, over: 10m}
+  last_ok:  {last: login, where: result == "success", by: account, over: 30d}
+defaults: {revision: 2, state: live, owner: t, severity: low, runbook: "https://example.com/runbook"}
+rules:
+  - id: far
+    title: another country than last time
+    on: login
+    score: 50
+    group: place
+    audience: [user, security]
+    action: step_up
+    when: result == "success" and country != last_ok.country and user_agent != last_ok.user_agent
+    explain: "{last_ok.country} then {country}, {last_ok.age} apart"
+    tests: &tests
+"#;
+
+/// Rules whose tests are not run here: each has one that says both.
+fn engine(rules: &str) -> Engine {
+    let mut sources = Sources::new("rules");
+    sources.add("t.yaml", rules, None);
+    let key = HashKey::new(KEY);
+    let loaded = load(&sources, key, None).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let options = Options { findings: true, ..Options::default() };
+    Engine::new(Arc::new(loaded.ruleset), Bands::default(), options, key)
+}
+
+fn rules(tail: &str) -> String {
+    let both = "tests: [{name: t, given: {type: login, account: a, result: success}, events: [{expect: fire}, {expect: quiet}]}]";
+    let (head, _) = RULES.split_once("    tests: &tests").expect("the head");
+    format!("{head}    {both}\n{}", tail.replace("TESTS", both))
+}
+
+/// Everything told, in order, as lines.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Told {
+    fn push(&mut self, what: &str, value: impl serde::Serialize) {
+        self.0.push(format!("{what} {}", serde_json::to_string(&value).unwrap()));
+    }
+}
+
+impl Sink for Told {
+    fn rejected(&mut self, input: usize, rejection: &Rejection) {
+        self.push("rejected", (input, rejection.reason));
+    }
+    fn duplicate(&mut self, input: usize) {
+        self.push("duplicate", input);
+    }
+    fn accepted(&mut self, input: usize, event: &Event<'_>, late: bool) {
+        self.push("accepted", (input, &event.id, late));
+    }
+    fn contact(&mut self, _: usize, document: ContactDocument) {
+        self.push("contact", document);
+    }
+    fn finding(&mut self, _: usize, record: FindingRecord) {
+        self.push("finding", (record.event, record.rule, record.outcome, record.score));
+    }
+    fn alert(&mut self, _: usize, document: AlertDocument) {
+        self.push("alert", Document::Alert(Box::new(document)));
+    }
+}
+
+fn take(engine: &mut Engine, events: &[serde_json::Value]) -> Vec<String> {
+    let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
+    let inputs = lines.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
+    let mut told = Told::default();
+    engine.take(inputs, Millis(i64::MAX / 2), None, &mut told);
+    told.0
+}
+
+fn login(id: &str, time: i64, more: serde_json::Value) -> serde_json::Value {
+    let mut event = json!({"id": id, "type": "login", "time": time, "account": "acc-1", "result": "success"});
+    if let (Some(event), Some(more)) = (event.as_object_mut(), more.as_object()) {
+        event.extend(more.clone());
+    }
+    event
+}
+
+#[test]
+fn an_alert_as_it_is_published() {
+    let mut engine = engine(&rules(""));
+    let first = json!({"device": "d1", "user_agent": "Mozilla", "login_name": "zhang",
+        "contact": {"email": "z@x.test", "locale": "zh-CN"}, "zone": "Asia/Shanghai",
+        "geo": {"country": "CN", "city": "Shanghai", "latitude": 31.25, "longitude": 121.5, "asn": 9808, "network": "mobile"}});
+    let second = json!({"device": "d2", "user_agent": "curl", "login_name": "zhang", "ip": "203.0.113.9",
+        "geo": {"country": "NG", "city": "Lagos", "accuracy_km": 50.0, "network": "hosting"}});
+    let events = [login("e1", 1_767_225_600_000, first), login("e2", 1_767_229_200_000, second)];
+    insta::assert_snapshot!(take(&mut engine, &events).join("\n"));
+}
+
+#[test]
+fn a_late_event_is_asked_for_its_own_fields_only_and_its_score_counts_at_its_own_time() {
+    let tail = r#"  - {id: api, title: t, on: login, score: 40, audience: [security], when: channel == "api", explain: "{failed} failed", TESTS}
+  - {id: risky, title: t, on: login, score: 10, audience: [security], when: account.risk > 39 and account.risk < 40, explain: t, TESTS}
+  - {id: state, title: t, on: login, score: 10, audience: [security], when: failed >= 0, dedup: {by: account, for: 1h}, explain: t, TESTS}
+"#;
+    let mut engine = engine(&rules(tail));
+    let hour = 3_600_000;
+    let now = 1_767_225_600_000 + 100 * hour;
+    let late = login("late", now - hour / 2, json!({"channel": "api"}));
+    let told = take(&mut engine, &[login("e1", now, json!({})), late, login("e2", now + 1, json!({}))]);
+    let findings: Vec<&String> =
+        told.iter().filter(|line| line.starts_with("finding") || line.contains("accepted")).collect();
+    assert_eq!(
+        findings,
+        [
+            r#"accepted [0,"e1",false]"#,
+            r#"finding ["e1","state","fired",10]"#,
+            r#"accepted [1,"late",true]"#,
+            r#"finding ["late","api","fired",40]"#,
+            r#"accepted [2,"e2",false]"#,
+            r#"finding ["e2","state","repeated",0]"#,
+        ],
+        "40 half an hour before and 10 just now are above 40"
+    );
+    assert_eq!(engine.counters().late, 1);
+}
+
+#[test]
+fn risk_is_the_decayed_sum_of_the_scores_before() {
+    let tail = r#"  - {id: api, title: t, on: login, score: 40, audience: [security], when: channel == "api", explain: t, TESTS}
+  - {id: risky, title: t, on: login, score: 1, audience: [security], when: account.risk > 19.9 and account.risk < 20.1, explain: t, TESTS}
+"#;
+    let mut engine = engine(&rules(tail));
+    let (now, day) = (1_767_225_600_000, 86_400_000);
+    let told = take(&mut engine, &[login("e1", now, json!({"channel": "api"})), login("e2", now + day, json!({}))]);
+    assert!(told.contains(&r#"finding ["e2","risky","fired",1]"#.to_owned()), "{told:?}");
+}
+
+#[test]
+fn shadow_rules_are_found_and_reach_nobody() {
+    let tail = r#"  - {id: api, title: t, state: shadow, on: login, score: 90, audience: [security], when: channel == "api", explain: t, TESTS}
+  - {id: off, title: t, state: "off", on: login, score: 90, audience: [security], when: channel == "api", explain: t, TESTS}
+  - {id: draft, title: t, state: draft, on: login, score: 90, audience: [security], when: channel == "api", explain: t}
+"#;
+    let mut engine = engine(&rules(tail));
+    let told = take(&mut engine, &[login("e1", 1_767_225_600_000, json!({"channel": "api"}))]);
+    assert_eq!(told, [r#"accepted [0,"e1",false]"#, r#"finding ["e1","api","fired",0]"#]);
+}
+
+#[test]
+fn what_is_refused_or_repeated_touches_nothing() {
+    let mut engine = engine(&rules(""));
+    let one = login("e1", 1_767_225_600_000, json!({}));
+    let told = take(&mut engine, &[one.clone(), json!({"id": "e1"}), one.clone(), one]);
+    assert_eq!(told, [r#"accepted [0,"e1",false]"#, r#"rejected [1,"missing_field"]"#, "duplicate 2", "duplicate 3"]);
+    let counters: &Counters = engine.counters();
+    assert_eq!((counters.accepted_total(), counters.duplicates, counters.rejected_total()), (1, 2, 1));
+}
