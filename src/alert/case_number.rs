@@ -25,7 +25,7 @@ const ROUNDS: u8 = 4;
 pub struct CaseNumber(u32);
 
 impl CaseNumber {
-    /// The number of the `counter`-th case of the desk whose key is `key`; `None` from [`CASES_MAX`] on.
+    /// The number of the `counter`-th case of the desk whose key is `key`; `None` from `CASES_MAX` on.
     pub fn of(counter: u32, key: &[u8; 16]) -> Option<Self> {
         (counter < CASES_MAX).then(|| CaseNumber(scramble(counter, key)))
     }

@@ -110,7 +110,7 @@ pub struct Taken {
 
 impl Taken {
     fn count(&mut self, audience: Audience, decision: Decision) {
-        *self.decisions.entry((audience_word(audience), decision.reason())).or_default() += 1;
+        *self.decisions.entry((audience.word(), decision.reason())).or_default() += 1;
     }
 }
 
@@ -211,7 +211,7 @@ impl Desk {
         for audience in &alert.audience {
             let chains = composer.chains(*audience, alert.band);
             let decision = decide(alert.band, told(tx, case.counter, *audience)?, !chains.is_empty());
-            decisions.insert(audience_word(*audience), decision.reason());
+            decisions.insert(audience.word(), decision.reason());
             taken.count(*audience, decision);
             if matches!(decision, Decision::Notify(_)) {
                 tell(tx, case.counter, *audience, alert.band)?;
@@ -326,39 +326,20 @@ pub(super) struct Case {
     pub number: CaseNumber,
 }
 
-/// The word of an audience, as in the documents.
-pub(super) fn audience_word(audience: Audience) -> &'static str {
-    match audience {
-        Audience::User => "user",
-        Audience::Security => "security",
-        Audience::Operations => "operations",
-    }
-}
-
-fn band_word(band: Band) -> &'static str {
-    match band {
-        Band::Info => "info",
-        Band::Low => "low",
-        Band::Medium => "medium",
-        Band::High => "high",
-        Band::Critical => "critical",
-    }
-}
-
 fn told(tx: &Transaction<'_>, case: i64, audience: Audience) -> Result<Option<Band>, DeskError> {
     let word: Option<String> = tx
         .prepare_cached("SELECT band FROM told WHERE case_counter = ?1 AND audience = ?2")?
-        .query_row(params![case, audience_word(audience)], |row| row.get(0))
+        .query_row(params![case, audience.word()], |row| row.get(0))
         .optional()?;
     let bands = [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical];
-    Ok(word.and_then(|w| bands.into_iter().find(|b| band_word(*b) == w)))
+    Ok(word.and_then(|w| bands.into_iter().find(|b| b.word() == w)))
 }
 
 fn tell(tx: &Transaction<'_>, case: i64, audience: Audience, band: Band) -> Result<(), DeskError> {
     tx.prepare_cached("INSERT OR REPLACE INTO told VALUES (?1, ?2, ?3)")?.execute(params![
         case,
-        audience_word(audience),
-        band_word(band)
+        audience.word(),
+        band.word()
     ])?;
     Ok(())
 }

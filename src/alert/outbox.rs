@@ -10,7 +10,7 @@ use rusqlite::{Transaction, params};
 
 use super::case_number::CaseNumber;
 use super::contacts;
-use super::desk::{Desk, DeskError, Taken, audience_word};
+use super::desk::{Desk, DeskError, Taken};
 use super::notice::{Compose, Message, NoticeState, Order, Undeliverable};
 use crate::detect::document::{AlertDocument, Document};
 use crate::event::Millis;
@@ -70,7 +70,7 @@ impl Desk {
             alert.id,
             case_counter,
             account,
-            audience_word(audience),
+            audience.word(),
             serde_json::to_string(&chain).unwrap_or_default(),
             made.state().word(),
             made.channel(),
@@ -192,7 +192,7 @@ fn keep_messages(tx: &Transaction<'_>, notice: &str, made: &Made) -> Result<(), 
 /// The idempotency key: the same alert, audience and channels always give the same.
 fn notice_id(alert: &str, audience: Audience, chain: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [alert, audience_word(audience)].into_iter().chain(chain.iter().map(String::as_str)) {
+    for part in [alert, audience.word()].into_iter().chain(chain.iter().map(String::as_str)) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

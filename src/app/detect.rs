@@ -199,7 +199,7 @@ fn count(metrics: &Metrics, counters: &Counters, ruleset: &Ruleset) {
     for band in [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical] {
         let total = counters.alerts_of(band);
         if total > 0 {
-            grow(&metrics.alerts.with_label_values(&[band_word(band)]), total);
+            grow(&metrics.alerts.with_label_values(&[band.word()]), total);
         }
     }
     for (outcome, total) in ["asked", "unknown"].iter().zip(counters.geo).filter(|(_, total)| *total > 0) {
@@ -213,16 +213,6 @@ fn state_word(state: State) -> &'static str {
         State::Shadow => "shadow",
         State::Live => "live",
         State::Off => "off",
-    }
-}
-
-fn band_word(band: Band) -> &'static str {
-    match band {
-        Band::Info => "info",
-        Band::Low => "low",
-        Band::Medium => "medium",
-        Band::High => "high",
-        Band::Critical => "critical",
     }
 }
 

@@ -189,7 +189,7 @@ impl Profile {
         usual.into_iter().map(|(country, _)| country).collect()
     }
 
-    /// How many devices good logins came from, at most [`USUAL_DEVICES_MAX`].
+    /// How many devices good logins came from, at most `USUAL_DEVICES_MAX`.
     pub fn devices(&self) -> u32 {
         self.devices.len() as u32
     }

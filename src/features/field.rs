@@ -86,29 +86,10 @@ fn text(value: &Option<Cow<'_, str>>, ids: &Ids, cell: Cell, banks: &mut Banks) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{
-        Channel, Country, Currency, EventType, FieldKind, Millis, Money, Network, Outcome, Point, Reason,
-    };
+    use crate::event::{Channel, Country, Currency, EventType, Millis, Money, Network, Outcome, Point, Reason};
     use crate::ruleset::expr::Ty;
     use crate::ruleset::row::Layout;
     use crate::ruleset::{HashKey, Name};
-
-    fn ty(field: Field) -> Ty {
-        match field.kind() {
-            FieldKind::Word => Ty::Word(field.words()),
-            FieldKind::Text => Ty::Text,
-            FieldKind::Id(kind) => Ty::Id(kind),
-            FieldKind::Ip => Ty::Ip,
-            FieldKind::Asn => Ty::Asn,
-            FieldKind::Country => Ty::Country,
-            FieldKind::Geo => Ty::Geo,
-            FieldKind::Float => Ty::Float,
-            FieldKind::Int => Ty::Int,
-            FieldKind::Bool => Ty::Bool,
-            FieldKind::Money => Ty::Money,
-            FieldKind::Time => Ty::Time,
-        }
-    }
 
     #[test]
     fn every_field_is_read_back_from_its_slots() {
@@ -130,7 +111,7 @@ mod tests {
         full.amount = cny(123_456);
         let empty = Event::new("e2", EventType::Transfer, Millis(5));
         let mut layout = Layout::default();
-        let cells: Vec<_> = Field::all().map(|f| (f, ty(f), layout.cell(Name::Field(f), ty(f)))).collect();
+        let cells: Vec<_> = Field::all().map(|f| (f, Ty::of(f), layout.cell(Name::Field(f), Ty::of(f)))).collect();
         let mut banks = Banks::new(&layout);
         let mut ids = Ids::new(HashKey::new([1; 16]));
         for event in [&full, &empty] {

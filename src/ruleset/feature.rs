@@ -297,24 +297,6 @@ pub(super) fn type_words(types: TypeSet) -> String {
     }
 }
 
-/// The type of a field's values.
-pub(super) fn type_of(field: Field) -> Ty {
-    match field.kind() {
-        FieldKind::Word => Ty::Word(field.words()),
-        FieldKind::Text => Ty::Text,
-        FieldKind::Id(kind) => Ty::Id(kind),
-        FieldKind::Ip => Ty::Ip,
-        FieldKind::Asn => Ty::Asn,
-        FieldKind::Country => Ty::Country,
-        FieldKind::Geo => Ty::Geo,
-        FieldKind::Float => Ty::Float,
-        FieldKind::Int => Ty::Int,
-        FieldKind::Bool => Ty::Bool,
-        FieldKind::Money => Ty::Money,
-        FieldKind::Time => Ty::Time,
-    }
-}
-
 /// What a part of a feature is: which one, its type, and whether it is missing while nothing is known.
 pub(super) struct PartMeaning {
     pub part: Part,
@@ -327,7 +309,7 @@ impl FeatureSpec {
     pub fn part(&self, part: Option<&str>) -> Option<PartMeaning> {
         let is = |part, ty, is_missing_while_empty| Some(PartMeaning { part, ty, is_missing_while_empty });
         let measured = match self.measure {
-            Some(Measure::Field(field)) => type_of(field),
+            Some(Measure::Field(field)) => Ty::of(field),
             _ => Ty::Int,
         };
         match (self.kind?, part) {
@@ -338,7 +320,7 @@ impl FeatureSpec {
             (Kind::Last | Kind::FirstSeen, Some("age")) => is(Part::Age, Ty::Duration, true),
             (Kind::Last, Some(name)) => {
                 let field = Field::parse(name).filter(|field| !field.types().and(self.types).is_empty())?;
-                is(Part::Field(field), type_of(field), true)
+                is(Part::Field(field), Ty::of(field), true)
             }
             (Kind::Habit, Some("share")) => is(Part::Share, Ty::Float, true),
             (Kind::Habit, Some("count")) => is(Part::Count, Ty::Int, true),

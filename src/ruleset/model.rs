@@ -164,6 +164,17 @@ pub enum Audience {
     Operations,
 }
 
+impl Audience {
+    /// The word on the wire, in metrics and in people's files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Audience::User => "user",
+            Audience::Security => "security",
+            Audience::Operations => "operations",
+        }
+    }
+}
+
 /// What is recommended to the systems downstream, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Ast, Meaning, Scope, Ty};
-use super::feature::{FeatureSpec, type_of};
+use super::feature::FeatureSpec;
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount, Part};
 use crate::event::{EventType, Field, TypeSet, Value};
@@ -74,7 +74,7 @@ impl Scope for Here<'_> {
             return Some(def.ast.as_ref().map_or(Meaning::Broken, Meaning::Def));
         }
         if let Some(field) = Field::parse(path) {
-            let (ty, types) = (type_of(field), field.types());
+            let (ty, types) = (Ty::of(field), field.types());
             return Some(Meaning::Value { name: Name::Field(field), ty, types, nullable: is_nullable(field, self.on) });
         }
         let value = |name, ty, types, nullable| Some(Meaning::Value { name, ty, types, nullable });

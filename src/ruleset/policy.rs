@@ -24,6 +24,19 @@ pub enum Band {
     Critical,
 }
 
+impl Band {
+    /// The word on the wire, in metrics and in people's files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Band::Info => "info",
+            Band::Low => "low",
+            Band::Medium => "medium",
+            Band::High => "high",
+            Band::Critical => "critical",
+        }
+    }
+}
+
 /// The lowest score of each band.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the lowest score of the band of its name")]

@@ -12,7 +12,7 @@ use super::hash::HashKey;
 use super::lists::ListSet;
 use super::model::{Name, Piece};
 use super::row::{Layout, Rep, Row};
-use crate::event::{IdKind, TypeSet, Value};
+use crate::event::{Field, FieldKind, IdKind, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
 mod ast;
@@ -71,6 +71,24 @@ pub enum Ty {
 }
 
 impl Ty {
+    /// The type of a field's values.
+    pub fn of(field: Field) -> Ty {
+        match field.kind() {
+            FieldKind::Word => Ty::Word(field.words()),
+            FieldKind::Text => Ty::Text,
+            FieldKind::Id(kind) => Ty::Id(kind),
+            FieldKind::Ip => Ty::Ip,
+            FieldKind::Asn => Ty::Asn,
+            FieldKind::Country => Ty::Country,
+            FieldKind::Geo => Ty::Geo,
+            FieldKind::Float => Ty::Float,
+            FieldKind::Int => Ty::Int,
+            FieldKind::Bool => Ty::Bool,
+            FieldKind::Money => Ty::Money,
+            FieldKind::Time => Ty::Time,
+        }
+    }
+
     /// How a value of this type is laid out in a row.
     pub fn rep(self) -> Rep {
         match self {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::event::{Event, EventType, Field, FieldKind, Millis};
+use crate::event::{Event, EventType, Field, Millis};
 use crate::ruleset::model::Part;
 use crate::ruleset::row::ip_slots;
 
@@ -41,23 +41,6 @@ const FEATURES: &[(&str, Name, Ty, bool)] = &[
     ("account.logins", Name::AccountLogins, Ty::Int, true),
     ("amounts.large", Name::Amount(0), Ty::Money, true),
 ];
-
-pub(super) fn ty_of(field: Field) -> Ty {
-    match field.kind() {
-        FieldKind::Word => Ty::Word(field.words()),
-        FieldKind::Text => Ty::Text,
-        FieldKind::Id(kind) => Ty::Id(kind),
-        FieldKind::Ip => Ty::Ip,
-        FieldKind::Asn => Ty::Asn,
-        FieldKind::Country => Ty::Country,
-        FieldKind::Geo => Ty::Geo,
-        FieldKind::Float => Ty::Float,
-        FieldKind::Int => Ty::Int,
-        FieldKind::Bool => Ty::Bool,
-        FieldKind::Money => Ty::Money,
-        FieldKind::Time => Ty::Time,
-    }
-}
 
 impl World {
     pub fn on(types: &[EventType]) -> Self {
@@ -107,7 +90,7 @@ impl Scope for World {
         }
         let field = Field::parse(path)?;
         let nullable = !matches!(field, Field::Type | Field::Time | Field::Count | Field::Result | Field::Amount);
-        Some(Meaning::Value { name: Name::Field(field), ty: ty_of(field), types: field.types(), nullable })
+        Some(Meaning::Value { name: Name::Field(field), ty: Ty::of(field), types: field.types(), nullable })
     }
 
     fn names(&self) -> Vec<String> {
