@@ -18,7 +18,7 @@ use super::pins::{self, Pin};
 use super::score::{Scored, score};
 use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Rejection, Value, decode};
-use crate::features::{Banks, Ids, Near, State, StateLimits, fill};
+use crate::features::{Banks, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
 
@@ -116,21 +116,24 @@ impl Engine {
         }
     }
 
-    /// Looks up what the events of a chunk will need: the lookups do not wait for each other, so the memory is
-    /// near when its event comes. Changes nothing.
+    /// Looks up what the events of a chunk will need. Changes nothing.
     fn bring_near(&mut self, chunk: &Chunk<'_>) {
-        for near in [Near::Hash, Near::Place, Near::Entity, Near::Kept] {
-            for (ids, taken) in self.chunk_ids.iter_mut().zip(chunk) {
-                let Ok(Decoded { event, .. }) = &taken.decoded else { continue };
-                let read = match near {
-                    Near::Hash => {
-                        ids.clear();
-                        ids.event(event)
-                    }
-                    Near::Place => u64::from(self.duplicates.is_known(ids.event(event))),
-                    Near::Entity | Near::Kept => 0,
-                };
-                self.near ^= read ^ self.state.bring_near(event, ids, near);
+        self.state.forget_ahead();
+        for (at, (ids, taken)) in self.chunk_ids.iter_mut().zip(chunk).enumerate() {
+            ids.clear();
+            if let Ok(Decoded { event, .. }) = &taken.decoded {
+                self.state.note(at, event, ids);
+            }
+        }
+        for (ids, taken) in self.chunk_ids.iter_mut().zip(chunk) {
+            if let Ok(Decoded { event, .. }) = &taken.decoded {
+                self.near ^= u64::from(self.duplicates.is_known(ids.event(event)));
+            }
+        }
+        self.near ^= self.state.bring_near();
+        for one in self.state.ahead() {
+            if let Some(ids) = self.chunk_ids.get_mut(one.event) {
+                ids.set_place(one.kind, one.place);
             }
         }
     }

@@ -96,9 +96,14 @@ impl<T: Kept> Table<T> {
         self.find(key).and_then(|at| self.entity(at)).map(|entity| &entity.kept)
     }
 
-    /// What is kept of an entity that may stand at `place`.
-    pub fn at(&self, key: u64, place: u32) -> Option<&T> {
-        self.entity(place).filter(|entity| entity.key == key).map(|entity| &entity.kept)
+    /// The key of the entity at a place, 0 where there is none.
+    pub fn key_at(&self, place: u32) -> u64 {
+        self.entity(place).map_or(0, |entity| entity.key)
+    }
+
+    /// What is kept at a place.
+    pub fn at(&self, place: u32) -> Option<&T> {
+        self.entity(place).map(|entity| &entity.kept)
     }
 
     /// What is kept of an entity, to change; `place` is where it stood a moment ago.

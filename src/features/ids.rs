@@ -43,12 +43,11 @@ impl Ids {
         self.places.get(field as usize).copied().unwrap_or(NOWHERE)
     }
 
-    /// Keeps where an entity stands, and tells it.
-    pub(crate) fn set_place(&mut self, field: KeyField, place: u32) -> u64 {
+    /// Keeps where an entity stands.
+    pub fn set_place(&mut self, field: KeyField, place: u32) {
         if let Some(kept) = self.places.get_mut(field as usize) {
             *kept = place;
         }
-        u64::from(place)
     }
 
     /// Forgets what depends on the place: it has just been filled.

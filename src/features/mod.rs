@@ -25,4 +25,4 @@ pub use account::{Account, LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use banks::Banks;
 pub use field::fill;
 pub use ids::{Ids, key_value};
-pub use state::{Near, State, StateLimits};
+pub use state::{Ahead, State, StateLimits};

@@ -22,17 +22,16 @@ use crate::ruleset::{KeyField, Ruleset};
 /// One entity of each kind is looked at for so many events, to find what is idle.
 const SWEEP_EVENTS_PER_STEP: usize = 8;
 
-/// What is brought near, one after the other: each needs what the one before has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Near {
-    /// The hashes of the event's entities.
-    Hash,
-    /// Their places in the tables.
-    Place,
-    /// The entities.
-    Entity,
-    /// The windows they keep.
-    Kept,
+/// An entity that an event will need soon.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// Whose event.
+    pub event: usize,
+    /// Its kind.
+    pub kind: KeyField,
+    /// Where it probably stands.
+    pub place: u32,
+    key: u64,
 }
 
 /// What the state may grow to.
@@ -111,6 +110,8 @@ pub struct State {
     captured: Banks,
     scratch: Vec<u64>,
     wanted: Vec<bool>,
+    /// What the events of a chunk will need.
+    ahead: Vec<Ahead>,
     /// Events since the last step of sweeping.
     unswept: usize,
 }
@@ -127,6 +128,7 @@ impl State {
             captured: Banks::new(&captured_layout(rules)),
             scratch: Vec::new(),
             wanted: Vec::new(),
+            ahead: Vec::new(),
             unswept: 0,
         }
     }
@@ -139,36 +141,62 @@ impl State {
         }
     }
 
-    /// Reads what an event will need, before its turn: what it tells means nothing.
-    pub fn bring_near(&self, event: &Event<'_>, ids: &mut Ids, near: Near) -> u64 {
-        let mut read = 0u64;
+    /// Begins a chunk: nothing is noted.
+    pub fn forget_ahead(&mut self) {
+        self.ahead.clear();
+    }
+
+    /// Notes the entities an event will need; `at` is the event's place in its chunk.
+    pub fn note(&mut self, at: usize, event: &Event<'_>, ids: &mut Ids) {
+        let account = ids.of(KeyField::Account, event);
+        if account != 0 {
+            self.ahead.push(Ahead { event: at, kind: KeyField::Account, place: NOWHERE, key: account });
+        }
         for OfKind { kind, .. } in self.plan.of(event.kind) {
             if matches!(kind, KeyField::Account | KeyField::Asn | KeyField::Country | KeyField::All) {
-                // The account comes below; the place may not be known yet; there is only one `all`.
+                // The account is noted; the place may not be known yet; there is only one `all`.
                 continue;
             }
             let key = ids.of(*kind, event);
-            let Some(table) = self.others.get(*kind as usize).filter(|_| key != 0) else { continue };
-            read ^= match near {
-                Near::Hash => key,
-                Near::Place => ids.set_place(*kind, table.place(key)),
-                Near::Entity => u64::from(table.at(key, ids.place(*kind)).is_some()),
-                Near::Kept => table.at(key, ids.place(*kind)).map_or(0, Slots::newest),
+            if key != 0 {
+                self.ahead.push(Ahead { event: at, kind: *kind, place: NOWHERE, key });
+            }
+        }
+    }
+
+    /// Looks up all that was noted, in steps: first where each stands, then the entity, then what it points to.
+    /// The lookups of a step do not wait for each other, so the memory is near when its event comes. What it
+    /// tells means nothing; it is told so that the reading is not left out as useless.
+    pub fn bring_near(&mut self) -> u64 {
+        let State { ahead, accounts, others, .. } = self;
+        let mut read = 0;
+        for one in ahead.iter_mut() {
+            one.place = match one.kind {
+                KeyField::Account => accounts.place(one.key),
+                kind => others.get(kind as usize).map_or(NOWHERE, |table| table.place(one.key)),
             };
         }
-        let account = ids.of(KeyField::Account, event);
-        if account == 0 {
-            return read;
+        for one in ahead.iter() {
+            read ^= match one.kind {
+                KeyField::Account => accounts.key_at(one.place),
+                kind => others.get(kind as usize).map_or(0, |table| table.key_at(one.place)),
+            };
         }
-        read ^ match near {
-            Near::Hash => account,
-            Near::Place => ids.set_place(KeyField::Account, self.accounts.place(account)),
-            Near::Entity => u64::from(self.accounts.at(account, ids.place(KeyField::Account)).is_some()),
-            Near::Kept => self.accounts.at(account, ids.place(KeyField::Account)).map_or(0, |kept| {
-                let last = kept.account.profile.as_deref().map_or(0, |profile| profile.last.time_ms);
-                kept.slots.newest() ^ last as u64
-            }),
+        for one in ahead.iter() {
+            read ^= match one.kind {
+                KeyField::Account => accounts.at(one.place).map_or(0, |kept| {
+                    let last = kept.account.profile.as_deref().map_or(0, |profile| profile.last.time_ms);
+                    kept.slots.newest() ^ last as u64
+                }),
+                kind => others.get(kind as usize).and_then(|table| table.at(one.place)).map_or(0, Slots::newest),
+            };
         }
+        read
+    }
+
+    /// What was noted, looked up.
+    pub fn ahead(&self) -> &[Ahead] {
+        &self.ahead
     }
 
     /// Updates and reads the features of an event. Its fields stand in `banks` already; the values of its
