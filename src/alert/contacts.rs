@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::desk::DeskError;
+use super::error::DeskError;
 use crate::detect::document::ContactDocument;
 use crate::event::Millis;
 

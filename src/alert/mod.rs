@@ -8,6 +8,7 @@ use std::path::PathBuf;
 mod case_number;
 mod contacts;
 mod desk;
+mod error;
 mod group;
 mod notice;
 mod outbox;
@@ -15,7 +16,8 @@ mod queue;
 mod schema;
 
 pub use case_number::CaseNumber;
-pub use desk::{Desk, DeskError, Offset, Record, Taken};
+pub use desk::{Desk, Offset, Record, Taken};
+pub use error::DeskError;
 pub use group::{Decision, Hold, Notify};
 pub use notice::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
 

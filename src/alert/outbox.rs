@@ -10,7 +10,8 @@ use rusqlite::{Transaction, params};
 
 use super::case_number::CaseNumber;
 use super::contacts;
-use super::desk::{Desk, DeskError, Taken};
+use super::desk::{Desk, Taken};
+use super::error::DeskError;
 use super::notice::{Compose, Message, NoticeState, Order, Undeliverable};
 use crate::detect::document::{AlertDocument, Document};
 use crate::event::Millis;

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::desk::{Desk, DeskError};
+use super::desk::Desk;
+use super::error::DeskError;
 use super::notice::{Claimed, Depth, Message, NoticeRow, NoticeState, Settlement, Step};
 use crate::event::Millis;
 

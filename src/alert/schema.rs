@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::desk::DeskError;
+use super::error::DeskError;
 
 /// One step per version: `user_version` says how many were taken. A step that was released never changes.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];

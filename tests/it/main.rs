@@ -1,6 +1,10 @@
 //! The integration tests: one binary that mirrors the stages. `kit` is the harness.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on says so; clippy knows tests only inside #[test]")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so; clippy knows tests only inside #[test]"
+)]
 
 mod config;
 mod deliver;
