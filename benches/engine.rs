@@ -90,7 +90,7 @@ fn main() {
     let events = if is_test { 1000 } else { number(1, 1_000_000) };
     let rounds = if is_test { 1 } else { number(2, 10) };
     let rules = Arc::new(rules().ruleset);
-    for accounts in [10_000, 1_000_000] {
+    for accounts in [10_000, events / 5, 1_000_000] {
         let lines = workload::w3(events, accounts);
         let per_event = |ns: u64| ns as f64 / lines.len() as f64;
         let (mut limits, mut decodes, mut engines, mut ratios) = (vec![], vec![], vec![], vec![]);

@@ -185,8 +185,7 @@ impl State {
         for one in ahead.iter() {
             read ^= match one.kind {
                 KeyField::Account => accounts.at(one.place).map_or(0, |kept| {
-                    let last = kept.account.profile.as_deref().map_or(0, |profile| profile.last.time_ms);
-                    kept.slots.newest() ^ last as u64
+                    kept.slots.newest() ^ kept.account.profile.as_deref().map_or(0, Profile::bring_near)
                 }),
                 kind => others.get(kind as usize).and_then(|table| table.at(one.place)).map_or(0, Slots::newest),
             };
