@@ -62,12 +62,14 @@ pub struct Lateness {
     lanes: Vec<Lane>,
     records: u64,
     horizon_ms: i64,
+    /// The medians of the lanes, while the middle one is looked for.
+    medians: Vec<i64>,
 }
 
 impl Lateness {
     /// Nothing seen yet.
     pub fn new(lateness_max_ms: i64) -> Self {
-        Lateness { lateness_max_ms, lanes: Vec::new(), records: 0, horizon_ms: i64::MIN }
+        Lateness { lateness_max_ms, lanes: Vec::new(), records: 0, horizon_ms: i64::MIN, medians: Vec::new() }
     }
 
     /// Whether an event of this time is late in its lane.
@@ -98,16 +100,19 @@ impl Lateness {
         self.horizon_ms
     }
 
+    /// The slowest lane holds memory back, but no further than [`LANES_APART_MS_MAX`] behind the middle one: the
+    /// fastest may have a clock that is wrong, and what it would make us forget does not come back. A lane
+    /// with fewer records than a median needs is not asked for the middle.
     fn advance(&mut self) {
         let records = self.records;
-        let active = self.lanes.iter().filter(|l| records - l.last_record < IDLE_AFTER_RECORDS);
-        let (slowest, fastest) = active
-            .filter_map(Lane::median)
-            .fold((i64::MAX, i64::MIN), |(slowest, fastest), m| (slowest.min(m), fastest.max(m)));
-        let floor = slowest.max(fastest.saturating_sub(LANES_APART_MS_MAX));
-        if fastest != i64::MIN {
-            self.horizon_ms = self.horizon_ms.max(floor.saturating_sub(self.lateness_max_ms.saturating_mul(2)));
-        }
+        let active = || self.lanes.iter().filter(|l| records - l.last_record < IDLE_AFTER_RECORDS);
+        self.medians.clear();
+        self.medians.extend(active().filter(|l| l.filled == MEDIAN_OF).filter_map(Lane::median));
+        self.medians.sort_unstable();
+        let Some(middle) = self.medians.get(self.medians.len().saturating_sub(1) / 2) else { return };
+        let slowest = active().filter_map(Lane::median).min().unwrap_or(*middle);
+        let floor = slowest.max(middle.saturating_sub(LANES_APART_MS_MAX));
+        self.horizon_ms = self.horizon_ms.max(floor.saturating_sub(self.lateness_max_ms.saturating_mul(2)));
     }
 }
 
@@ -151,6 +156,20 @@ mod tests {
             lateness.accept(0, 20_000_000 + n);
         }
         assert!(lateness.horizon_ms() >= 20_000_000 - 2000);
+    }
+
+    #[test]
+    fn a_lane_a_month_ahead_makes_nobody_forget() {
+        for wrong_records in [1, 20] {
+            let mut lateness = Lateness::new(1000);
+            for _ in 0..wrong_records {
+                lateness.accept(1, 30 * 86_400_000);
+            }
+            for n in 0..1024 {
+                lateness.accept(0, n);
+            }
+            assert!(lateness.horizon_ms() <= 1024, "{wrong_records} records: {}", lateness.horizon_ms());
+        }
     }
 
     proptest! {
