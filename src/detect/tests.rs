@@ -163,3 +163,57 @@ fn what_is_refused_or_repeated_touches_nothing() {
     let counters: &Counters = engine.counters();
     assert_eq!((counters.accepted_total(), counters.duplicates, counters.rejected_total()), (1, 2, 1));
 }
+
+#[test]
+fn an_alert_recommends_the_strongest_action_of_its_findings() {
+    let tail = r#"  - {id: lock, title: t, on: login, score: 40, action: lock_session, audience: [security], when: channel == "api", explain: t, TESTS}
+  - {id: hold, title: t, on: login, score: 45, action: hold_payment, audience: [security], when: channel == "api", explain: t, TESTS}
+  - {id: none, title: t, on: login, score: 50, audience: [security], when: channel == "api", explain: t, TESTS}
+"#;
+    let mut engine = engine(&rules(tail));
+    let told = take(&mut engine, &[login("e1", 1_767_225_600_000, json!({"channel": "api"}))]);
+    let alert = told.last().expect("an alert");
+    assert!(alert.starts_with("alert") && alert.contains(r#""action":"lock_session""#), "{alert}");
+}
+
+#[test]
+fn an_exception_ends_with_its_day_in_utc() {
+    let tail = r#"  - id: api
+    title: t
+    on: login
+    score: 40
+    audience: [security]
+    when: channel == "api"
+    unless: [{name: x, when: account == "acc-1", reason: r, owner: o, expires: 2027-01-31}]
+    explain: t
+    TESTS
+"#;
+    let mut engine = engine(&rules(tail));
+    let api = |id: &str, time: &str| {
+        let mut event = login(id, 0, json!({"channel": "api"}));
+        event["time"] = json!(time);
+        event
+    };
+    let told = take(&mut engine, &[api("e1", "2027-01-31T23:59:59.999Z"), api("e2", "2027-02-01T00:00:00Z")]);
+    let findings: Vec<&String> = told.iter().filter(|line| line.starts_with("finding")).collect();
+    assert_eq!(findings, [r#"finding ["e1","api","excepted",0]"#, r#"finding ["e2","api","fired",40]"#]);
+}
+
+#[test]
+fn a_late_event_teaches_nothing() {
+    let tail = r#"  - {id: logins, title: t, on: login, score: 30, audience: [security], when: account.logins == 2, explain: t, TESTS}
+  - {id: failures, title: t, on: login, score: 30, audience: [security], when: failed > 0, explain: t, TESTS}
+"#;
+    let mut engine = engine(&rules(tail));
+    let (now, minute) = (1_767_225_600_000, 60_000);
+    let late_success = login("late-1", now - 11 * minute, json!({"device": "d9", "geo": {"country": "NG"}}));
+    let late_failure = login("late-2", now - 11 * minute, json!({"result": "failure"}));
+    // Two, so that the median stays where it is when a late one is taken.
+    let known = ["e1", "e2"].map(|id| login(id, now, json!({"device": "d1"})));
+    let events = [&known[..], &[late_success, late_failure, login("e3", now, json!({}))]].concat();
+    let told = take(&mut engine, &events);
+    let findings: Vec<&String> = told.iter().filter(|line| line.starts_with("finding")).collect();
+    assert_eq!(findings, [r#"finding ["e3","logins","fired",30]"#], "two logins are known, no failure");
+    let alert = told.last().expect("an alert");
+    assert!(alert.contains(r#""devices":1"#) && alert.contains(r#""countries":[]"#), "{alert}");
+}
