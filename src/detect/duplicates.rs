@@ -30,6 +30,11 @@ impl Duplicates {
         self.known.find(id, |known| *known == id).is_some()
     }
 
+    /// Looks up the next `n` ids that will be forgotten, so that their memory is near then. Changes nothing.
+    pub fn bring_near(&self, n: usize) -> u64 {
+        self.queue.iter().take(n).fold(0, |read, (_, id)| read ^ u64::from(self.is_known(*id)))
+    }
+
     /// Takes an accepted event's id.
     pub fn accept(&mut self, id: u64, time_ms: i64) {
         self.newest_ms = self.newest_ms.max(time_ms);

@@ -130,6 +130,7 @@ impl Engine {
                 self.near ^= u64::from(self.duplicates.is_known(ids.event(event)));
             }
         }
+        self.near ^= self.duplicates.bring_near(chunk.len());
         self.near ^= self.state.bring_near();
         for one in self.state.ahead() {
             if let Some(ids) = self.chunk_ids.get_mut(one.event) {
