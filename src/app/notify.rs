@@ -3,7 +3,7 @@
 //! Guarantees: what is read is in the desk, with its offsets, before more is read; the desk's offsets, not a
 //! group's, say where it goes on. Does not decide and does not send.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,11 +12,13 @@ use tokio::runtime::Handle;
 
 use super::{RunError, Stages};
 use crate::alert::{Desk, Offset, Record, Taken};
+use crate::deliver::channel::Channels;
 use crate::deliver::compose::Composer;
 use crate::deliver::service::{Drained, Service};
 use crate::deliver::worker::WallTime;
 use crate::ingest::kafka::Follower;
 use crate::ingest::kafka::follow::{Followed, Kind};
+use crate::ruleset::Policy;
 use crate::telemetry::Metrics;
 
 /// How long one reading waits for something.
@@ -48,6 +50,14 @@ impl Notify {
         let service =
             Service::start(Arc::new(desk), Arc::new(composer), &prepared.channels, Arc::new(WallTime), &handle);
         let channels: Vec<&str> = prepared.channels.names().collect();
+        let absent = absent_channels(&prepared.policy, &prepared.channels);
+        if !absent.is_empty() {
+            let absent = absent.join(",");
+            tracing::warn!(
+                absent,
+                "routes of the policy name channels that are not configured and no other: nobody is notified by them"
+            );
+        }
         tracing::info!(channels = channels.join(","), goes_on = !next.is_empty(), "notification started");
         Ok(Notify { stages: stages.clone(), follower, service, runtime: handle })
     }
@@ -132,6 +142,15 @@ impl Notify {
         }
         self.service.stop(IN_FLIGHT_TIME_MAX).await
     }
+}
+
+/// The channels of the routes that reach nobody, because none of their channels is configured. A route that has
+/// another channel does without the missing one.
+fn absent_channels<'p>(policy: &'p Policy, channels: &Channels) -> Vec<&'p str> {
+    let is_there = |name: &String| channels.get(name).is_some();
+    let routes = policy.routes.iter().filter(|route| !route.channels.iter().any(is_there));
+    let absent: BTreeSet<&str> = routes.flat_map(|route| &route.channels).map(String::as_str).collect();
+    absent.into_iter().collect()
 }
 
 fn desk_failed(error: crate::alert::DeskError) -> RunError {
