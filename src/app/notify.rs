@@ -175,3 +175,19 @@ fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::config::{ChannelsConfig, EmailConfig};
+
+    #[test]
+    fn a_channel_is_missed_only_where_a_route_has_no_other() {
+        let policy = Policy::default();
+        assert_eq!(absent_channels(&policy, &Channels::default()), ["email", "sms"]);
+        crate::deliver::tls::install_provider();
+        let email = Some(EmailConfig::new("smtp.wallet.example", 587, "Wallet <security@wallet.example>"));
+        let mail_only = Channels::build(&ChannelsConfig { email, ..ChannelsConfig::default() }).expect("a channel");
+        assert!(absent_channels(&policy, &mail_only).is_empty());
+    }
+}
