@@ -95,13 +95,10 @@ impl Desk {
         }
         // It holds addresses and telephone numbers: made by us, so that only we can read it.
         private_file(&config.path).map_err(open)?;
-        let mut connection = Connection::open(&config.path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "secure_delete", true)?;
-        schema::migrate(&mut connection)?;
-        let case_key = case_key(&connection)?;
+        let (connection, case_key) = connect(&config.path).map_err(|error| match error {
+            DeskError::Sqlite(source) => DeskError::Unusable { path, source },
+            error => error,
+        })?;
         Ok(Desk { config, case_key, connection: Mutex::new(connection), _lock: lock })
     }
 
@@ -318,6 +315,18 @@ fn save_offsets(tx: &Transaction<'_>, offsets: &[Offset]) -> Result<(), DeskErro
         save.execute(params![offset.topic, offset.partition, offset.next])?;
     }
     Ok(())
+}
+
+/// Opens the file, brings its tables up to date and reads the key of the case numbers.
+fn connect(path: &Path) -> Result<(Connection, [u8; 16]), DeskError> {
+    let mut connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    schema::migrate(&mut connection)?;
+    let case_key = case_key(&connection)?;
+    Ok((connection, case_key))
 }
 
 /// The key of the case numbers: made with the file.

@@ -21,14 +21,22 @@ pub enum DeskError {
     #[error("the desk has given out all case numbers")]
     CasesUsedUp,
     /// The file cannot be opened.
-    #[error("failed to open the desk {path}")]
+    #[error("failed to open the desk {path}: {source}")]
     Open {
         /// The file.
         path: String,
         /// Why.
         source: std::io::Error,
     },
+    /// SQLite cannot use the file: it is no desk, it is damaged, or somebody else has locked it.
+    #[error("failed to open the desk {path}: {source}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// SQLite's word.
+        source: rusqlite::Error,
+    },
     /// Reading or writing failed.
-    #[error("failed to read or write the desk")]
+    #[error("failed to read or write the desk: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }

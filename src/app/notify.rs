@@ -3,7 +3,7 @@
 //! Guarantees: what is read is in the desk, with its offsets, before more is read; the desk's offsets, not a
 //! group's, say where it goes on. Does not decide and does not send.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,11 +12,13 @@ use tokio::runtime::Handle;
 
 use super::{RunError, Stages};
 use crate::alert::{Desk, Offset, Record, Taken};
+use crate::deliver::channel::Channels;
 use crate::deliver::compose::Composer;
 use crate::deliver::service::{Drained, Service};
 use crate::deliver::worker::WallTime;
 use crate::ingest::kafka::Follower;
 use crate::ingest::kafka::follow::{Followed, Kind};
+use crate::ruleset::Policy;
 use crate::telemetry::Metrics;
 
 /// How long one reading waits for something.
@@ -48,6 +50,14 @@ impl Notify {
         let service =
             Service::start(Arc::new(desk), Arc::new(composer), &prepared.channels, Arc::new(WallTime), &handle);
         let channels: Vec<&str> = prepared.channels.names().collect();
+        let absent = absent_channels(&prepared.policy, &prepared.channels);
+        if !absent.is_empty() {
+            let absent = absent.join(",");
+            tracing::warn!(
+                absent,
+                "routes of the policy name channels that are not configured and no other: nobody is notified by them"
+            );
+        }
         tracing::info!(channels = channels.join(","), goes_on = !next.is_empty(), "notification started");
         Ok(Notify { stages: stages.clone(), follower, service, runtime: handle })
     }
@@ -134,6 +144,15 @@ impl Notify {
     }
 }
 
+/// The channels of the routes that reach nobody, because none of their channels is configured. A route that has
+/// another channel does without the missing one.
+fn absent_channels<'p>(policy: &'p Policy, channels: &Channels) -> Vec<&'p str> {
+    let is_there = |name: &String| channels.get(name).is_some();
+    let routes = policy.routes.iter().filter(|route| !route.channels.iter().any(is_there));
+    let absent: BTreeSet<&str> = routes.flat_map(|route| &route.channels).map(String::as_str).collect();
+    absent.into_iter().collect()
+}
+
 fn desk_failed(error: crate::alert::DeskError) -> RunError {
     RunError::Desk(Arc::new(error))
 }
@@ -155,4 +174,20 @@ fn count(metrics: &Metrics, taken: &Taken) {
 fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::config::{ChannelsConfig, EmailConfig};
+
+    #[test]
+    fn a_channel_is_missed_only_where_a_route_has_no_other() {
+        let policy = Policy::default();
+        assert_eq!(absent_channels(&policy, &Channels::default()), ["email", "sms"]);
+        crate::deliver::tls::install_provider();
+        let email = Some(EmailConfig::new("smtp.wallet.example", 587, "Wallet <security@wallet.example>"));
+        let mail_only = Channels::build(&ChannelsConfig { email, ..ChannelsConfig::default() }).expect("a channel");
+        assert!(absent_channels(&policy, &mail_only).is_empty());
+    }
 }

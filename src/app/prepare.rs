@@ -41,7 +41,8 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     let key = random_key();
     let loaded = keep(rules(&config, key), &mut problems);
     let templates = keep(Templates::load(&config.notices), &mut problems);
-    let channels = keep(Channels::build(&config.channels), &mut problems);
+    let channels = Channels::build(&config.channels).map_err(|found| without_told(found, &problems));
+    let channels = keep(channels, &mut problems);
     let opened = Databases::open(&config.geo_files);
     let geo = keep(opened.map_err(|e| e.iter().map(|e| e.problem()).collect()), &mut problems);
     if let (Some(loaded), Some(templates)) = (&loaded, &templates) {
@@ -74,6 +75,12 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
 
 fn keep<T>(built: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
     built.map_err(|found| problems.extend(found)).ok()
+}
+
+/// What the SMS channel says of the allowed prefixes the configuration says too, and it knows the place.
+fn without_told(mut found: Vec<Problem>, problems: &[Problem]) -> Vec<Problem> {
+    found.retain(|problem| problems.is_empty() || !matches!(problem.code, "N041" | "N042"));
+    found
 }
 
 fn rules(config: &Config, key: HashKey) -> Result<Loaded, Vec<Problem>> {

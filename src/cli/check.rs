@@ -21,7 +21,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = find(args.config)?;
+    let file = find(args.config, Exit::No)?;
     match prepare(&file) {
         Ok(prepared) => {
             let text = render(&prepared.warnings, is_colored());
@@ -41,8 +41,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// The configuration that is meant.
-pub fn find(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+/// The configuration that is meant; without one the command ends with `absent`.
+pub fn find(named: Option<PathBuf>, absent: Exit) -> anyhow::Result<PathBuf> {
     let found = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
     found.ok_or_else(|| {
         let places = PLACES.join(" nor ");
@@ -50,7 +50,7 @@ pub fn find(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         let message = format!(
             "there is no configuration: neither {places} is there, and --config names none. What nobody can guess: {needed}"
         );
-        fail(Exit::Config, message)
+        fail(absent, message)
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
+use crate::alert::DeskError;
 use crate::app::{self, Role, RunError};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
@@ -28,7 +29,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = check::find(args.config)?;
+    let file = check::find(args.config, Exit::Config)?;
     let prepared = match check::prepare(&file) {
         Ok(prepared) => prepared,
         Err(problems) => {
@@ -66,8 +67,24 @@ fn exit(error: &RunError) -> Exit {
             Kind::Io => Exit::Io,
             Kind::Bug => Exit::Bug,
         },
+        RunError::Desk(error) if matches!(**error, DeskError::InUse { .. }) => Exit::TryAgain,
         RunError::Desk(_) | RunError::System(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
+        let of = |error| exit(&RunError::Desk(Arc::new(error)));
+        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned() }), Exit::TryAgain);
+        assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);
+        assert_eq!(of(DeskError::Newer { found: 9, known: 1 }), Exit::Io);
     }
 }

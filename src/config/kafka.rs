@@ -2,6 +2,8 @@
 //!
 //! Guarantees: what is read can be connected with; in clear off loopback only where that was written down.
 
+use std::ops::Range;
+
 use super::secrets::{self, Folders};
 use super::table::{Located, Section};
 use crate::event::Millis;
@@ -26,33 +28,20 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> KafkaConfig {
     let brokers = brokers(&section);
     let mut config = KafkaConfig::new(brokers.iter().map(|broker| broker.value.clone()).collect());
     security(&section, &brokers, &mut config, folders);
-    if let Some(topics) = section.texts("topics") {
+    let topics = section.texts("topics");
+    for (at, topic) in topics.iter().flatten().enumerate() {
+        if topics.iter().flatten().take(at).any(|before| before.value == topic.value) {
+            section.refuse("C005", &topic.at, format!("topic `{}` is named twice", topic.value));
+        }
+        check_topic(&section, topic);
+    }
+    if let Some(topics) = &topics {
         if topics.is_empty() {
             section.refuse("C005", &section.place("topics"), "`kafka.topics` names no topic");
         }
-        for (at, topic) in topics.iter().enumerate() {
-            if topics.iter().take(at).any(|before| before.value == topic.value) {
-                section.refuse("C005", &topic.at, format!("topic `{}` is named twice", topic.value));
-            }
-            check_topic(&section, topic);
-        }
-        config.topics = topics.into_iter().map(|topic| topic.value).collect();
+        config.topics = topics.iter().map(|topic| topic.value.clone()).collect();
     }
-    let own = [
-        ("dead_letter_topic", &mut config.dead_letter_topic),
-        ("alerts_topic", &mut config.alerts_topic),
-        ("contacts_topic", &mut config.contacts_topic),
-    ];
-    for (key, topic) in own {
-        if let Some(name) = section.text(key) {
-            check_topic(&section, &name);
-            if config.topics.contains(&name.value) {
-                let message = format!("`kafka.{key}` is among `kafka.topics`: it would read what it writes");
-                section.refuse("C007", &name.at, message);
-            }
-            *topic = name.value;
-        }
-    }
+    own_topics(&section, topics.as_deref().unwrap_or_default(), &mut config);
     if let Some(group) = section.text("group") {
         config.group = group.value;
     }
@@ -60,6 +49,53 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> KafkaConfig {
     numbers(&section, &mut config);
     section.done();
     config
+}
+
+/// A topic of our own, as configured or as it is by default.
+struct OwnTopic {
+    key: &'static str,
+    name: String,
+    /// Where it is written; by default nowhere.
+    at: Option<Range<usize>>,
+}
+
+/// Reads the topics we write to. None is a topic of events, and no two are one: defaults are compared too.
+fn own_topics(section: &Section<'_, '_>, events: &[Located<String>], config: &mut KafkaConfig) {
+    let keys = [
+        ("dead_letter_topic", &mut config.dead_letter_topic),
+        ("alerts_topic", &mut config.alerts_topic),
+        ("contacts_topic", &mut config.contacts_topic),
+    ];
+    let mut before: Vec<OwnTopic> = Vec::new();
+    for (key, topic) in keys {
+        let written = section.text(key);
+        if let Some(written) = &written {
+            check_topic(section, written);
+            topic.clone_from(&written.value);
+        }
+        let own = OwnTopic { key, name: topic.clone(), at: written.map(|written| written.at) };
+        if config.topics.contains(&own.name) {
+            refuse_event_topic(section, events, &own);
+        } else if let Some(other) = before.iter().find(|other| other.name == own.name) {
+            // Two defaults differ, so that one of the two is written.
+            let at = own.at.clone().or_else(|| other.at.clone()).unwrap_or_else(|| section.place(key));
+            let message = format!("`kafka.{}` and `kafka.{key}` are both `{}`", other.key, own.name);
+            section.refuse_with_help("C007", &at, message, "each of our own topics has a name of its own");
+        }
+        before.push(own);
+    }
+}
+
+fn refuse_event_topic(section: &Section<'_, '_>, events: &[Located<String>], own: &OwnTopic) {
+    let message = format!("`kafka.{}` is among `kafka.topics`: it would read what it writes", own.key);
+    let event = events.iter().find(|event| event.value == own.name);
+    match (&own.at, event) {
+        (None, Some(event)) => {
+            let help = format!("`kafka.{}` is `{}` where it is left out", own.key, own.name);
+            section.refuse_with_help("C007", &event.at, message, help);
+        }
+        (at, _) => section.refuse("C007", &at.clone().unwrap_or_else(|| section.place(own.key)), message),
+    }
 }
 
 fn brokers(section: &Section<'_, '_>) -> Vec<Located<String>> {

@@ -235,6 +235,19 @@ fn one_instance_at_a_time_and_no_file_of_a_newer_version() {
     assert!(matches!(Desk::open(missing), Err(DeskError::Open { .. })));
 }
 
+#[test]
+fn a_file_that_sqlite_cannot_use_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("desk.db");
+    let told = || Desk::open(DeskConfig::at(path.clone())).expect_err("not usable").to_string();
+    let other = rusqlite::Connection::open(&path).expect("another program");
+    other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").expect("it locks the file");
+    assert_eq!(told(), format!("failed to open the desk {}: database is locked", path.display()));
+    drop(other);
+    std::fs::write(&path, "no database at all ".repeat(100)).expect("written");
+    assert_eq!(told(), format!("failed to open the desk {}: file is not a database", path.display()));
+}
+
 #[cfg(unix)]
 #[test]
 fn only_its_owner_can_read_it() {

@@ -325,3 +325,16 @@ fn a_kafka_that_is_not_there_ends_with_69() {
     let output = generate(&["--events", "10", "--brokers", "127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(69), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn topics_that_are_not_there_are_named_before_anything_is_written() {
+    let broker = kafka::broker();
+    let there = broker.topic("generate.there", 1);
+    let topics = format!("{there},no.such.accounts,no.such.money");
+    let began = std::time::Instant::now();
+    let output = generate(&["--events", "10", "--brokers", &broker.bootstrap, "--topics", &topics]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{told}");
+    assert!(told.contains("no.such.accounts, no.such.money") && !told.contains(&there), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}

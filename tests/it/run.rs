@@ -216,3 +216,60 @@ fn a_broker_that_is_not_there_is_unavailable() {
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));
     assert!(said(&output).contains("127.0.0.1:1"), "{}", said(&output));
 }
+
+#[test]
+fn check_without_a_configuration_says_no() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = in_folder(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("kafka.brokers"), "{}", said(&output));
+}
+
+#[test]
+fn a_prefix_that_is_none_is_told_once_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key"), format!("whsec_{}", "QUFB".repeat(8))).expect("a key");
+    let told = |prefixes: &str| {
+        let config = format!(
+            "[kafka]\nbrokers = [\"localhost:1\"]\nstart = \"latest\"\n[state]\ndirectory = \"s\"\n[sms]\n\
+             url = \"https://sms.example/\"\nsecret_file = \"key\"\nallowed_prefixes = {prefixes}\n"
+        );
+        std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
+        String::from_utf8_lossy(&in_folder(folder.path(), &["check"]).stdout).into_owned()
+    };
+    for prefixes in ["[\"86\"]", "[]"] {
+        let told = told(prefixes);
+        assert_eq!(told.matches("error[").count(), 1, "{told}");
+        assert!(told.contains(" --> walletwatch.toml:"), "{told}");
+    }
+    assert!(told("[\"+86\"]").contains("fine"));
+}
+
+#[test]
+fn a_desk_that_somebody_else_holds_or_that_is_none_is_told_with_its_path() {
+    let wallet = Wallet::new("desk-held");
+    let state = wallet.folder.path().join("state");
+    std::fs::create_dir(&state).expect("a folder");
+    let lock = std::fs::File::create(state.join("desk.db.lock")).expect("a lock");
+    lock.lock().expect("held");
+    let held = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+    assert_eq!(held.status.code(), Some(75), "{}", said(&held));
+    assert!(said(&held).contains("state/desk.db is in use"), "{}", said(&held));
+    drop(lock);
+    std::fs::write(state.join("desk.db"), "no database at all ".repeat(100)).expect("written");
+    let garbage = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+    assert_eq!(garbage.status.code(), Some(74), "{}", said(&garbage));
+    let wanted = "state/desk.db: file is not a database";
+    assert!(said(&garbage).contains(wanted), "{}", said(&garbage));
+}
+
+#[test]
+fn channels_that_only_the_policy_knows_are_named_at_the_start_and_the_end_of_a_topic_is_no_trouble() {
+    let wallet = Wallet::new("no-channel");
+    let output = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let log = said(&output);
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    let [warning] = warnings.as_slice() else { panic!("{warnings:#?}") };
+    assert!(warning.contains("email,sms") && warning.contains("not configured"), "{warning}");
+}

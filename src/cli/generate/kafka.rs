@@ -1,6 +1,7 @@
 //! Records to Kafka: the topic of their kind, keyed by account, stamped with the time they would have come.
 //!
-//! Guarantees: every record is acknowledged by all replicas, or the command fails and says the first reason.
+//! Guarantees: every record is acknowledged by all replicas, or the command fails and says the first reason;
+//! nothing is written unless every topic is there. Makes no topic.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,10 +88,20 @@ pub fn to_kafka(
         .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX)
         .create_with_context(Shared(Arc::clone(&deliveries)))
         .map_err(|e| fail(Exit::Usage, format!("--brokers {brokers}: {e}")))?;
-    producer
+    let metadata = producer
         .client()
         .fetch_metadata(None, ANSWER_MAX)
         .map_err(|e| fail(Exit::Unavailable, format!("no Kafka answers at {brokers}: {e}")))?;
+    // A broker that makes topics as they are written to would not keep records as old as these.
+    let is_there = |name: &String| metadata.topics().iter().any(|topic| topic.name() == name);
+    let missing: Vec<&str> = topics.iter().filter(|name| !is_there(name)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let message = format!(
+            "Kafka at {brokers} has no topic {}: create it first, or name others with --topics",
+            missing.join(", ")
+        );
+        return Err(fail(Exit::Unavailable, message));
+    }
     let mut sent = 0;
     let mut last = generator(plan)?;
     for (pass, wanted) in order.iter().enumerate() {

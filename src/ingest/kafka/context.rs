@@ -11,7 +11,7 @@ use base64::Engine as _;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::NoCustomPartitioner;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
@@ -74,6 +74,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition comes this way too, and is no trouble: whoever reads asked for it.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let client = self.client;
         if let Some(left_out) = self.lines.pass() {
             tracing::warn!(client, left_out, %error, "kafka client: {reason}");
@@ -177,6 +181,15 @@ mod tests {
         let token = oauth_token(&format!("h.{claims}.s"), 5);
         assert_eq!((token.principal_name.as_str(), token.lifetime_ms), ("svc", 1_700_000_000_000));
         assert_eq!(oauth_token("opaque", 5).lifetime_ms, 5 + TOKEN_LIFETIME_MS);
+    }
+
+    #[test]
+    fn the_end_of_a_partition_takes_no_line_and_an_error_does() {
+        let context = Context::new("reader", &KafkaConfig::new(Vec::new()));
+        context.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "Fetch at offset 7");
+        assert_eq!(context.lines.pass(), Some(0), "neither a line nor one left out");
+        context.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "2/2 brokers are down");
+        assert_eq!((context.lines.pass(), context.lines.0.lock().expect("lines").1), (None, 2));
     }
 
     #[test]
