@@ -119,7 +119,7 @@ impl Desk {
                         Err(_) => taken.unreadable += 1,
                     },
                     Record::Contact(bytes) => match serde_json::from_slice::<ContactDocument>(bytes) {
-                        Ok(contact) => self.take_contact(tx, &contact, bytes, composer, now, &mut taken)?,
+                        Ok(contact) => self.take_contact(tx, &contact, composer, now, &mut taken)?,
                         Err(_) => taken.unreadable += 1,
                     },
                     Record::NoContact(account) => contacts::forget(tx, account)?,
@@ -203,7 +203,6 @@ impl Desk {
         &self,
         tx: &Transaction<'_>,
         contact: &ContactDocument,
-        bytes: &[u8],
         composer: &dyn Compose,
         now: Millis,
         taken: &mut Taken,
@@ -212,7 +211,7 @@ impl Desk {
             taken.unreadable += 1;
             return Ok(());
         };
-        if !contacts::keep(tx, &contact.account, as_of, bytes)? {
+        if !contacts::keep(tx, contact, as_of)? {
             return Ok(());
         }
         taken.contacts += 1;

@@ -19,7 +19,9 @@ pub use case_number::CaseNumber;
 pub use desk::{Desk, Offset, Record, Taken};
 pub use error::DeskError;
 pub use group::{Decision, Hold, Notify};
-pub use notice::{Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable};
+pub use notice::{
+    Addressee, Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable,
+};
 
 /// How long notification waits for a contact as new as the alert names, ms.
 pub const CONTACT_WAIT_MS: i64 = 5_000;
@@ -27,6 +29,8 @@ pub const CONTACT_WAIT_MS: i64 = 5_000;
 pub const USER_NOTICE_TTL_MS: i64 = 24 * 3_600_000;
 /// Time to live of a notice to security or operations, ms.
 pub const TEAM_NOTICE_TTL_MS: i64 = 7 * 24 * 3_600_000;
+/// For so long after a mail address or number was replaced (event time, ms) users are told at the old one too.
+pub const BOTH_ADDRESSES_MS: i64 = 48 * 3_600_000;
 /// An open case that no alert joined for so long (event time, ms) takes no more: the next one opens another.
 pub const CASE_QUIET_MS: i64 = 24 * 3_600_000;
 /// So long after its opening (event time, ms) a case takes no more alerts, however many came: otherwise

@@ -35,6 +35,25 @@ pub struct Order<'a> {
     pub created: Millis,
 }
 
+/// Which of an account's addresses a notice goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Addressee {
+    /// Those in force.
+    Current,
+    /// Those before the last change: who changed them may not be the owner.
+    Previous,
+}
+
+impl Addressee {
+    /// The word in the desk.
+    pub fn word(self) -> &'static str {
+        match self {
+            Addressee::Current => "current",
+            Addressee::Previous => "previous",
+        }
+    }
+}
+
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -157,6 +176,8 @@ pub struct NoticeRow {
     pub alert: String,
     /// Its audience.
     pub audience: String,
+    /// The word of its [`Addressee`].
+    pub addressee: String,
     /// Where it stands.
     pub state: NoticeState,
     /// The channel it stands at; `None` while it waits and where it cannot be delivered.

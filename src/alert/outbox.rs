@@ -4,6 +4,9 @@
 //! is the same mail with the same Message-ID and the same signed body, a receiver that honours the key sees
 //! one notice, and a template that is edited or broken meanwhile changes nothing that is under way.
 //!
+//! After an address was changed, a user is told at the old one too, by a notice of its own: the change may be
+//! the theft.
+//!
 //! Guarantees: each notice of an alert is queued, waiting or undeliverable with a reason. Does not send.
 
 use rusqlite::{Transaction, params};
@@ -12,7 +15,7 @@ use super::case_number::CaseNumber;
 use super::contacts;
 use super::desk::{Desk, Taken};
 use super::error::DeskError;
-use super::notice::{Compose, Message, NoticeState, Order, Undeliverable};
+use super::notice::{Addressee, Compose, Message, NoticeState, Order, Undeliverable};
 use crate::detect::document::{AlertDocument, Document};
 use crate::event::Millis;
 use crate::ruleset::Audience;
@@ -36,7 +39,17 @@ pub(super) struct Waiting {
     contact: Option<Millis>,
 }
 
-const INSERT: &str = "INSERT INTO notices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, ?12, ?13)";
+const INSERT: &str = "INSERT INTO notices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11, ?12, ?13, ?14)";
+
+/// Where a notice stands in the desk, beside what came of composing it.
+struct Place<'a> {
+    addressee: Addressee,
+    chain: &'a [String],
+    case_counter: i64,
+    next: Millis,
+    /// The time of the contact its alert names.
+    wanted: Option<Millis>,
+}
 
 impl Desk {
     /// Queues a notice of a new alert, or lets it wait for its contact.
@@ -49,7 +62,7 @@ impl Desk {
         taken: &mut Taken,
     ) -> Result<(), DeskError> {
         let NewNotice { alert, audience, chain, case, case_counter } = notice;
-        let id = notice_id(&alert.id, audience, &chain);
+        let id = notice_id(&alert.id, audience, Addressee::Current, &chain);
         let account = alert.account.as_deref();
         let contact = match account {
             Some(account) => contacts::at_hand(tx, account)?,
@@ -60,30 +73,13 @@ impl Desk {
         let waits = audience == Audience::User && account.is_some() && wanted > at_hand;
         let order =
             Order { notice: &id, audience, alert, contact: contact.as_ref().map(|(_, c)| c), case, created: now };
-        let made = if waits { Made::Waiting } else { make(&order, &chain, composer) };
-        let ttl_ms = match audience {
-            Audience::User => self.config.user_notice_ttl_ms,
-            Audience::Security | Audience::Operations => self.config.team_notice_ttl_ms,
-        };
-        let next = if waits { now.plus(self.config.contact_wait_ms) } else { now };
-        tx.prepare_cached(INSERT)?.execute(params![
-            id,
-            alert.id,
-            case_counter,
-            account,
-            audience.word(),
-            serde_json::to_string(&chain).unwrap_or_default(),
-            made.state().word(),
-            made.channel(),
-            now.0,
-            next.0,
-            now.plus(ttl_ms).0,
-            wanted.map(|w| w.0),
-            made.reason(),
-        ])?;
-        keep_messages(tx, &id, &made)?;
-        made.count(taken);
-        Ok(())
+        let mut place = Place { addressee: Addressee::Current, chain: &chain, case_counter, next: now, wanted };
+        if waits {
+            place.next = now.plus(self.config.contact_wait_ms);
+            return self.insert(tx, &order, &place, &Made::Waiting, taken);
+        }
+        self.insert(tx, &order, &place, &make(&order, &chain, composer), taken)?;
+        self.tell_previous(tx, &order, place, composer, taken)
     }
 
     /// A notice that waited goes on, with the contact it waited for or with what is at hand.
@@ -120,6 +116,78 @@ impl Desk {
         tx.prepare_cached("UPDATE notices SET state = ?2, channel = ?3, reason = ?4, next_ms = ?5 WHERE id = ?1")?
             .execute(params![waiting.id, made.state().word(), made.channel(), made.reason(), now.0])?;
         keep_messages(tx, &waiting.id, &made)?;
+        made.count(taken);
+        let place = Place {
+            addressee: Addressee::Current,
+            chain: &waiting.chain,
+            case_counter: waiting.case_counter,
+            next: now,
+            wanted: waiting.contact,
+        };
+        self.tell_previous(tx, &order, place, composer, taken)
+    }
+
+    /// Beside a notice to a user: the same to the addresses that were replaced lately, as one of its own.
+    fn tell_previous(
+        &self,
+        tx: &Transaction<'_>,
+        current: &Order<'_>,
+        place: Place<'_>,
+        composer: &dyn Compose,
+        taken: &mut Taken,
+    ) -> Result<(), DeskError> {
+        if current.audience != Audience::User {
+            return Ok(());
+        }
+        let time = contacts::parse_time(&current.alert.time).unwrap_or(current.created);
+        let Some(contact) = current.contact.and_then(|c| contacts::before_change(c, time)) else { return Ok(()) };
+        let id = notice_id(&current.alert.id, current.audience, Addressee::Previous, place.chain);
+        let order = Order { notice: &id, contact: Some(&contact), ..*current };
+        let others: Vec<String> = place
+            .chain
+            .iter()
+            .filter(|channel| {
+                let to = |order| composer.compose(order, channel).map(|message| message.recipient);
+                to(&order) != to(current)
+            })
+            .cloned()
+            .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let made = make(&order, &others, composer);
+        self.insert(tx, &order, &Place { addressee: Addressee::Previous, ..place }, &made, taken)
+    }
+
+    fn insert(
+        &self,
+        tx: &Transaction<'_>,
+        order: &Order<'_>,
+        place: &Place<'_>,
+        made: &Made,
+        taken: &mut Taken,
+    ) -> Result<(), DeskError> {
+        let ttl_ms = match order.audience {
+            Audience::User => self.config.user_notice_ttl_ms,
+            Audience::Security | Audience::Operations => self.config.team_notice_ttl_ms,
+        };
+        tx.prepare_cached(INSERT)?.execute(params![
+            order.notice,
+            order.alert.id,
+            place.case_counter,
+            order.alert.account,
+            order.audience.word(),
+            place.addressee.word(),
+            serde_json::to_string(place.chain).unwrap_or_default(),
+            made.state().word(),
+            made.channel(),
+            order.created.0,
+            place.next.0,
+            order.created.plus(ttl_ms).0,
+            place.wanted.map(|w| w.0),
+            made.reason(),
+        ])?;
+        keep_messages(tx, order.notice, made)?;
         made.count(taken);
         Ok(())
     }
@@ -190,10 +258,10 @@ fn keep_messages(tx: &Transaction<'_>, notice: &str, made: &Made) -> Result<(), 
     Ok(())
 }
 
-/// The idempotency key: the same alert, audience and channels always give the same.
-fn notice_id(alert: &str, audience: Audience, chain: &[String]) -> String {
+/// The idempotency key: the same alert, audience, addressee and channels always give the same.
+fn notice_id(alert: &str, audience: Audience, addressee: Addressee, chain: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [alert, audience.word()].into_iter().chain(chain.iter().map(String::as_str)) {
+    for part in [alert, audience.word(), addressee.word()].into_iter().chain(chain.iter().map(String::as_str)) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

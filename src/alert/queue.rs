@@ -135,7 +135,7 @@ impl Desk {
     pub fn notices(&self, limit: u32) -> Result<Vec<NoticeRow>, DeskError> {
         self.read(|c| {
             let mut rows = c.prepare_cached(
-                "SELECT id, alert, audience, state, channel, attempts, reason FROM notices
+                "SELECT id, alert, audience, state, channel, attempts, reason, addressee FROM notices
                  ORDER BY created_ms DESC, id LIMIT ?1",
             )?;
             let mut found = rows.query([limit])?;
@@ -149,6 +149,7 @@ impl Desk {
                     channel: row.get(4)?,
                     attempts: row.get(5)?,
                     reason: row.get(6)?,
+                    addressee: row.get(7)?,
                 });
             }
             Ok(notices)

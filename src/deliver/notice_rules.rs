@@ -23,7 +23,7 @@ pub struct Offence {
 
 const LINK: (&str, &str) = ("N004", "a notice holds no link and nothing that looks like one");
 const PICTURE: (&str, &str) = ("N005", "a notice holds no picture and no QR code");
-const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number");
+const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number and no account to write to");
 const SECRET: (&str, &str) = ("N007", "a notice never asks for a code or password");
 const LEFT_OVER: (&str, &str) = ("N009", "every placeholder is replaced");
 const MARKUP: (&str, &str) = ("N011", "HTML holds only text, tables and lists, with inline styles");
@@ -32,15 +32,24 @@ const MARKUP: (&str, &str) = ("N011", "HTML holds only text, tables and lists, w
 const PHONE_DIGITS_MIN: usize = 7;
 
 static LINKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // Browsers take the ideographic full stop for a dot; between Chinese words it only ends a sentence.
     // A name, a dot and two letters or more make a domain in the eyes of a mail program. `@` makes an address.
-    regex(r"(?i)https?:|hxxp|ftp:|www\.|://|mailto:|tel:|[\p{L}\p{N}_-]+[.．｡](?:\p{L}){2,}|@\s*[\p{L}\p{N}]")
+    regex(
+        r"(?i)https?:|hxxp|ftp:|www\.|://|mailto:|tel:|[\p{L}\p{N}_-]+[.．｡](?:\p{L}){2,}|[a-z0-9-]+\s?。\s?[a-z]{2,}|\bdot\W{1,3}(?:com|cn|net|org|info|app|top|vip|xyz|cc|co|io)\b|@\s*[\p{L}\p{N}]",
+    )
 });
 static PICTURES: LazyLock<Option<Regex>> =
     LazyLock::new(|| regex(r"(?i)\bQR\b|二维码|扫码|扫一扫|掃碼|\bscan\b|data:image|<img|<svg"));
 static NUMBERS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"\+?\p{Nd}(?:[ \u{a0}()./‐‑–-]{0,3}\p{Nd})+"));
+/// What is a number to call or an account to write to by the words around it, however short; and digits in words.
+static REACHES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"(?i)\b(?:dial|call|hotline|telephone)\b[^.!?\n]{0,20}\p{Nd}{3,}|(?:拨打|致电|来电|热线|电话)[^。！？\n]{0,8}[\p{Nd}零〇一二三四五六七八九]{3,}|[零〇一二三四五六七八九幺]{5,}|(?:微信|QQ)(?:号|群)|加微信|\b(?:wechat|whatsapp|telegram)\s*(?:id|:|：)",
+    )
+});
 static REQUESTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     regex(
-        r"(?i)(?:\b(?:enter|send|reply|text|tell|give|share|provide|confirm|type|submit|forward)\b[^.!?\n]{0,60}\b(?:codes?|passwords?|passcodes?|pins?|otps?)\b)|(?:(?:输入|发送|回复|告诉|告知|提供|填写|转发|报给|提交|发给)[^。！？\n]{0,24}(?:验证码|密码|口令|动态码|校验码|PIN))|(?:(?:验证码|密码|口令|动态码|校验码)[^。！？\n]{0,12}(?:发给|告诉|告知|提供给|回复给|报给))",
+        r"(?i)(?:\b(?:enter|send|reply|text|tell|give|share|provide|confirm|type|submit|forward)\b[^.!?\n]{0,60}\b(?:codes?|passwords?|passcodes?|pins?|otps?|digits?)\b)|(?:(?:输入|发送|回复|告诉|告知|提供|填写|转发|报给|提交|发给)[^。！？\n]{0,24}(?:验证码|密码|口令|动态码|校验码|位数字|PIN))|(?:(?:验证码|密码|口令|动态码|校验码)[^。！？\n]{0,12}(?:发给|告诉|告知|提供给|回复给|报给))",
     )
 });
 static REFUSALS: LazyLock<Option<Regex>> =
@@ -72,6 +81,7 @@ pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
     }
     let is_phone = |words: &&str| words.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS_MIN;
     found.extend(matches(&NUMBERS, &rest).filter(is_phone).map(|words| offence(PHONE, words)));
+    found.extend(matches(&REACHES, &rest).map(|words| offence(PHONE, words)));
     found.extend(sentences(&rest).filter(|s| asks(s)).map(|words| offence(SECRET, words.trim())));
     for mark in ["{{", "}}", "{%", "%}", "{#"] {
         if rest.contains(mark) {
@@ -158,7 +168,7 @@ mod tests {
 
     #[test]
     fn all_patterns_build() {
-        for pattern in [&LINKS, &PICTURES, &NUMBERS, &REQUESTS, &REFUSALS, &TAGS, &ATTRIBUTES, &ATTRIBUTE] {
+        for pattern in [&LINKS, &PICTURES, &NUMBERS, &REACHES, &REQUESTS, &REFUSALS, &TAGS, &ATTRIBUTES, &ATTRIBUTE] {
             assert!(pattern.is_some());
         }
     }
@@ -174,15 +184,26 @@ mod tests {
             "a．com",
             "mail me@home",
             "hxxp//x",
+            "请点击 wallet。cn",
+            "visit wallet dot com",
         ] {
             assert!(codes(link).contains(&"N004"), "{link}");
         }
         for picture in ["Scan this", "请扫码", "the QR below"] {
             assert_eq!(codes(picture), ["N005"], "{picture}");
         }
-        for phone in
-            ["+86 138 0013 8000", "95588123", "call 020 7946 0958", "（０２０）８８８８８８８８", "400-820-8820"]
-        {
+        for phone in [
+            "+86 138 0013 8000",
+            "95588123",
+            "call 020 7946 0958",
+            "（０２０）８８８８８８８８",
+            "400-820-8820",
+            "Dial 95588",
+            "拨打九五五八八",
+            "请致电 955",
+            "微信号 abc123",
+            "WhatsApp: wallet-help",
+        ] {
             assert!(codes(phone).contains(&"N006"), "{phone}");
         }
         for request in [
@@ -192,6 +213,8 @@ mod tests {
             "请输入您的登录密码",
             "把验证码发给我们",
             "Confirm your PIN in the app",
+            "send us the 6 digits you got",
+            "请回复收到的6位数字",
         ] {
             assert_eq!(codes(request), ["N007"], "{request}");
         }
@@ -211,6 +234,9 @@ mod tests {
             "App version 7.2.1",
             "iPhone (iOS), …7788. We are here.",
             "UTC+5:30",
+            "请在应用中核实。App 中可锁定账户",
+            "上海市一百二十三号，电话未变",
+            "WeChat Pay",
         ] {
             assert_eq!(codes(good), Vec::<&str>::new(), "{good}");
         }

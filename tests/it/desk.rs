@@ -126,6 +126,19 @@ impl At {
     }
 }
 
+/// The alerts of [`Alert`] are of this time.
+fn hours(hour: i64) -> String {
+    Millis(NOW.0 + hour * HOUR_MS).rfc3339()
+}
+
+fn changed(account: &str, hour: i64, now: (&str, &str), before: (Option<&str>, Option<&str>)) -> Vec<u8> {
+    let previous = |value: Option<&str>| value.map(|value| json!({"value": value, "until": hours(hour)}));
+    json!({"schema": 1, "account": account, "as_of": hours(hour), "email": now.0, "phone": now.1,
+           "previous_email": previous(before.0), "previous_phone": previous(before.1)})
+    .to_string()
+    .into_bytes()
+}
+
 fn decided(taken: &Taken) -> Vec<String> {
     taken.decisions.iter().map(|((audience, reason), count)| format!("{audience} {reason} {count}")).collect()
 }
@@ -199,6 +212,80 @@ fn what_cannot_be_delivered_is_kept_with_its_reason() {
     at.contact("b", "2026-01-01T00:00:00Z", "b@wallet.example");
     at.desk.take(&[Record::NoContact("b")], &[], &Echo::default(), NOW).expect("taken");
     assert_eq!(at.alerts(&[Alert::new("al_2", "b", "high")]).undeliverable, BTreeMap::from([("no_contact", 1)]));
+}
+
+const OWNER: &str = "owner@wallet.example";
+const THIEF: &str = "thief@evil.example";
+const PHONE: &str = "+8613800138000";
+const OLD_PHONE: &str = "+8613900139000";
+
+#[test]
+fn a_replaced_address_is_told_too_for_48_hours() {
+    let at = desk();
+    let change = changed("a", 0, (THIEF, PHONE), (Some(OWNER), None));
+    at.desk.take(&[Record::Contact(&change)], &[], &Echo::default(), NOW).expect("taken");
+    let alert = |id, group, hour| Alert { group, hour, ..Alert::new(id, "a", "high") };
+    let taken = at.alerts(&[alert("al_1", "one", 1), alert("al_2", "two", 47), alert("al_3", "three", 48)]);
+    assert_eq!(taken.queued.get("email"), Some(&5), "each is a notice of its own");
+    assert_eq!(decided(&taken), ["security first_seen 3", "user first_seen 3"]);
+    let mut to = at.recipients("email");
+    to.sort();
+    assert_eq!(to, [OWNER, OWNER, THIEF, THIEF, THIEF]);
+    let again = at.alerts(&[alert("al_1", "one", 1), alert("al_4", "one", 2)]);
+    assert_eq!((again.queued.get("email"), again.known), (None, 1), "once per addressee and group");
+    let rows = at.desk.notices(100).expect("rows");
+    let ids: std::collections::HashSet<&str> = rows.iter().map(|n| n.id.as_str()).collect();
+    assert_eq!(ids.len(), rows.len(), "a key each");
+    let previous = rows.iter().filter(|n| n.addressee == "previous").map(|n| n.alert.as_str());
+    assert_eq!(previous.collect::<std::collections::BTreeSet<_>>(), ["al_1", "al_2"].into());
+}
+
+#[test]
+fn only_the_channels_whose_address_changed_are_told_twice() {
+    let at = desk();
+    let change = changed("a", 0, (OWNER, PHONE), (None, Some(OLD_PHONE)));
+    at.desk.take(&[Record::Contact(&change)], &[], &Echo::default(), NOW).expect("taken");
+    at.alerts(&[Alert::new("al_1", "a", "critical"), Alert { group: "money", ..Alert::new("al_2", "a", "high") }]);
+    assert_eq!(at.recipients("email"), [OWNER, OWNER]);
+    let mut to = at.recipients("sms");
+    to.sort();
+    assert_eq!(to, [PHONE, OLD_PHONE, OLD_PHONE]);
+}
+
+#[test]
+fn a_notice_that_waited_for_the_change_tells_both() {
+    let at = desk();
+    at.contact("a", "2026-01-01T00:00:00Z", OWNER);
+    let (hour, when) = (1, hours(0));
+    let when: &'static str = when.leak();
+    let alert = Alert { contact_as_of: Some(when), hour, ..Alert::new("al_1", "a", "high") };
+    assert_eq!(at.alerts(&[alert]).waiting, 1);
+    let change = changed("a", 0, (THIEF, PHONE), (Some(OWNER), None));
+    let taken = at.desk.take(&[Record::Contact(&change)], &[], &Echo::default(), NOW).expect("taken");
+    assert_eq!(taken.queued.get("email"), Some(&2));
+    let mut to = at.recipients("email");
+    to.sort();
+    assert_eq!(to, [OWNER, THIEF]);
+}
+
+#[test]
+fn a_partial_contact_takes_nothing_away() {
+    let at = desk();
+    at.contact("a", &hours(-2), OWNER);
+    // Detection started anew and has seen no more than a mail address since.
+    let partial = |hour, email| {
+        let bytes = json!({"schema": 1, "account": "a", "as_of": hours(hour), "email": email, "phone": null,
+                           "locale": null, "zone": null, "anti_phishing": null, "previous_email": null});
+        bytes.to_string().into_bytes()
+    };
+    let take = |bytes: &[u8]| at.desk.take(&[Record::Contact(bytes)], &[], &Echo::default(), NOW).expect("taken");
+    assert_eq!(take(&partial(-1, THIEF)).contacts, 1);
+    assert_eq!(take(&changed("a", -3, ("old@wallet.example", OLD_PHONE), (None, None))).contacts, 0, "older");
+    at.alerts(&[Alert::new("al_1", "a", "critical")]);
+    let mut to = at.recipients("email");
+    to.sort();
+    assert_eq!(to, [OWNER, THIEF], "the desk saw the change itself");
+    assert_eq!(at.recipients("sms"), [PHONE]);
 }
 
 #[test]

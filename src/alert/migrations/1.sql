@@ -52,6 +52,8 @@ CREATE TABLE notices (
     case_counter INTEGER NOT NULL REFERENCES cases (counter),
     account      TEXT,
     audience     TEXT NOT NULL,
+    -- current, previous (the addresses before the last change)
+    addressee    TEXT NOT NULL,
     -- The channels of its route, as JSON.
     chain        TEXT NOT NULL,
     -- waiting (for a contact), queued, sent, failed, undeliverable

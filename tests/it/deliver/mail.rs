@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use mail_parser::MessageParser;
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use walletwatch::alert::{Message, Undeliverable};
+use walletwatch::alert::{Message, Record, Undeliverable};
 use walletwatch::deliver::{
-    Channel, Channels, ChannelsConfig, EmailConfig, EmailSecurity, NoticesConfig, Outcome, Templates,
+    Channel, Channels, ChannelsConfig, Composer, EmailConfig, EmailSecurity, NoticesConfig, Outcome, Templates,
 };
+use walletwatch::ruleset::{Audience, Band, Policy, Route};
 use walletwatch::secret::Secret;
 
-use super::alerts::{NOW, Pair};
+use super::alerts::{NOW, Pair, alert, contact, desk};
 use crate::kit::postfix::{PASSWORD, USER, postfix};
 use crate::kit::process::wait_until;
 
@@ -115,6 +117,45 @@ fn addresses_that_are_none_are_refused() {
         assert_eq!(to(Some(bad)), Err(Undeliverable::AddressRefused), "{bad:?}");
     }
     assert_eq!(to(None), Err(Undeliverable::NoAddress));
+}
+
+#[test]
+fn the_owner_is_told_at_the_address_a_thief_replaced() {
+    let email = channel(EmailConfig::new("mail.wallet.example", 587, FROM));
+    let mut channels = Channels::default();
+    channels.add("email", email);
+    let route = Route { audience: Audience::User, from: Band::Info, channels: vec!["email".to_owned()], all: false };
+    let policy = Policy { routes: vec![route], ..Policy::default() };
+    let templates = Templates::load(&NoticesConfig::default()).expect("templates");
+    let composer = Composer::new(Arc::new(policy), channels, Arc::new(templates));
+    let told = |changed_at: &str| {
+        let (desk, _folder) = desk();
+        let known = contact("acc-1029", "zh-CN").to_string().into_bytes();
+        // What detection says that has seen no more of the account than the change.
+        let change = json!({
+            "schema": 1, "account": "acc-1029", "as_of": changed_at, "email": "thief@evil.example",
+            "previous_email": {"value": "acc-1029@wallet.example", "until": changed_at},
+        });
+        let (change, alert) = (change.to_string(), alert("al_1", "acc-1029", "high").to_string());
+        let records = [Record::Contact(&known), Record::Contact(change.as_bytes()), Record::Alert(alert.as_bytes())];
+        desk.take(&records, &[], &composer, NOW).expect("taken");
+        let (mut due, _) = desk.claim("email", &Default::default(), 10, NOW).expect("claimed");
+        due.sort_by(|a, b| a.message.recipient.cmp(&b.message.recipient));
+        let mut keys = std::collections::BTreeSet::new();
+        for claimed in &due {
+            let mail = MessageParser::default().parse(&claimed.message.body).expect("a mail");
+            let to = mail.to().and_then(|to| to.first()).and_then(|to| to.address()).expect("a recipient");
+            assert_eq!(to, claimed.message.recipient);
+            assert!(mail.body_text(0).is_some_and(|text| text.contains("蓝色的鹭")), "the owner's phrase");
+            keys.insert(mail.message_id().expect("a key").to_owned());
+        }
+        assert_eq!(keys.len(), due.len(), "a key each");
+        due.into_iter().map(|claimed| claimed.message.recipient).collect::<Vec<_>>()
+    };
+    // The alert is of 2026-11-22T03:09:00Z.
+    assert_eq!(told("2026-11-22T03:08:00Z"), ["acc-1029@wallet.example", "thief@evil.example"]);
+    assert_eq!(told("2026-11-20T03:09:00.001Z"), ["acc-1029@wallet.example", "thief@evil.example"]);
+    assert_eq!(told("2026-11-20T03:09:00Z"), ["thief@evil.example"]);
 }
 
 #[test]

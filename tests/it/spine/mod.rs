@@ -129,13 +129,13 @@ fn dead_letters_agree(wallet: &Wallet, truth: &Truth) {
     assert_eq!(by_reason, truth.malformed);
 }
 
-/// At most one notice per account and rule group, every one of them sent.
+/// At most one notice per account, rule group and addressee, every one of them sent.
 fn each_user_is_told_once(wallet: &Wallet) {
     let desk = wallet.desk();
     let count = |sql: &str| desk.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
     assert!(count("SELECT count(*) FROM notices WHERE audience = 'user'") > 0);
     let twice = "SELECT count(*) FROM (SELECT 1 FROM notices n JOIN cases c ON c.counter = n.case_counter \
-                 WHERE n.audience = 'user' GROUP BY n.account, c.rule_group, n.chain HAVING count(*) > 1)";
+                 WHERE n.audience = 'user' GROUP BY n.account, c.rule_group, n.chain, n.addressee HAVING count(*) > 1)";
     assert_eq!(count(twice), 0, "nobody is told twice of one thing");
     assert_eq!(count("SELECT count(*) FROM notices WHERE state NOT IN ('sent', 'undeliverable')"), 0);
 }
