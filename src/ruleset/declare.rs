@@ -189,7 +189,8 @@ impl<'s> Declared<'s> {
         })?;
         let mut set = ListSet::new(entry.key.clone(), ty);
         set.as_of = as_of;
-        set.max_age_ms = max_age_ms?;
+        // Without an age the list does not load; its entries are read for what is wrong with them.
+        set.max_age_ms = max_age_ms.unwrap_or(i64::MAX);
         match (map.get("items"), map.get("file")) {
             (Some(items), None) => read_items(reader, items, &mut set),
             (None, Some(file)) => self.read_list_file(reader, file, &mut set)?,

@@ -130,8 +130,12 @@ impl<'f> RuleDraft<'f> {
             _ => "a rule".to_owned(),
         };
         reader.require(node, &what, &required.collect::<Vec<_>>());
-        let id_node = own.get("id")?;
-        let (id, id_span) = (reader.id(id_node, "the id of a rule")?, id_node.span.clone());
+        // A rule that cannot be called by its name is read on: what else is wrong with it is told at once.
+        let nameless = || format!("rule at byte {}", node.span.start);
+        let (id, id_span) = match own.get("id") {
+            Some(id) => (reader.id(id, "the id of a rule").unwrap_or_else(nameless), id.span.clone()),
+            None => (nameless(), node.head()),
+        };
         let mut draft = RuleDraft {
             file,
             id,
