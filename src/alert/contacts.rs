@@ -1,8 +1,7 @@
 //! The contacts at hand: the newest per account, by the event time they were seen at.
 //!
 //! Guarantees: an older contact never replaces a newer one, in whatever order they come; a newer one takes
-//! nothing away that it does not know. Personal: nothing of
-//! it is logged. Does not decide who is told.
+//! nothing away that it does not know. Personal: nothing of it is logged. Does not decide who is told.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 

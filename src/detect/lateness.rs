@@ -6,7 +6,7 @@
 
 /// Of how many records the median is taken.
 pub const MEDIAN_OF: usize = 9;
-/// How far lanes may lie apart before a slow one no longer holds memory back, ms.
+/// How far behind the middle lane a slow one may lie before it no longer holds memory back, ms.
 pub const LANES_APART_MS_MAX: i64 = 7_200_000;
 /// A lane without a record among so many accepted ones holds nothing back.
 const IDLE_AFTER_RECORDS: u64 = 65_536;
