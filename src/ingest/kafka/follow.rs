@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -15,7 +14,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::config::KafkaConfig;
 use super::context::{Context, OneASecond};
 use super::error::{Error, patiently};
-use super::{assign, options};
+use super::{assign, client, options};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 500;
@@ -101,8 +100,7 @@ impl Topic {
         let mut options = options::consumer(config);
         // Never committed to: the library wants one for an assignment.
         options.set("group.id", format!("{}.notify", config.group));
-        let consumer: BaseConsumer<Context> =
-            BaseConsumer::from_config_and_context(&options, Context::new("notify", config)).map_err(Error::Options)?;
+        let consumer = client::reader("notify", &options, config)?;
         let timeout = Duration::from_millis(config.request_timeout_ms);
         let mut list = TopicPartitionList::new();
         let mut next = BTreeMap::new();
