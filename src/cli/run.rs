@@ -68,7 +68,7 @@ fn exit(error: &RunError) -> Exit {
             Kind::Bug => Exit::Bug,
         },
         RunError::Desk(error) if matches!(**error, DeskError::InUse { .. }) => Exit::TryAgain,
-        RunError::Desk(_) | RunError::System(..) => Exit::Io,
+        RunError::Desk(_) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
     }

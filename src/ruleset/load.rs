@@ -72,6 +72,7 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
         rules,
         features,
         amounts: loader.declared.names.amounts,
+        lists: loader.declared.names.lists.into_values().map(|named| named.set).collect(),
         layout,
         warnings: loader.problems,
     };

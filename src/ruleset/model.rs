@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Condition, Ty};
+use super::lists::ListSet;
 use super::row::{Cell, Layout};
 use crate::event::{Currency, Field, Millis, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
@@ -330,6 +331,8 @@ pub struct Ruleset {
     pub features: Vec<Feature>,
     /// The named amounts, sorted by name.
     pub amounts: Vec<NamedAmount>,
+    /// The lists, sorted by name.
+    pub lists: Vec<Arc<ListSet>>,
     /// Where each name's value stands in a row.
     pub layout: Layout,
     /// What is doubtful but loads.

@@ -18,6 +18,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::config::{KafkaConfig, Sasl};
 use crate::clock;
+use crate::event::Millis;
 
 /// At most one line in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -126,10 +127,19 @@ impl ConsumerContext for Context {
     }
 }
 
+/// What a record is sent with and told of by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The number of its batch.
+    pub number: usize,
+    /// The timestamp of the record it is about, where that is measured.
+    pub cause: Option<Millis>,
+}
+
 /// Whom the producer tells what became of a record: the ticket it was sent with.
 pub trait Deliveries: Send + Sync + 'static {
     /// A record of this ticket is in Kafka, or why it is not.
-    fn delivered(&self, ticket: usize, topic: &str, result: Result<(), rdkafka::types::RDKafkaErrorCode>);
+    fn delivered(&self, ticket: &Ticket, topic: &str, result: Result<(), rdkafka::types::RDKafkaErrorCode>);
 }
 
 /// The context of the producer.
@@ -164,16 +174,16 @@ impl<D: Deliveries> ClientContext for ProducerContext<D> {
 }
 
 impl<D: Deliveries> rdkafka::producer::ProducerContext<NoCustomPartitioner> for ProducerContext<D> {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, ticket: usize) {
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, ticket: Box<Ticket>) {
         use rdkafka::Message as _;
         use rdkafka::types::RDKafkaErrorCode as Code;
         match result {
-            Ok(message) => self.deliveries.delivered(ticket, message.topic(), Ok(())),
+            Ok(message) => self.deliveries.delivered(&ticket, message.topic(), Ok(())),
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                self.deliveries.delivered(ticket, message.topic(), Err(code));
+                self.deliveries.delivered(&ticket, message.topic(), Err(code));
             }
         }
     }
