@@ -10,7 +10,7 @@ use serde::de::DeserializeSeed;
 
 use super::Text;
 use super::key::{ContactKey, Key, KeySet, Name, PlaceKey};
-pub(super) use read::Str;
+pub(super) use read::{Str, whole_millis};
 use read::{Filled, ObjectSeed};
 
 /// Every field of the schema as it came.
@@ -97,7 +97,7 @@ pub struct RawContact<'a> {
 pub enum Moment<'a> {
     /// A text that should be RFC 3339.
     Text(Text<'a>),
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970; what 64 bits do not hold is the least or the largest they do.
     Millis(i64),
 }
 
