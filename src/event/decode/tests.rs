@@ -360,3 +360,13 @@ fn every_text_has_its_limit() {
         assert!(refused.contains(&name), "{name}");
     }
 }
+
+/// A batch's moment may be anything in a test or a replay; a time that cannot be written must not pass for it.
+#[test]
+fn no_moment_lets_a_time_pass_that_cannot_be_written() {
+    for time in ["\"9999-12-31T23:59:59Z\"", "99999999999999999999", "253402207201000"] {
+        let text = format!(r#"{{"id":"e1","type":"logout","time":{time},"account":"a"}}"#);
+        let refused = decode(Some(text.as_bytes()), Millis(i64::MAX), &Limits::default()).expect_err("refused");
+        assert_eq!((refused.reason, refused.field), (RejectReason::TimeInFuture, Some("time")), "{time}");
+    }
+}

@@ -10,8 +10,8 @@ use serde::de::DeserializeSeed;
 
 use super::Text;
 use super::key::{ContactKey, Key, KeySet, Name, PlaceKey};
-pub(super) use read::{Str, whole_millis};
 use read::{Filled, ObjectSeed};
+pub(super) use read::{Str, whole_millis};
 
 /// Every field of the schema as it came.
 #[derive(Debug, Default)]
