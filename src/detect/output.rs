@@ -97,7 +97,7 @@ pub struct FindingRecord {
     pub by: BTreeMap<String, serde_json::Value>,
     /// The rule's score where it fired and is live, else 0.
     pub score: u8,
-    /// The values the condition read.
+    /// As in [`FindingDocument::evidence`](super::document::FindingDocument::evidence).
     pub evidence: BTreeMap<String, serde_json::Value>,
 }
 
