@@ -131,7 +131,8 @@ pub struct Counters {
     pub rejected: [u64; RejectReason::WORDS.len()],
     /// Fields that were dropped because the schema or the event's type does not have them.
     pub unknown_fields: u64,
-    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted.
+    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted. Over a change of the rules
+    /// each rule goes on counting in its state.
     pub findings: Vec<[u64; 3]>,
     /// Alerts, by the index of their band, `info` first.
     pub alerts: [u64; 5],

@@ -21,3 +21,4 @@ mod replay;
 mod rules;
 mod run;
 mod spine;
+mod swap;
