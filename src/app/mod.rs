@@ -17,11 +17,16 @@ use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::Metrics;
 use crate::telemetry::events::Summary;
 
+mod current;
 mod detect;
 mod notify;
 mod prepare;
+mod reload;
 
 pub use prepare::{Prepared, prepare};
+
+use current::Current;
+use reload::Reloader;
 
 /// How often the main thread looks whether somebody asked to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -90,7 +95,16 @@ pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, R
             tracing::error!(%error, "signals cannot be caught: only a hard stop will end this process");
         }
     });
-    let stages = Stages { prepared: Arc::new(prepared), metrics, shutdown, detected: Arc::default() };
+    let current = Arc::new(Current::new(prepared.in_force.clone()));
+    let reloader = Reloader::new(&prepared, Arc::clone(&current), metrics.clone());
+    let bell = reloader.bell();
+    runtime.spawn(async move {
+        if let Err(error) = reload::on_hangup(bell).await {
+            tracing::error!(%error, "SIGHUP cannot be caught: it will end this process");
+        }
+    });
+    let stages = Stages { prepared: Arc::new(prepared), current, metrics, shutdown, detected: Arc::default() };
+    stages.start_reloading(reloader)?;
     let result = stages.run(role, until_end, &runtime);
     // What still runs there is cut off: it repeats after the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -101,6 +115,8 @@ pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, R
 #[derive(Clone)]
 struct Stages {
     prepared: Arc<Prepared>,
+    /// What is in force now.
+    current: Arc<Current>,
     metrics: Metrics,
     shutdown: Shutdown,
     /// Detection has taken, and written, everything it was to take.
@@ -137,6 +153,14 @@ impl Stages {
         drop(done);
         self.wait(running, &ended)?;
         Ok(detect::summary(&self.metrics))
+    }
+
+    /// Starts the thread that reloads. Nobody waits for it: a stop does not, for a database may take seconds to check.
+    fn start_reloading(&self, reloader: Reloader) -> Result<(), RunError> {
+        let shutdown = self.shutdown.clone();
+        let body = move || reloader.run(&shutdown);
+        let started = std::thread::Builder::new().name("reloading".to_owned()).spawn(body);
+        started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
     fn open_detection(&self) -> Result<(Consumer, detect::Detection), RunError> {

@@ -25,10 +25,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     match prepare(&file) {
         Ok(prepared) => {
             let text = render(&prepared.warnings, is_colored());
-            let rules = prepared.ruleset.rules.len();
+            let rules = prepared.in_force.ruleset.rules.len();
             let channels: Vec<&str> = prepared.channels.names().collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
-            let geo = prepared.geo.files().len();
+            let geo = prepared.in_force.geo.files().len();
             let line =
                 format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", file.display());
             std::io::stdout().write_all(format!("{text}{line}").as_bytes())?;

@@ -4,7 +4,9 @@
 //! taken over as its growth.
 
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::event::Millis;
 
 /// All counters of the process.
 #[derive(Debug, Clone)]
@@ -38,6 +40,12 @@ pub struct Metrics {
     pub decisions: IntCounterVec,
     /// `walletwatch_notices_total{channel,outcome,reason}`.
     pub notices: IntCounterVec,
+    /// `walletwatch_reload_total{what,outcome}`: `applied`, `refused`.
+    pub reloads: IntCounterVec,
+    /// `walletwatch_reload_last_success_timestamp_seconds{what}`; the start counts.
+    pub reload_success: IntGaugeVec,
+    /// `walletwatch_rule_warming_until_timestamp_seconds{rule}`: event time.
+    pub warming: IntGaugeVec,
 }
 
 impl Metrics {
@@ -46,6 +54,9 @@ impl Metrics {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
             kept(&registry, IntCounterVec::new(Opts::new(format!("walletwatch_{name}"), help), labels)?)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            kept(&registry, IntGaugeVec::new(Opts::new(format!("walletwatch_{name}"), help), labels)?)
         };
         let counter = |name: &str, help: &str| {
             kept(&registry, IntCounter::with_opts(Opts::new(format!("walletwatch_{name}"), help))?)
@@ -68,8 +79,28 @@ impl Metrics {
             desk_alerts: counters("desk_alerts_total", "Alerts the desk took.", &["outcome"])?,
             decisions: counters("desk_decisions_total", "What the desk decided.", &["audience", "reason"])?,
             notices: counters("notices_total", "What became of notices.", &["channel", "outcome", "reason"])?,
+            reloads: counters("reload_total", "Reloads.", &["what", "outcome"])?,
+            reload_success: gauges(
+                "reload_last_success_timestamp_seconds",
+                "When what is in force was read.",
+                &["what"],
+            )?,
+            warming: gauges(
+                "rule_warming_until_timestamp_seconds",
+                "Event time at which the windows that a changed rule reads are full.",
+                &["rule"],
+            )?,
             registry,
         })
+    }
+
+    /// Something was read, and is in force.
+    pub fn reload_is_known(&self, what: &str, now: Millis) {
+        self.reload_success.with_label_values(&[what]).set(now.0 / 1000);
+        for outcome in ["applied", "refused"] {
+            // There from the beginning: an alert on its growth sees the first one too.
+            self.reloads.with_label_values(&[what, outcome]);
+        }
     }
 
     /// What an endpoint serves.

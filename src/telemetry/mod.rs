@@ -6,5 +6,6 @@
 pub mod events;
 pub mod log;
 pub mod metrics;
+pub mod reload;
 
 pub use metrics::Metrics;
