@@ -17,6 +17,7 @@ mod kit;
 mod kit_works;
 mod layers;
 mod oracle;
+mod reload;
 mod replay;
 mod rules;
 mod run;
