@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::counts::{BANDS, EngineCounts, StateGauges};
 use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Counters, Engine, FindingRecord, Input, Sink, Swapped};
-use crate::event::{Closed, Event, EventType, RejectReason, Rejection};
+use crate::detect::{Engine, FindingRecord, Input, Sink, Swapped};
+use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
-use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
+use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::{Batch, DeadLetter};
-use crate::ruleset::{Band, Ruleset, State};
+use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, Summary};
-use crate::telemetry::metrics::grow;
+use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
 /// How long it waits for a batch before it looks after offsets.
@@ -39,11 +40,14 @@ pub struct Detection {
     offsets: Offsets,
     /// The number of the last batch.
     ticket: usize,
+    counts: EngineCounts,
+    gauges: StateGauges,
+    pulse: Pulse,
 }
 
 impl Detection {
     /// For a reader that was opened; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer) -> Self {
+    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
         let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
@@ -63,13 +67,21 @@ impl Detection {
             prepared.config.engine.clone(),
             prepared.key,
         );
+        let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
+        let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
         let (offsets, version) = (consumer.offsets(), Version::default());
-        Detection { stages, engine, in_force, version, producer, offsets, ticket: 0 }
+        Detection { stages, engine, in_force, version, producer, offsets, ticket: 0, counts, gauges, pulse }
+    }
+
+    /// How far it lies behind what is written.
+    pub fn lag(&self) -> Lag {
+        self.offsets.lag()
     }
 
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
+            self.pulse.beat(Instant::now());
             self.follow();
             if let Some(batch) = next {
                 self.take(&batch)?;
@@ -77,6 +89,7 @@ impl Detection {
             }
             self.producer.check()?;
             self.offsets.tick(self.ticket, self.producer.acknowledged_below())?;
+            self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged(), Instant::now());
         }
         self.drain()?;
         self.stages.detected.store(true, Ordering::Release);
@@ -89,6 +102,7 @@ impl Detection {
         if !Arc::ptr_eq(&next.ruleset, &self.in_force.ruleset) {
             let begun = Instant::now();
             let swapped = self.engine.swap(Arc::clone(&next.ruleset), next.policy.bands);
+            self.counts.rules(&next.ruleset);
             tell_swapped(&swapped, &next.ruleset, begun.elapsed(), &self.stages.metrics);
         }
         self.in_force = next;
@@ -112,8 +126,7 @@ impl Detection {
             return Err(error.into());
         }
         self.offsets.handled(batch);
-        self.stages.metrics.batches.inc();
-        count(&self.stages.metrics, self.engine.counters(), &self.in_force.ruleset);
+        self.counts.take(self.engine.counters());
         Ok(())
     }
 
@@ -129,7 +142,6 @@ impl Detection {
         }
         self.offsets.finish()?;
         let acknowledged = self.producer.acknowledged();
-        self.stages.metrics.acknowledged.set(i64::try_from(acknowledged).unwrap_or(i64::MAX));
         tracing::info!(
             acknowledged,
             commits = self.offsets.commits(),
@@ -150,16 +162,22 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    fn send(&mut self, outgoing: &Outgoing<'_>) {
+    fn send(&mut self, cause: Option<Millis>, outgoing: &Outgoing<'_>) {
         if self.failed.is_none() {
-            self.failed = self.producer.send(self.ticket, outgoing).err();
+            self.failed = self.producer.send_about(self.ticket, cause, outgoing).err();
         }
     }
 
-    fn send_document(&mut self, topic: &str, key: Option<&str>, document: &impl serde::Serialize) {
+    fn send_document(
+        &mut self,
+        topic: &str,
+        key: Option<&str>,
+        cause: Option<Millis>,
+        document: &impl serde::Serialize,
+    ) {
         match serde_json::to_vec(document) {
             Ok(value) => {
-                self.send(&Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
+                self.send(cause, &Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
             }
             // Documents hold texts and numbers only: one that is not JSON is a bug, and nothing is skipped.
             Err(error) => {
@@ -180,7 +198,7 @@ impl Sink for Outputs<'_> {
         let topic = config.topics.get(usize::from(record.position.topic)).map_or("", String::as_str);
         let letter = DeadLetter::new(&record, topic, rejection);
         let (key, value, headers) = (letter.key, letter.value, &letter.headers);
-        self.send(&Outgoing { topic: &config.dead_letter_topic, key, value, headers });
+        self.send(None, &Outgoing { topic: &config.dead_letter_topic, key, value, headers });
     }
 
     fn duplicate(&mut self, _: usize) {}
@@ -189,15 +207,17 @@ impl Sink for Outputs<'_> {
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
         let config = self.config;
-        self.send_document(&config.contacts_topic, Some(&document.account), &document);
+        self.send_document(&config.contacts_topic, Some(&document.account), None, &document);
     }
 
     fn finding(&mut self, _: usize, _: FindingRecord) {}
 
-    fn alert(&mut self, _: usize, document: AlertDocument) {
+    fn alert(&mut self, input: usize, document: AlertDocument) {
         let config = self.config;
         let key = document.account.clone();
-        self.send_document(&config.alerts_topic, key.as_deref(), &Document::Alert(Box::new(document)));
+        // Its latency counts from here.
+        let cause = self.batch.records().nth(input).map(|record| record.stamp);
+        self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
     }
 }
 
@@ -216,54 +236,19 @@ fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &
     }
 }
 
-/// The engine's counts, as metrics.
-fn count(metrics: &Metrics, counters: &Counters, ruleset: &Ruleset) {
-    for (word, total) in EventType::WORDS.iter().zip(counters.accepted).filter(|(_, total)| *total > 0) {
-        grow(&metrics.events.with_label_values(&[word]), total);
-    }
-    for (word, total) in RejectReason::WORDS.iter().zip(counters.rejected).filter(|(_, total)| *total > 0) {
-        grow(&metrics.rejected.with_label_values(&[word]), total);
-    }
-    grow(&metrics.duplicates, counters.duplicates);
-    grow(&metrics.late, counters.late);
-    grow(&metrics.unknown_fields, counters.unknown_fields);
-    grow(&metrics.contacts, counters.contacts);
-    for (rule, totals) in ruleset.rules.iter().zip(&counters.findings) {
-        for (outcome, total) in ["fired", "repeated", "excepted"].iter().zip(totals).filter(|(_, total)| **total > 0) {
-            grow(&metrics.findings.with_label_values(&[rule.id.as_str(), state_word(rule.state), outcome]), *total);
-        }
-    }
-    for band in [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical] {
-        let total = counters.alerts_of(band);
-        if total > 0 {
-            grow(&metrics.alerts.with_label_values(&[band.word()]), total);
-        }
-    }
-    for (outcome, total) in ["asked", "unknown"].iter().zip(counters.geo).filter(|(_, total)| *total > 0) {
-        grow(&metrics.geo.with_label_values(&[outcome]), total);
-    }
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Draft => "draft",
-        State::Shadow => "shadow",
-        State::Live => "live",
-        State::Off => "off",
-    }
-}
-
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
-        duplicates: metrics.duplicates.get(),
-        late: metrics.late.get(),
         contacts: metrics.contacts.get(),
-        acknowledged: u64::try_from(metrics.acknowledged.get()).unwrap_or(0),
+        desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
+        desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {
-        summary.accepted += metrics.events.with_label_values(&[word]).get();
+        let of = |outcome: &str| metrics.events.with_label_values(&[*word, outcome]).get();
+        summary.accepted += of("accepted") + of("late");
+        summary.late += of("late");
+        summary.duplicates += of("duplicate");
     }
     for word in RejectReason::WORDS {
         let total = metrics.rejected.with_label_values(&[word]).get();
@@ -279,10 +264,9 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.findings += total;
         }
     }
-    summary.alerts = children(&metrics.alerts).map(|(_, total)| total).sum();
-    summary.desk_alerts = metrics.desk_alerts.with_label_values(&["new"]).get();
-    summary.desk_known = metrics.desk_alerts.with_label_values(&["known"]).get();
-    for (labels, total) in children(&metrics.notices) {
+    summary.alerts = BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum();
+    summary.acknowledged = children(&metrics.acknowledged).map(|(_, total)| total).sum();
+    for (labels, total) in children(&metrics.notices).filter(|(_, total)| *total > 0) {
         let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).filter(|v| !v.is_empty()).collect();
         summary.notices.insert(values.join(" "), total);
     }

@@ -16,7 +16,7 @@ use super::lateness::Lateness;
 use super::output::{Counters, Input, Options, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
-use super::swap::{FindingTotals, Swapped};
+use super::swap::Swapped;
 use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Rejection, Value, decode};
 use crate::features::{Banks, Ids, State, StateLimits, fill};
@@ -58,8 +58,6 @@ pub struct Engine {
     /// What was true of the event at hand, in the order of rules; memory used again.
     hits: Vec<(u16, RuleOutcome)>,
     counters: Counters,
-    /// The counts of findings of rule sets that are gone.
-    totals: FindingTotals,
 }
 
 impl Engine {
@@ -80,7 +78,6 @@ impl Engine {
             pins: Vec::new(),
             hits: Vec::new(),
             counters: Counters::new(rules.rules.len()),
-            totals: FindingTotals::default(),
             rules,
             bands,
             options,
@@ -95,7 +92,7 @@ impl Engine {
         self.fired.follow(&rules);
         self.index = Index::new(&rules, self.options.also);
         self.banks = Banks::new(&rules.layout);
-        self.counters.findings = self.totals.carry(&self.rules, &self.counters.findings, &rules);
+        self.counters.findings = vec![[0; 3]; rules.rules.len()];
         self.hits.clear();
         self.rules = rules;
         self.bands = bands;
@@ -183,6 +180,11 @@ impl Engine {
         self.state.entities(kind)
     }
 
+    /// Memory of the entities of a kind, estimated, bytes.
+    pub fn state_bytes(&self, kind: KeyField) -> usize {
+        self.state.bytes(kind)
+    }
+
     /// How many event ids are remembered.
     pub fn event_ids(&self) -> usize {
         self.duplicates.len()
@@ -214,12 +216,16 @@ impl Engine {
         self.counters.unknown_fields += u64::from(*unknown_fields);
         if self.duplicates.is_known(id) {
             self.counters.duplicates += 1;
+            count(&mut self.counters.duplicates_by_type, event.kind.index());
             return sink.duplicate(at);
         }
         self.duplicates.accept(id, event.time.0);
         let late = self.lateness.is_late(lane, event.time.0);
         self.lateness.accept(lane, event.time.0);
-        self.counters.late += u64::from(late);
+        if late {
+            self.counters.late += 1;
+            count(&mut self.counters.late_by_type, event.kind.index());
+        }
         count(&mut self.counters.accepted, event.kind.index());
         self.locate(event, geo);
         sink.accepted(at, event, late);

@@ -1,9 +1,6 @@
 //! What a change of the rules means: who goes on, who begins anew.
 //!
-//! Guarantees: counts of findings never fall, whatever rules come, go and come again. Decides nothing: the state,
-//! the dedup and the index each follow the new rule set by themselves.
-
-use std::collections::BTreeMap;
+//! Decides nothing: the state, the dedup and the index each follow the new rule set by themselves.
 
 use crate::event::Millis;
 use crate::ruleset::{Ruleset, State};
@@ -38,19 +35,5 @@ impl Swapped {
             features_new: cold.iter().map(|feature| feature.name.clone()).collect(),
             warming,
         }
-    }
-}
-
-/// The counts of findings by rule and state.
-#[derive(Debug, Default)]
-pub(super) struct FindingTotals(BTreeMap<(String, State), [u64; 3]>);
-
-impl FindingTotals {
-    /// Keeps the counts of the rule set before and tells where those of the next one begin.
-    pub fn carry(&mut self, before: &Ruleset, counts: &[[u64; 3]], next: &Ruleset) -> Vec<[u64; 3]> {
-        for (rule, counts) in before.rules.iter().zip(counts).filter(|(_, counts)| **counts != [0; 3]) {
-            self.0.insert((rule.id.clone(), rule.state), *counts);
-        }
-        next.rules.iter().map(|rule| self.0.get(&(rule.id.clone(), rule.state)).copied().unwrap_or_default()).collect()
     }
 }

@@ -5,7 +5,9 @@
 use crate::event::Millis;
 use crate::report::{self, Level, Problem};
 
-use super::Metrics;
+use std::time::Instant;
+
+use super::{Health, Metrics};
 
 /// Something new is in force.
 #[derive(Debug)]
@@ -18,8 +20,9 @@ pub struct Reloaded<'a> {
 
 impl Reloaded<'_> {
     /// Tells it.
-    pub fn tell(&self, metrics: &Metrics, now: Millis) {
+    pub fn tell(&self, metrics: &Metrics, health: &Health, now: Millis) {
         metrics.reloads.with_label_values(&[self.what, "applied"]).inc();
+        health.reloaded(self.what, Instant::now());
         metrics.reload_is_known(self.what, now);
         tracing::info!(what = self.what, version = self.version, "reloaded");
     }
@@ -83,7 +86,8 @@ pub struct Refused<'a> {
 
 impl Refused<'_> {
     /// Tells it.
-    pub fn tell(&self, metrics: &Metrics) {
+    pub fn tell(&self, metrics: &Metrics, health: &Health) {
+        health.reload_failed(self.what, &self.first(), Instant::now());
         metrics.reloads.with_label_values(&[self.what, "refused"]).inc();
         let problems = self.problems.iter().filter(|problem| problem.level == Level::Error).count();
         let diagnostics = report::render(self.problems, false);
@@ -91,7 +95,7 @@ impl Refused<'_> {
     }
 
     /// The first problem in one line, with its place.
-    pub fn first(&self) -> String {
+    fn first(&self) -> String {
         let sorted = report::sorted(self.problems);
         let Some(first) = sorted.iter().find(|problem| problem.level == Level::Error) else { return String::new() };
         let place = first.at.as_ref().map(|(file, span)| {

@@ -1,7 +1,6 @@
 //! Reload under traffic, on a real broker: a broken file of each kind changes nothing, the mended one takes over.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use serde_json::{Value, json};
 use crate::kit::gateway::{Gateway, SIGNING_KEY};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
-use crate::kit::service::{read_topic, records_in, summary_of};
+use crate::kit::running::Running;
+use crate::kit::service::{read_topic, records_in};
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -47,22 +47,16 @@ rules:
         events: [{repeat: 9, every: 60s, expect: quiet}]
 "#;
 
-fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
-    command.args(args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
-    command
-}
-
 /// The service with files that change.
-struct Running {
+struct Wallet {
     folder: tempfile::TempDir,
     logins: String,
     gateway: Gateway,
-    child: Child,
+    service: Running,
 }
 
-impl Running {
-    fn start() -> Running {
+impl Wallet {
+    fn start() -> Wallet {
         let logins = broker().topic("reload.logins", 3);
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::start();
@@ -85,43 +79,31 @@ impl Running {
              alerts_topic = \"{logins}.alerts\"\ncontacts_topic = \"{logins}.contacts\"\n\
              dead_letter_topic = \"{logins}.dead\"\ncommit_interval_ms = 200\n[rules]\npack = \"none\"\n\
              directory = \"rules\"\n[geo]\nfiles = [\"city.mmdb\"]\n[state]\ndirectory = \"state\"\n[alerts]\n\
-             notices_directory = \"notices\"\n[sms]\nurl = {:?}\nsecret_file = \"sms-key\"\nca_file = {:?}\n\
+             notices_directory = \"notices\"\n[http]\nlisten = \"127.0.0.1:0\"\n[sms]\nurl = {:?}\nsecret_file = \"sms-key\"\nca_file = {:?}\n\
              allowed_prefixes = [\"+86\"]\nallowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n",
             broker().bootstrap,
             gateway.url,
             gateway.ca_file,
         );
         std::fs::write(at("walletwatch.toml"), config).expect("a configuration");
-        let log = std::fs::File::create(at("log")).expect("a log");
-        let child = command(folder.path(), &["run"]).stderr(log).spawn().expect("it starts");
-        Running { folder, logins, gateway, child }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        command(self.folder.path(), args)
+        let service = Running::start(folder.path(), &[]);
+        Wallet { folder, logins, gateway, service }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path("log")).expect("the log")
-    }
-
-    /// The lines of the log with a message, whole ones only.
+    /// The lines of the log that begin with a message.
     fn told(&self, message: &str) -> Vec<Value> {
-        let log = self.log();
-        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let lines =
-            whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
-        lines.filter(|line| line["message"].as_str().is_some_and(|found| found.starts_with(message))).collect()
+        let begins = |line: &Value| line["message"].as_str().is_some_and(|found| found.starts_with(message));
+        self.service.log().into_iter().filter(begins).collect()
     }
 
     /// The line with a message about something, once it is there for the `nth` time.
     fn wait_for(&self, message: &str, what: &str, nth: usize) -> Value {
         let find = || self.told(message).into_iter().filter(|line| line["what"] == what).nth(nth - 1);
-        wait_until(&format!("{message} {what} {nth}: {}", self.log()), LIMIT, find)
+        wait_until(&format!("{message} {what} {nth}"), LIMIT, find)
     }
 
     fn alerts_topic(&self) -> String {
@@ -136,23 +118,10 @@ impl Running {
     /// Waits until alerts were made that are not there yet, and returns the newest of them.
     fn next_alert(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let before = self.alerts().len();
-        wait_until(&format!("{what}: {}", self.log()), LIMIT, || {
+        wait_until(what, LIMIT, || {
             let alerts = self.alerts();
             alerts.into_iter().skip(before).rfind(&is_wanted)
         })
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill");
-        assert!(status.success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After a failed assertion; a stopped one is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -189,92 +158,112 @@ fn write(logins: &str, stop: &AtomicBool) -> (usize, u64) {
 
 #[test]
 fn a_broken_file_of_each_kind_changes_nothing_and_the_mended_one_takes_over() {
-    let mut service = Running::start();
-    wait_until("it runs", LIMIT, || (!service.told("detection started").is_empty()).then_some(()));
+    let wallet = Wallet::start();
+    wallet.service.is_ready();
     let stop = AtomicBool::new(false);
     let (accounts, records) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&service.logins, &stop));
+        let writer = scope.spawn(|| write(&wallet.logins, &stop));
         // Whatever fails ends the writer too.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| breaks_and_mends(&service)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| breaks_and_mends(&wallet)));
         stop.store(true, Ordering::Release);
         let written = writer.join().expect("the writer");
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written
     });
-    wait_until("every account is told of", LIMIT, || {
-        (records_in(&service.alerts_topic())? >= accounts as i64).then_some(())
+    wait_until("every record is decided", LIMIT, || {
+        let series = wallet.service.scrape()?;
+        (series.get("walletwatch_events_total{outcome=\"accepted\",type=\"login\"}")? == &(records as f64))
+            .then_some(())
     });
-    wait_until("every user is told", LIMIT, || (service.gateway.requests().len() >= accounts).then_some(()));
-    service.signal("-TERM");
-    let status = wait_until("it is out", Duration::from_secs(10), || service.child.try_wait().expect("a child"));
-    assert_eq!(status.code(), Some(0), "{}", service.log());
-    // The last failures of an account come after its alert: they may be left for the next run.
-    let rest = service.command(&["run", "--until-end"]).output().expect("it runs");
-    assert_eq!(rest.status.code(), Some(0), "{}", String::from_utf8_lossy(&rest.stderr));
-    let (first, rest) = (summary_of(service.log().as_bytes()), summary_of(&rest.stderr));
-    let both = |name: &str| first[name].as_u64().zip(rest[name].as_u64()).map(|(a, b)| a + b);
-    assert_eq!((both("records"), both("accepted")), (Some(records), Some(records)));
-    assert_eq!(both("alerts"), Some(accounts as u64), "each account once, whichever rules were in force");
-    assert_eq!(service.gateway.requests().len(), accounts, "each user once");
+    wait_until("every user is told", LIMIT, || (wallet.gateway.requests().len() >= accounts).then_some(()));
+    let Wallet { service, gateway, .. } = wallet;
+    let log = service.terminate();
+    let summary = log.iter().rfind(|line| line["message"] == "summary").expect("a summary");
+    assert_eq!((summary["records"].as_u64(), summary["accepted"].as_u64()), (Some(records), Some(records)));
+    assert_eq!(summary["alerts"].as_u64(), Some(accounts as u64), "each account once, whichever rules were in force");
+    assert_eq!(gateway.requests().len(), accounts, "each user once");
 }
 
-fn breaks_and_mends(service: &Running) {
-    let first = service.next_alert("an alert", |_| true);
+fn breaks_and_mends(wallet: &Wallet) {
+    let first = wallet.next_alert("an alert", |_| true);
     let old_rules = first["versions"]["rules"].as_str().expect("a digest").to_owned();
     assert!(first["geo"]["country"].is_string(), "{first}");
 
     // One mistake in each kind.
-    let write = |name: &str, text: &str| std::fs::write(service.path(name), text).expect("written");
+    let write = |name: &str, text: &str| std::fs::write(wallet.path(name), text).expect("written");
     write("rules/r.yaml", &RULES.replace("severity: high", "severty: high"));
-    let sms = std::fs::read_to_string(service.path("notices/unusual-login/en.sms.txt")).expect("a text");
+    let sms = std::fs::read_to_string(wallet.path("notices/unusual-login/en.sms.txt")).expect("a text");
     write("notices/unusual-login/en.sms.txt", &format!("{sms} https://phish.example/"));
-    let database = std::fs::read(service.path("city.mmdb")).expect("a database");
-    let half = service.path("half.mmdb");
+    let database = std::fs::read(wallet.path("city.mmdb")).expect("a database");
+    let half = wallet.path("half.mmdb");
     std::fs::write(&half, &database[..database.len() / 2]).expect("written");
-    std::fs::rename(&half, service.path("city.mmdb")).expect("swapped");
+    std::fs::rename(&half, wallet.path("city.mmdb")).expect("swapped");
     for (what, places) in [
         ("rules", vec!["rules/r.yaml:10:5", "write `severity`"]),
         ("notices", vec!["en.sms.txt"]),
         ("geo", vec!["city.mmdb", "cut short"]),
     ] {
-        let refused = service.wait_for("reload refused", what, 1);
+        let refused = wallet.wait_for("reload refused", what, 1);
         let diagnostics = refused["diagnostics"].as_str().expect("the problems");
         assert!(places.iter().all(|place| diagnostics.contains(place)), "{diagnostics}");
     }
-    let still = service.next_alert("the old ones go on", |_| true);
+    for (what, why) in
+        [("rules", "rules/r.yaml:10:5: R002: unknown key `severty`"), ("notices", "sms.txt:"), ("geo", "city.mmdb")]
+    {
+        let (state, detail) = wallet.service.check(&format!("reload.{what}")).expect("a check");
+        assert_eq!(state, "warning", "{detail}");
+        assert!(detail.starts_with("the old one stays in force: ") && detail.contains(why), "{detail}");
+        assert_eq!(counted(wallet, what), (0.0, 1.0), "{what}");
+    }
+    assert_eq!(wallet.service.failing().map(|(status, _)| status), Some(200), "it goes on with the old ones");
+    let still = wallet.next_alert("the old ones go on", |_| true);
     assert_eq!(still["versions"]["rules"], old_rules.as_str());
     assert_eq!(still["geo"]["country"], first["geo"]["country"]);
-    let told = service.gateway.requests().len();
-    wait_until("users are told as before", LIMIT, || (service.gateway.requests().len() > told).then_some(()));
-    assert!(service.told("reloaded").is_empty());
+    let told = wallet.gateway.requests().len();
+    wait_until("users are told as before", LIMIT, || (wallet.gateway.requests().len() > told).then_some(()));
+    assert!(wallet.told("reloaded").is_empty());
 
     // A mistake of meaning, not of words: the rule's own test fails.
     write("rules/r.yaml", &RULES.replace("acct_fail_10m >= 8", "acct_fail_10m >= 9"));
-    let refused = service.wait_for("reload refused", "rules", 2);
+    let refused = wallet.wait_for("reload refused", "rules", 2);
     assert!(refused["diagnostics"].as_str().is_some_and(|told| told.contains("the eighth failure fires")), "{refused}");
 
     // Mended, with something new in each.
     write("rules/r.yaml", &RULES.replace("failed logins in", "wrong passwords in"));
     write("notices/unusual-login/en.sms.txt", &sms.replace("We send no links", "We never send links"));
     write("city.mmdb", "");
-    std::fs::write(service.path("city.mmdb"), &database).expect("written");
+    std::fs::write(wallet.path("city.mmdb"), &database).expect("written");
     for what in ["rules", "notices", "geo"] {
-        service.wait_for("reloaded", what, 1);
+        wallet.wait_for("reloaded", what, 1);
+        let (state, detail) = wallet.service.check(&format!("reload.{what}")).expect("a check");
+        assert_eq!((state.as_str(), detail.as_str()), ("ok", "the newest is in force"));
+        assert_eq!(counted(wallet, what).0, 1.0, "{what}");
     }
-    let [swapped] = &service.told("rules swapped")[..] else { panic!("{}", service.log()) };
+    let swapped = wait_until("the engine has gone over", LIMIT, || wallet.told("rules swapped").pop());
+    assert_eq!(wallet.told("rules swapped").len(), 1, "refused ones change nothing");
     assert_eq!((swapped["features_kept"].as_u64(), swapped["features_new"].as_str()), (Some(1), Some("")));
-    let new = service.next_alert("the new rules decide", |alert| alert["versions"]["rules"] != old_rules.as_str());
+    let new = wallet.next_alert("the new rules decide", |alert| alert["versions"]["rules"] != old_rules.as_str());
     assert!(new["findings"][0]["text"].as_str().is_some_and(|text| text.contains("wrong passwords")), "{new}");
     assert_eq!(new["versions"]["rules"], swapped["rules_digest"]);
     assert_eq!(new["geo"]["country"], first["geo"]["country"]);
     wait_until("the new words are sent", LIMIT, || {
-        let requests = service.gateway.requests();
+        let requests = wallet.gateway.requests();
         requests.iter().any(|request| request.body.contains("We never send links")).then_some(())
     });
 
     // SIGHUP reads everything again, changed or not.
-    service.signal("-HUP");
+    wallet.service.signal("HUP");
     for what in ["rules", "notices", "geo"] {
-        service.wait_for("reloaded", what, 2);
+        wallet.wait_for("reloaded", what, 2);
     }
+}
+
+/// How many reloads were applied and refused.
+fn counted(wallet: &Wallet, what: &str) -> (f64, f64) {
+    let series = wallet.service.scrape().expect("a scrape");
+    let of = |outcome: &str| {
+        let name = format!("walletwatch_reload_total{{outcome=\"{outcome}\",what=\"{what}\"}}");
+        *series.get(&name).unwrap_or_else(|| panic!("{name} in {series:#?}"))
+    };
+    (of("applied"), of("refused"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use walletwatch::detect::document::{AlertDocument, ContactDocument, Document};
-use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink, Swapped};
+use walletwatch::detect::{Counters, Engine, FindingRecord, Input, Options, Sink, Swapped};
 use walletwatch::event::{Event, Millis, Rejection};
 use walletwatch::ruleset::{Bands, HashKey, Loaded, Sources, load};
 
@@ -243,7 +243,9 @@ fn the_same_rules_again_change_no_byte() {
             assert_eq!((what.features_new.len(), what.warming.len()), (0, 0), "{what:?}");
         }
         assert_eq!(expected.0, told.0, "seed {seed}");
-        assert_eq!(steady.counters(), swapped.counters());
+        // Findings are counted from the last change on.
+        let counters = |engine: &Engine| Counters { findings: Vec::new(), ..engine.counters().clone() };
+        assert_eq!(counters(&steady), counters(&swapped));
     }
 }
 

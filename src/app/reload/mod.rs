@@ -20,8 +20,8 @@ use crate::deliver::template::Templates;
 use crate::report::Problem;
 use crate::ruleset::HashKey;
 use crate::shutdown::Shutdown;
-use crate::telemetry::Metrics;
 use crate::telemetry::reload::{Refused, Reloaded};
+use crate::telemetry::{Health, Metrics};
 
 mod watch;
 
@@ -114,6 +114,7 @@ pub struct Reloader {
     refused: BTreeSet<What>,
     current: Arc<Current>,
     metrics: Metrics,
+    health: Health,
     bell: Bell,
     woken: Receiver<()>,
 }
@@ -123,7 +124,7 @@ type Read<T> = Result<T, Vec<Problem>>;
 
 impl Reloader {
     /// For what the service has started with.
-    pub fn new(prepared: &Prepared, current: Arc<Current>, metrics: Metrics) -> Self {
+    pub fn new(prepared: &Prepared, current: Arc<Current>, metrics: Metrics, health: Health) -> Self {
         let (wake, woken) = sync_channel(1);
         let reloader = Reloader {
             config: prepared.config.clone(),
@@ -133,6 +134,7 @@ impl Reloader {
             refused: BTreeSet::new(),
             current,
             metrics,
+            health,
             bell: Bell { asked: Arc::default(), wake },
             woken,
         };
@@ -251,11 +253,11 @@ impl Reloader {
         match result {
             Ok(()) => {
                 self.refused.remove(&what);
-                Reloaded { what: what.word(), version }.tell(&self.metrics, crate::clock::now());
+                Reloaded { what: what.word(), version }.tell(&self.metrics, &self.health, crate::clock::now());
             }
             Err(problems) => {
                 self.refused.insert(what);
-                Refused { what: what.word(), problems: &problems }.tell(&self.metrics);
+                Refused { what: what.word(), problems: &problems }.tell(&self.metrics, &self.health);
             }
         }
     }
