@@ -28,12 +28,12 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&file) {
+    let source = check::find(args.config, Exit::Config)?;
+    let prepared = match check::prepare(&source) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
-            return Err(fail(Exit::Config, format!("{}: nothing was started", file.display())));
+            return Err(fail(Exit::Config, format!("{}: nothing was started", source.name())));
         }
     };
     let form = match prepared.config.log_format {
