@@ -8,8 +8,10 @@
 
 mod config;
 mod deliver;
+mod deploy;
 mod desk;
 mod generate;
+mod generate_pace;
 mod generate_people;
 mod generate_truth;
 mod geo;

@@ -66,6 +66,13 @@ impl Progress {
         );
     }
 
+    /// Somebody has stopped it.
+    pub fn stopped(&self) {
+        if !self.is_quiet {
+            self.tell(if self.is_terminal { "\r" } else { "" }, ": stopped, what it wrote is whole; no truth is told\n");
+        }
+    }
+
     fn tell(&self, before: &str, after: &str) {
         let seconds = self.began.elapsed().as_secs_f64().max(0.001);
         let per_second = self.done as f64 / seconds;
