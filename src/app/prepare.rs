@@ -4,16 +4,18 @@
 //! said, so that every problem of all of them is told at once. Starts nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock;
-use crate::config::{Config, Pack};
+use crate::config::{Config, Pack, Places};
 use crate::deliver::channel::Channels;
+use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
 use crate::geo::Databases;
-use crate::report::{Problem, did_you_mean};
-use crate::ruleset::{HashKey, Loaded, Policy, Ruleset, Sources, files, load};
+use crate::report::Problem;
+use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
 
 /// Everything that runs need not build again.
 pub struct Prepared {
@@ -39,21 +41,19 @@ pub struct Prepared {
 pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Prepared, Vec<Problem>> {
     let Some(config) = config else { return Err(problems) };
     let key = random_key();
-    let loaded = keep(rules(&config, key), &mut problems);
-    let templates = keep(Templates::load(&config.notices), &mut problems);
-    let channels = Channels::build(&config.channels).map_err(|found| without_told(found, &problems));
-    let channels = keep(channels, &mut problems);
-    let opened = Databases::open(&config.geo_files);
-    let geo = keep(opened.map_err(|e| e.iter().map(|e| e.problem()).collect()), &mut problems);
-    if let (Some(loaded), Some(templates)) = (&loaded, &templates) {
-        problems.extend(unknown_notices(&loaded.ruleset, templates));
+    let mut keep = Keep { places: &config.places, problems: &mut problems };
+    let (loaded, mentions) = if config.places.is_read("rules") { rules(&config, key) } else { Default::default() };
+    let loaded = loaded.and_then(|loaded| keep.built(loaded));
+    let files = NoticeFiles::read(&config.notices);
+    if let Some(known) = files.names().filter(|_| config.places.is_read("alerts")) {
+        keep.found(unknown_notices(&mentions.notices, &known));
     }
-    // The shipped policy and the default one take the channels that are there; somebody's own means its words.
-    if let (Some(loaded), Some(channels)) = (&loaded, &channels)
-        && config.rules.pack == Pack::None
-        && loaded.policy != Policy::default()
-    {
-        problems.extend(router::check(&loaded.policy, channels));
+    let templates = keep.built(Templates::of(files, &config.notices));
+    let channels = keep.built(Channels::build(&config.channels));
+    let geo = keep.built(open_geo(&config));
+    // The shipped policy takes the channels that are there; somebody's own means its words.
+    if config.rules.pack == Pack::None && config.places.are_channels_known() {
+        keep.found(router::check(&mentions.channels, &config.channels));
     }
     match (loaded, templates, channels, geo) {
         (Some(loaded), Some(templates), Some(channels), Some(geo)) if problems.is_empty() => Ok(Prepared {
@@ -73,43 +73,51 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     }
 }
 
-fn keep<T>(built: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
-    built.map_err(|found| problems.extend(found)).ok()
+/// Keeps what the stages build and what they find, each problem at its place in the configuration.
+struct Keep<'k> {
+    places: &'k Places,
+    problems: &'k mut Vec<Problem>,
 }
 
-/// What the SMS channel says of the allowed prefixes the configuration says too, and it knows the place.
-fn without_told(mut found: Vec<Problem>, problems: &[Problem]) -> Vec<Problem> {
-    found.retain(|problem| problems.is_empty() || !matches!(problem.code, "N041" | "N042"));
-    found
+impl Keep<'_> {
+    fn built<T>(&mut self, built: Result<T, Vec<Problem>>) -> Option<T> {
+        built.map_err(|found| self.found(found)).ok()
+    }
+
+    fn found(&mut self, found: Vec<Problem>) {
+        self.places.add(found, self.problems);
+    }
 }
 
-fn rules(config: &Config, key: HashKey) -> Result<Loaded, Vec<Problem>> {
+/// The rules, and what they name of others; neither where the configuration does not say which they are.
+fn rules(config: &Config, key: HashKey) -> (Option<Result<Loaded, Vec<Problem>>>, Mentions) {
     let sources = match (&config.rules.pack, &config.rules.directory) {
         (Pack::Builtin, _) => Sources::builtin(),
         // That it is missing was told.
-        (Pack::None, None) => return Err(Vec::new()),
-        (Pack::None, Some(directory)) => files::read(directory).map_err(|error| {
-            let message = format!("cannot read the rules in {}: {error}", directory.display());
-            vec![Problem::nowhere("C006", message).help("rules.directory names a folder with *.yaml files")]
-        })?,
+        (Pack::None, None) => return (None, Mentions::default()),
+        (Pack::None, Some(directory)) => match files::read(directory) {
+            Ok(sources) => sources,
+            Err(error) => {
+                let message = format!("cannot read the rules in {}: {error}", directory.display());
+                let problem = Problem::nowhere("C006", message).about("rules.directory");
+                let problem = problem.help("`rules.directory` names a folder with *.yaml files");
+                return (Some(Err(vec![problem])), Mentions::default());
+            }
+        },
     };
-    load(&sources, key, Some(clock::now()))
+    let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
+    (Some(loaded), mentions)
 }
 
-/// A notice that a rule names needs its texts.
-fn unknown_notices(ruleset: &Ruleset, templates: &Templates) -> Vec<Problem> {
-    let known: Vec<&str> = templates.notices().collect();
-    let mut problems = Vec::new();
-    for rule in &ruleset.rules {
-        let Some(notice) = rule.notice.as_deref().filter(|notice| !known.contains(notice)) else { continue };
-        let message = format!("rule `{}` names the notice `{notice}`, which has no texts", rule.id);
-        let problem = Problem::error("N023", &rule.at.0, rule.at.1.clone(), message);
-        problems.push(match did_you_mean(notice, known.iter().copied()) {
-            Some(near) => problem.help(format!("write `{near}`")),
-            None => problem.help(format!("there are: {}", known.join(", "))),
-        });
-    }
-    problems
+/// The geo databases, each problem about the key that names the file.
+fn open_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
+    Databases::open(&config.geo_files).map_err(|errors| {
+        let key = |path: &Path| {
+            let number = config.geo_files.iter().position(|file| file == path);
+            number.map_or_else(|| "geo.files".to_owned(), |number| format!("geo.files[{number}]"))
+        };
+        errors.iter().map(|error| error.problem().about(key(error.path()))).collect()
+    })
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -4,6 +4,7 @@
 //! wrong is told with file, line and column, all of them together. `default.toml` is the manual: it holds every
 //! key. Touches no network and does not open rules or databases: the stages do.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +19,16 @@ use crate::report::{Problem, SourceFile};
 mod channels;
 mod detection;
 mod kafka;
+mod places;
+mod recover;
 mod secrets;
 mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
+pub use places::Places;
 pub use secrets::Folders;
 
+use recover::recover;
 use table::{Reader, Section};
 
 /// The manual: every key with its meaning and default.
@@ -64,6 +69,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which lines: a filter such as `info` or `info,walletwatch::ingest=debug`.
     pub log_filter: String,
+    /// Where the keys stand, for problems with their values that the stages find.
+    pub places: Places,
 }
 
 impl Config {
@@ -83,7 +90,7 @@ impl Config {
             Ok(text) => {
                 let (config, problems, _) =
                     read(&path.to_string_lossy(), text, &Folders { config: folder, credentials });
-                (config, problems)
+                (Some(config), problems)
             }
             Err(why) => (None, vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))]),
         }
@@ -92,7 +99,7 @@ impl Config {
     /// Reads a text that stands in a file of this name.
     pub fn parse(name: &str, text: String, folders: &Folders) -> Result<Config, Vec<Problem>> {
         match read(name, text, folders) {
-            (Some(config), problems, _) if problems.is_empty() => Ok(config),
+            (config, problems, _) if problems.is_empty() => Ok(config),
             (_, problems, _) => Err(problems),
         }
     }
@@ -107,23 +114,42 @@ fn text_of(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 /// Reads a text: what could be read, everything that is wrong, and every key that was asked for.
-fn read(name: &str, text: String, folders: &Folders) -> (Option<Config>, Vec<Problem>, Vec<String>) {
+fn read(name: &str, text: String, folders: &Folders) -> (Config, Vec<Problem>, Vec<String>) {
     let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
-    let reader = Reader::new(Arc::clone(&file));
-    let (root, errors) = DeTable::parse_recoverable(&file.text);
-    let config = sections(&Section::root(&reader, root.get_ref()), folders);
-    let known = reader.known_keys();
-    let mut problems = reader.into_problems();
-    if let Some(error) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-        // One broken line makes nonsense of what follows: what stands before it can be judged, and no more.
-        let at = error.span().unwrap_or(0..0);
-        problems.retain(|problem| {
-            problem.code != "C003" && problem.at.as_ref().is_some_and(|(_, place)| place.end <= at.start)
-        });
-        let message = format!("not TOML: {}", error.message().trim());
-        problems.push(Problem::error("C001", &file, at, message).help("what follows is judged once this is mended"));
+    let recovered = recover(&file.text);
+    let reader = Reader::new(Arc::clone(&file), recovered.unread);
+    for (at, message) in &recovered.errors {
+        let problem = reader.error("C001", at, format!("not TOML: {message}"));
+        reader.tell(with_fix(problem, &file, at, message));
     }
-    (errors.is_empty().then_some(config), problems, known)
+    let (root, _) = DeTable::parse_recoverable(&recovered.text);
+    let mut config = sections(&Section::root(&reader, root.get_ref()), folders);
+    config.places = reader.places();
+    let known = reader.known_keys();
+    (config, reader.into_problems(), known)
+}
+
+/// An error of TOML with what to write instead, where that is plain.
+fn with_fix(problem: Problem, file: &SourceFile, at: &Range<usize>, message: &str) -> Problem {
+    let words = file.text.get(at.clone()).unwrap_or_default();
+    if message.starts_with("unclosed table") {
+        return problem.fix(at.start..at.start, "]");
+    }
+    let line = file.text.get(..at.start).and_then(|before| before.lines().next_back()).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    match example_of(key).filter(|_| message.starts_with("string values must be quoted")) {
+        Some(example) if example.starts_with('"') && !words.contains('"') => {
+            problem.fix(at.clone(), format!("\"{words}\""))
+        }
+        Some(example) => problem.help(format!("write it like `{key} = {example}`")),
+        None => problem.help("what else its section needs is judged once this is mended"),
+    }
+}
+
+/// What the manual gives a key.
+fn example_of(key: &str) -> Option<&'static str> {
+    let values = MANUAL.lines().filter_map(|line| line.trim_start_matches("# ").split_once(" = "));
+    values.into_iter().find(|(known, _)| *known == key).map(|(_, value)| value)
 }
 
 /// Reads every section, so that every problem is found.
@@ -156,6 +182,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         notices,
         log_format,
         log_filter,
+        places: Places::default(),
     }
 }
 
