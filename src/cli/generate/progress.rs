@@ -69,7 +69,10 @@ impl Progress {
     /// Somebody has stopped it.
     pub fn stopped(&self) {
         if !self.is_quiet {
-            self.tell(if self.is_terminal { "\r" } else { "" }, ": stopped, what it wrote is whole; no truth is told\n");
+            self.tell(
+                if self.is_terminal { "\r" } else { "" },
+                ": stopped, what it wrote is whole; no truth is told\n",
+            );
         }
     }
 
