@@ -153,7 +153,7 @@ impl Duplicates {
 
     /// The line an id belongs into. It rises with the id: growing goes through old and new lines in order.
     fn home(&self, id: u64) -> usize {
-        (u128::from(id.max(1)) * self.lines.len() as u128 >> u64::BITS) as usize
+        ((u128::from(id.max(1)) * self.lines.len() as u128) >> u64::BITS) as usize
     }
 
     fn after(&self, at: usize) -> usize {

@@ -34,7 +34,7 @@ fn tag(key: u64) -> u64 {
 }
 
 fn entry(tag: u64, place: u32) -> u64 {
-    tag << 32 | u64::from(place) + 1
+    (tag << 32) | (u64::from(place) + 1)
 }
 
 fn place(entry: u64) -> u32 {
@@ -106,7 +106,7 @@ impl Places {
 
     /// The line a tag belongs into. It rises with the tag: growing goes through old and new lines in order.
     fn home(&self, tag: u64) -> usize {
-        (tag * self.lines.len() as u64 >> 32) as usize
+        ((tag * self.lines.len() as u64) >> 32) as usize
     }
 
     fn after(&self, at: usize) -> usize {
