@@ -24,7 +24,7 @@ use crate::geo::Databases;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
 
 /// Events that are decoded and looked up ahead.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 
 /// One record of a chunk.
 struct Taken<'a> {
@@ -51,8 +51,6 @@ pub struct Engine {
     ids: Ids,
     /// The hashes of the events of a chunk.
     chunk_ids: Vec<Ids>,
-    /// What looking ahead has read, so that it is not left out as useless.
-    near: u64,
     banks: Banks,
     pins: Vec<Pin>,
     /// What was true of the event at hand, in the order of rules; memory used again.
@@ -73,7 +71,6 @@ impl Engine {
             contacts: Contacts::default(),
             ids: Ids::new(key),
             chunk_ids: vec![Ids::new(key); CHUNK],
-            near: 0,
             banks: Banks::new(&rules.layout),
             pins: Vec::new(),
             hits: Vec::new(),
@@ -138,15 +135,10 @@ impl Engine {
             ids.clear();
             if let Ok(Decoded { event, .. }) = &taken.decoded {
                 self.state.note(at, event, ids);
+                self.duplicates.bring_near(ids.event(event));
             }
         }
-        for (ids, taken) in self.chunk_ids.iter_mut().zip(chunk) {
-            if let Ok(Decoded { event, .. }) = &taken.decoded {
-                self.near ^= u64::from(self.duplicates.is_known(ids.event(event)));
-            }
-        }
-        self.near ^= self.duplicates.bring_near(chunk.len());
-        self.near ^= self.state.bring_near();
+        self.state.bring_near();
         for one in self.state.ahead() {
             if let Some(ids) = self.chunk_ids.get_mut(one.event) {
                 ids.set_place(one.kind, one.place);

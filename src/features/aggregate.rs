@@ -3,6 +3,8 @@
 //! Guarantees: the one place where an event updates a feature and a feature fills its slots. Does not know
 //! where entities are kept.
 
+use prefetch_index::prefetch_index;
+
 use super::Banks;
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
@@ -211,6 +213,19 @@ impl Aggregate {
             Aggregate::Distinct(distinct) => distinct.is_dead(span),
             Aggregate::Pairs(pairs) => pairs.is_dead(span),
             other => other.newest_ms() <= span.dead(),
+        }
+    }
+
+    /// Asks for the memory it points to, where that is what most events change. Reads only what stands here.
+    pub fn bring_near(&self) {
+        match self {
+            Aggregate::Count(window) => window.bring_near(),
+            Aggregate::Sum(sum) => sum.bring_near(),
+            Aggregate::Distinct(distinct) => distinct.bring_near(),
+            Aggregate::Last(last) => prefetch_index(std::slice::from_ref(last.as_ref()), 0),
+            Aggregate::Habit(habit) => prefetch_index(std::slice::from_ref(habit.as_ref()), 0),
+            Aggregate::Pairs(pairs) => prefetch_index(std::slice::from_ref(pairs.as_ref()), 0),
+            Aggregate::Seen(_) | Aggregate::SeenKeys(_) => {}
         }
     }
 

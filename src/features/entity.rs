@@ -3,9 +3,10 @@
 //! Guarantees: at most `entities_max`; which one is forgotten at the limit depends on nothing but the order of
 //! the input; growing never moves an entity. Keys are keyed hashes already, so the map hashes no more.
 
-use hashbrown::HashTable;
+use prefetch_index::prefetch_index;
 
 use super::ids::NOWHERE;
+use super::places::Places;
 
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
@@ -14,48 +15,34 @@ const CHUNK: usize = 1024;
 pub trait Kept: Default {
     /// Drops what can no longer be asked for. False: nothing is left of it.
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool;
+    /// Asks for the memory of what does not stand in its first line. Reads nothing of it.
+    fn bring_near(&self) {}
 }
 
+/// Begins a line of a cache, with its key: whoever compares the key has the first part of what is kept.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Entity<T> {
     /// 0: the place is free.
     key: u64,
     kept: T,
 }
 
-/// Where an entity stands, with half of its key so that growing reads no entity.
-#[derive(Debug, Clone, Copy)]
-struct Handle {
-    tag: u32,
-    at: u32,
-}
-
-impl Handle {
-    /// The map's hash: its low bits choose the place, its high bits are compared there.
-    fn hash(self) -> u64 {
-        u64::from(self.tag) << 32 | u64::from(self.tag)
-    }
-}
-
 /// All entities of one kind.
 #[derive(Debug)]
 pub struct Table<T> {
-    index: HashTable<Handle>,
+    index: Places,
     chunks: Vec<Vec<Entity<T>>>,
     free: Vec<u32>,
     swept: u32,
     entities_max: usize,
 }
 
-fn tag(key: u64) -> u32 {
-    (key >> 32) as u32
-}
-
 impl<T: Kept> Table<T> {
     /// An empty table of at most `entities_max` entities.
     pub fn new(entities_max: usize) -> Self {
         let entities_max = entities_max.clamp(1, u32::MAX as usize);
-        Table { index: HashTable::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max }
+        Table { index: Places::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max }
     }
 
     /// How many entities there are.
@@ -78,15 +65,25 @@ impl<T: Kept> Table<T> {
     }
 
     fn find(&self, key: u64) -> Option<u32> {
-        let wanted = Handle { tag: tag(key), at: 0 };
-        let same = |h: &Handle| h.tag == wanted.tag && self.entity(h.at).is_some_and(|e| e.key == key);
-        self.index.find(wanted.hash(), same).map(|handle| handle.at)
+        self.index.find(key, |at| self.entity(at).is_some_and(|e| e.key == key))
     }
 
-    /// Where an entity probably stands, without looking there; [`NOWHERE`] where there is none.
-    pub fn place(&self, key: u64) -> u32 {
-        let wanted = Handle { tag: tag(key), at: 0 };
-        self.index.find(wanted.hash(), |h| h.tag == wanted.tag).map_or(NOWHERE, |handle| handle.at)
+    /// Asks for the memory that tells where an entity stands.
+    pub fn bring_place_near(&self, key: u64) {
+        self.index.bring_near(key);
+    }
+
+    /// Where an entity probably stands, without looking there, and asks for the memory there; [`NOWHERE`] where
+    /// there is none.
+    pub fn find_place(&self, key: u64) -> u32 {
+        let Some(at) = self.index.find(key, |_| true) else { return NOWHERE };
+        if let Some(chunk) = self.chunks.get(at as usize / CHUNK) {
+            prefetch_index(chunk, at as usize % CHUNK);
+        }
+        if let Some(entity) = self.entity(at) {
+            entity.kept.bring_near();
+        }
+        at
     }
 
     /// Where an entity stands, if it still stands at `place`, else wherever it is found.
@@ -100,11 +97,6 @@ impl<T: Kept> Table<T> {
     /// What is kept of an entity.
     pub fn get(&self, key: u64) -> Option<&T> {
         self.find(key).and_then(|at| self.entity(at)).map(|entity| &entity.kept)
-    }
-
-    /// The key of the entity at a place, 0 where there is none.
-    pub fn key_at(&self, place: u32) -> u64 {
-        self.entity(place).map_or(0, |entity| entity.key)
     }
 
     /// What is kept at a place.
@@ -141,8 +133,7 @@ impl<T: Kept> Table<T> {
             }
             None => self.push(made),
         };
-        let handle = Handle { tag: tag(key), at };
-        self.index.insert_unique(handle.hash(), handle, |h| h.hash());
+        self.index.insert(key, at);
         at
     }
 
@@ -165,12 +156,9 @@ impl<T: Kept> Table<T> {
 
     fn remove(&mut self, at: u32) {
         let Some(entity) = self.entity_mut(at).filter(|e| e.key != 0) else { return };
-        let tag = tag(entity.key);
+        let key = entity.key;
         *entity = Entity { key: 0, kept: T::default() };
-        let handle = Handle { tag, at };
-        if let Ok(found) = self.index.find_entry(handle.hash(), |h| h.at == at) {
-            found.remove();
-        }
+        self.index.remove(key, at);
         self.free.push(at);
     }
 

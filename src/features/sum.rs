@@ -50,6 +50,11 @@ impl Sum {
         self.window.is_dead(span) && others.iter().all(|(_, window)| window.is_dead(span))
     }
 
+    /// Asks for the memory of its newest entry.
+    pub fn bring_near(&self) {
+        self.window.bring_near();
+    }
+
     /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         let others = self.others.as_deref().map(Vec::as_slice).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Guarantees: the sum over (t − d, t] is exact for up to [`ENTRIES_EXACT_MAX`] entries, in whatever order
 //! they came; older ones run together in steps of 1/64 of the window. Does not know what the numbers mean.
 
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
 /// Entries of one entity and window that are kept apart.
@@ -87,7 +88,12 @@ impl Window {
         self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
     }
 
-    /// The newest time in it; reading it brings its memory near.
+    /// Asks for the memory of its newest entry.
+    pub fn bring_near(&self) {
+        prefetch_index(&self.entries, self.entries.len().saturating_sub(1));
+    }
+
+    /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.entries.last().map_or(i64::MIN, |e| e.time_ms)
     }
