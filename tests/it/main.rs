@@ -12,6 +12,7 @@ mod deliver;
 mod desk;
 mod generate;
 mod generate_people;
+mod generate_replay;
 mod generate_truth;
 mod geo;
 mod kafka;
