@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -23,7 +22,7 @@ use super::context::{Context, OneASecond};
 use super::error::Error;
 use super::offsets::Offsets;
 use super::order::{Merge, Next};
-use super::{assign, options};
+use super::{assign, client, options};
 use crate::clock;
 use crate::event::Millis;
 use crate::ingest::{Batch, Position, Record};
@@ -112,9 +111,7 @@ pub struct Consumer {
 impl Consumer {
     /// Finds the partitions and where to begin. Reads nothing yet.
     pub fn open(config: &KafkaConfig) -> Result<Self, Error> {
-        let consumer =
-            BaseConsumer::from_config_and_context(&options::consumer(config), Context::new("reader", config))
-                .map_err(Error::Options)?;
+        let consumer = client::reader("reader", &options::consumer(config), config)?;
         let (lanes, goes_on) = assign::discover(&consumer, config)?;
         Ok(Consumer {
             consumer: Arc::new(consumer),

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -47,6 +48,7 @@ impl OneASecond {
 pub struct Context {
     client: &'static str,
     token_file: Option<PathBuf>,
+    has_given_token: AtomicBool,
     lines: OneASecond,
 }
 
@@ -57,7 +59,12 @@ impl Context {
             Some(Sasl::Token { file }) => Some(file.clone()),
             _ => None,
         };
-        Context { client, token_file, lines: OneASecond::default() }
+        Context { client, token_file, has_given_token: AtomicBool::new(false), lines: OneASecond::default() }
+    }
+
+    /// Whether the library has been given a token.
+    pub fn has_given_token(&self) -> bool {
+        self.has_given_token.load(Ordering::Acquire)
     }
 }
 
@@ -88,6 +95,7 @@ impl ClientContext for Context {
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let file = self.token_file.as_ref().ok_or("no token file is configured")?;
         let token = std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        self.has_given_token.store(true, Ordering::Release);
         Ok(oauth_token(token.trim(), clock::now().0))
     }
 }

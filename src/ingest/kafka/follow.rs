@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -17,7 +16,7 @@ use super::config::KafkaConfig;
 use super::context::{Context, OneASecond};
 use super::error::{Error, patiently};
 use super::lag::{Lag, Positions};
-use super::{assign, options};
+use super::{assign, client, options};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 500;
@@ -113,8 +112,7 @@ impl Topic {
         let mut options = options::consumer(config);
         // Never committed to: the library wants one for an assignment.
         options.set("group.id", format!("{}.notify", config.group));
-        let consumer: BaseConsumer<Context> =
-            BaseConsumer::from_config_and_context(&options, Context::new("notify", config)).map_err(Error::Options)?;
+        let consumer = client::reader("notify", &options, config)?;
         let timeout = Duration::from_millis(config.request_timeout_ms);
         let mut list = TopicPartitionList::new();
         let mut next = BTreeMap::new();

@@ -4,6 +4,7 @@
 //! caused is acknowledged; nothing is skipped. Does not decode events and does not decide anything.
 
 pub mod assign;
+pub mod client;
 pub mod config;
 pub mod consumer;
 pub mod context;
