@@ -6,7 +6,8 @@
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use super::window::{Span, Window};
+use super::last::text_bytes;
+use super::window::{Span, Window, spilled_bytes};
 use crate::event::{Country, Event, Network, Place};
 
 /// In which time `account.risk` halves, ms.
@@ -42,6 +43,16 @@ struct Logins {
 }
 
 impl Account {
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let logins = |logins: &Logins| size_of::<Logins>() + logins.recent.heap_bytes();
+        let profile = |profile: &Profile| {
+            let texts: usize = [&profile.last.device, &profile.last.city].into_iter().flatten().map(text_bytes).sum();
+            size_of::<Profile>() + texts + spilled_bytes(&profile.countries) + spilled_bytes(&profile.devices)
+        };
+        self.logins.as_deref().map_or(0, logins) + self.profile.as_deref().map_or(0, profile)
+    }
+
     /// Whether anything is kept of it.
     pub fn is_known(&self) -> bool {
         self.first_ms != i64::MAX || self.risk_ms != i64::MIN || self.logins.is_some() || self.profile.is_some()
