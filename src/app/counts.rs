@@ -102,7 +102,7 @@ pub struct StateGauges {
     /// Count and bytes of each kind of entity that was ever there.
     kinds: Vec<(KeyField, IntGauge, IntGauge)>,
     queues: [IntGauge; 2],
-    refreshed: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl StateGauges {
@@ -120,15 +120,20 @@ impl StateGauges {
             (kind, metrics.entities.with_label_values(labels), metrics.state_bytes.with_label_values(labels))
         };
         let kinds = KeyField::all().map(kind).collect();
-        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), refreshed: None }
+        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), looked: None }
     }
 
-    /// Looks, if it is time to. `batches` and `unacknowledged` stand in the queues.
-    pub fn refresh(&mut self, engine: &Engine, batches: usize, unacknowledged: u64, now: Instant) {
-        if self.refreshed.is_some_and(|at| now.saturating_duration_since(at) < REFRESH_INTERVAL) {
-            return;
+    /// Whether it is time to look; then the next time is later.
+    pub fn are_due(&mut self, now: Instant) -> bool {
+        let are_due = self.looked.is_none_or(|at| now.saturating_duration_since(at) >= REFRESH_INTERVAL);
+        if are_due {
+            self.looked = Some(now);
         }
-        self.refreshed = Some(now);
+        are_due
+    }
+
+    /// Looks. `batches` and `unacknowledged` stand in the queues.
+    pub fn refresh(&self, engine: &Engine, batches: usize, unacknowledged: u64) {
         for (kind, entities, bytes) in &self.kinds {
             entities.set(whole(engine.entities(*kind)));
             bytes.set(whole(engine.state_bytes(*kind)));

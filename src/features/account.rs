@@ -35,6 +35,13 @@ struct Logins {
 }
 
 impl Account {
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let logins = |logins: &Logins| size_of::<Logins>() + logins.recent.heap_bytes();
+        let profile = |profile: &Profile| size_of::<Profile>() + profile.heap_bytes();
+        self.logins.as_deref().map_or(0, logins) + self.profile.as_deref().map_or(0, profile)
+    }
+
     /// Whether anything is kept of it.
     pub fn is_known(&self) -> bool {
         self.first_ms != i64::MAX || self.risk_ms != i64::MIN || self.logins.is_some() || self.profile.is_some()

@@ -205,6 +205,20 @@ impl Aggregate {
         }
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Aggregate::Count(window) => window.heap_bytes(),
+            Aggregate::Sum(sum) => sum.heap_bytes(),
+            Aggregate::Distinct(distinct) => distinct.heap_bytes(),
+            Aggregate::Last(last) => size_of::<Last>() + last.heap_bytes(),
+            Aggregate::Seen(_) => 0,
+            Aggregate::SeenKeys(keys) => keys.heap_bytes(),
+            Aggregate::Habit(habit) => size_of::<Habit>() + habit.heap_bytes(),
+            Aggregate::Pairs(pairs) => size_of::<Pairs>() + pairs.heap_bytes(),
+        }
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         match self {

@@ -118,6 +118,11 @@ impl Distinct {
         scratch.len() as u64
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        super::window::spilled_bytes(&self.entries)
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.newest_ms() <= span.dead()

@@ -11,12 +11,17 @@ use super::places::Places;
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
 
+/// At least so many entities are looked at to tell the memory of a table that has as many.
+const SAMPLE_ENTITIES: usize = 64;
+
 /// Something kept of an entity.
 pub trait Kept: Default {
     /// Drops what can no longer be asked for. False: nothing is left of it.
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool;
     /// Asks for the memory of what does not stand in its first line. Reads nothing of it.
     fn bring_near(&self) {}
+    /// Memory it points to, bytes.
+    fn heap_bytes(&self) -> usize;
 }
 
 /// Begins a line of a cache, with its key: whoever compares the key has the first part of what is kept.
@@ -50,10 +55,19 @@ impl<T: Kept> Table<T> {
         self.index.len()
     }
 
-    /// Memory of the table itself, bytes; what the entities point to is not in it.
-    pub fn table_bytes(&self) -> usize {
+    /// Memory, bytes: the table's own is counted, what its entities point to is extrapolated from a sample that is
+    /// spread over the table, so that asking costs the same for a million entities as for a hundred.
+    pub fn bytes(&self) -> usize {
+        let step = (self.places() as usize / SAMPLE_ENTITIES).max(1);
+        let sample = (0..self.places()).step_by(step).filter_map(|at| self.entity(at).filter(|e| e.key != 0));
+        let (seen, heap) = sample.fold((0, 0), |(n, heap), entity| (n + 1, heap + entity.kept.heap_bytes()));
+        let heap = heap as f64 * self.len() as f64 / f64::from(seen.max(1));
+        self.table_bytes() + heap as usize
+    }
+
+    fn table_bytes(&self) -> usize {
         let places: usize = self.chunks.iter().map(Vec::capacity).sum();
-        places * size_of::<Entity<T>>() + self.index.allocation_size() + self.free.capacity() * size_of::<u32>()
+        places * size_of::<Entity<T>>() + self.index.bytes() + self.free.capacity() * size_of::<u32>()
     }
 
     fn entity(&self, at: u32) -> Option<&Entity<T>> {
@@ -197,6 +211,10 @@ mod tests {
         fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
             self.0 > horizon_ms
         }
+
+        fn heap_bytes(&self) -> usize {
+            self.0 as usize
+        }
     }
 
     fn key(n: u64) -> u64 {
@@ -218,6 +236,24 @@ mod tests {
         }
         assert_eq!((table.len(), table.places()), (5000, 5000));
         assert!((2500..7500).all(|n| table.get(key(n)).unwrap().0 == n as i64));
+    }
+
+    #[test]
+    fn memory_is_the_tables_own_and_what_a_sample_points_to() {
+        let mut table: Table<Time> = Table::new(usize::MAX);
+        assert_eq!(table.bytes(), 0);
+        for n in 0..100 {
+            table.entry(key(n), NOWHERE).unwrap().0 = 10;
+        }
+        assert_eq!(table.bytes(), table.table_bytes() + 1000, "of a small table every one is looked at");
+        for n in 0..50_000 {
+            table.entry(key(n), NOWHERE).unwrap().0 = 200 + (n as i64 % 7);
+        }
+        let heap = table.bytes() - table.table_bytes();
+        let exact: usize = (0..50_000).map(|n| 200 + n % 7).sum();
+        assert!(heap.abs_diff(exact) < exact / 100, "{heap} for {exact}");
+        let own = size_of::<Entity<Time>>() * 50_000;
+        assert!(table.table_bytes() > own && table.table_bytes() < 3 * own, "{} for {own}", table.table_bytes());
     }
 
     #[test]

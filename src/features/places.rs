@@ -52,6 +52,11 @@ impl Places {
         self.len
     }
 
+    /// Its memory, bytes.
+    pub fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>()
+    }
+
     /// Asks for the memory of a key, so that it is near when it is looked up. Changes nothing.
     pub fn bring_near(&self, key: u64) {
         prefetch_index(&self.lines, self.home(tag(key)));

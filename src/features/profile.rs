@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::window::spilled_bytes;
 use crate::event::{Country, Event, Network, Place};
 
 /// Countries the profile keeps, the most usual ones.
@@ -75,6 +76,11 @@ impl Profile {
         if let Some(hour) = hour.filter(|hour| *hour < 24) {
             profile.count_hour(hour);
         }
+    }
+
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        spilled_bytes(&self.packed)
     }
 
     fn new() -> Self {

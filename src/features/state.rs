@@ -13,7 +13,7 @@ use super::entity::{Kept, Table};
 use super::ids::{KINDS, NOWHERE};
 use super::measure;
 use super::plan::{OfKind, Plan, Planned, RETIRED_MS, Use};
-use super::window::Span;
+use super::window::{Span, spilled_bytes};
 use super::zones::Zones;
 use super::{Banks, Ids, Profile, fill};
 use crate::event::{Event, EventType, Outcome};
@@ -84,6 +84,11 @@ impl Slots {
 }
 
 impl Kept for Slots {
+    fn heap_bytes(&self) -> usize {
+        let kept: usize = self.kept.iter().map(|(_, kept)| kept.heap_bytes()).sum();
+        spilled_bytes(&self.kept) + kept
+    }
+
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
         self.kept.retain(|(feature, kept)| {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
@@ -102,6 +107,10 @@ struct AccountKept {
 }
 
 impl Kept for AccountKept {
+    fn heap_bytes(&self) -> usize {
+        self.slots.heap_bytes() + self.account.heap_bytes()
+    }
+
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
         self.slots.sweep(horizon_ms, over_ms) || self.account.is_known()
     }
@@ -171,11 +180,11 @@ impl State {
         }
     }
 
-    /// Memory of the entities of a kind, bytes: their tables.
+    /// Memory of the entities of a kind, estimated, bytes.
     pub fn bytes(&self, kind: KeyField) -> usize {
         match kind {
-            KeyField::Account => self.accounts.table_bytes(),
-            other => self.others.get(other as usize).map_or(0, Table::table_bytes),
+            KeyField::Account => self.accounts.bytes(),
+            other => self.others.get(other as usize).map_or(0, Table::bytes),
         }
     }
 

@@ -83,6 +83,11 @@ impl Window {
         self.entries.drain(..settled).map(|e| i128::from(e.n)).sum()
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        spilled_bytes(&self.entries)
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
@@ -124,6 +129,11 @@ impl Window {
         let beyond = steps.len().saturating_sub(STEPS_KEPT_MAX);
         self.entries.insert_many(0, steps.drain(beyond..));
     }
+}
+
+/// Memory of a small vector beyond itself, bytes.
+pub fn spilled_bytes<A: smallvec::Array>(vector: &SmallVec<A>) -> usize {
+    if vector.spilled() { vector.capacity() * size_of::<A::Item>() } else { 0 }
 }
 
 #[cfg(test)]
