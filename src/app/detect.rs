@@ -216,6 +216,18 @@ fn state_word(state: State) -> &'static str {
     }
 }
 
+/// Records taken so far.
+pub fn taken(metrics: &Metrics) -> u64 {
+    let accepted = EventType::WORDS.iter().map(|word| metrics.events.with_label_values(&[word]).get());
+    let rejected = RejectReason::WORDS.iter().map(|word| metrics.rejected.with_label_values(&[word]).get());
+    accepted.chain(rejected).sum::<u64>() + metrics.duplicates.get()
+}
+
+/// Alerts made so far.
+pub fn alerts(metrics: &Metrics) -> u64 {
+    children(&metrics.alerts).map(|(_, total)| total).sum()
+}
+
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
@@ -242,7 +254,7 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.findings += total;
         }
     }
-    summary.alerts = children(&metrics.alerts).map(|(_, total)| total).sum();
+    summary.alerts = alerts(metrics);
     summary.desk_alerts = metrics.desk_alerts.with_label_values(&["new"]).get();
     summary.desk_known = metrics.desk_alerts.with_label_values(&["known"]).get();
     for (labels, total) in children(&metrics.notices) {

@@ -17,6 +17,7 @@ use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::Metrics;
 use crate::telemetry::events::Summary;
 
+pub mod demo;
 mod detect;
 mod notify;
 mod prepare;
@@ -71,14 +72,40 @@ pub enum RunError {
     Panic(&'static str),
 }
 
+/// When a run ends by itself.
+#[derive(Debug, Clone)]
+pub enum Until {
+    /// Never: it is asked to stop.
+    Stopped,
+    /// Once everything that the topics hold at the start is taken, told and sent.
+    End,
+    /// Once somebody says that nothing more will come: then what was taken until then is told and sent.
+    Said(Shutdown),
+}
+
+/// What whoever starts a run keeps in hand.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    /// The counters, which grow while it runs.
+    pub metrics: Metrics,
+    /// Asks it to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Controls {
+    /// Counters at zero, and nobody has asked.
+    pub fn new() -> Result<Self, RunError> {
+        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default() })
+    }
+}
+
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
 
-/// Runs until asked to stop, or up to the ends.
-pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, RunError> {
+/// Runs until asked to stop, or as long as `until` says.
+pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) -> Result<Summary, RunError> {
     crate::deliver::tls::install_provider();
-    let metrics = Metrics::new()?;
-    let shutdown = Shutdown::default();
+    let Controls { metrics, shutdown } = controls;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -91,7 +118,7 @@ pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, R
         }
     });
     let stages = Stages { prepared: Arc::new(prepared), metrics, shutdown, detected: Arc::default() };
-    let result = stages.run(role, until_end, &runtime);
+    let result = stages.run(role, until, &runtime);
     // What still runs there is cut off: it repeats after the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
@@ -108,7 +135,7 @@ struct Stages {
 }
 
 impl Stages {
-    fn run(&self, role: Role, until_end: bool, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
+    fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
@@ -119,9 +146,12 @@ impl Stages {
         if let Some((consumer, detection)) = detection {
             let (full, taken) = batches();
             let shutdown = self.shutdown.clone();
+            let until = until.clone();
             running += 2;
             spawn("reading", &done, move || {
-                let end = consumer.run(full, until_end, &|| shutdown.is_requested())?;
+                let is_said = || matches!(&until, Until::Said(end) if end.is_requested());
+                let stop = || shutdown.is_requested() || is_said();
+                let end = consumer.run(full, matches!(until, Until::End), &stop)?;
                 if end == End::Reached {
                     tracing::info!("everything up to the ends at the start is read");
                 }
@@ -132,6 +162,7 @@ impl Stages {
         if let Some(notify) = notify {
             running += 1;
             let waits_for_detection = role.detects();
+            let until_end = !matches!(until, Until::Stopped);
             spawn("notification", &done, move || notify.run(until_end, waits_for_detection))?;
         }
         drop(done);

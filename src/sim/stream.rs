@@ -150,6 +150,12 @@ impl Generator {
         &self.totals
     }
 
+    /// When the watched days begin, after the learning period, and when they end.
+    pub fn watched(&self) -> (Millis, Millis) {
+        let from = self.timeline.watched_from();
+        (from, from.plus(self.timeline.watched_ms()))
+    }
+
     /// The next record; `None` when all are made.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, SimError> {
         if self.next_stamp.is_none() && self.made < self.ordinary {

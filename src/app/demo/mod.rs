@@ -1,0 +1,453 @@
+//! `demo`: a day of an invented wallet through the very pipeline of `run`, on an embedded broker.
+//!
+//! Around the pipeline stand a broker, a mail server and an SMS gateway of its own on the loopback; a player
+//! sends what the generator makes, a watcher reads the alerts, and a view tells the story.
+//! Guarantees: nothing leaves this machine; what was sent was taken, to the unit, or it fails; it ends by itself.
+//! Not for measuring: the played day is slowed to its clock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Controls, Prepared, Role, RunError, Until, prepare};
+use crate::clock;
+use crate::geo::{Databases, OpenError};
+use crate::report::Problem;
+use crate::ruleset::{Audience, Band, Policy, Route, Ruleset, State};
+use crate::shutdown::Shutdown;
+use crate::sim::{Generator, Line, Plan, Profile, SimError};
+use crate::telemetry::Metrics;
+use crate::telemetry::events::Summary;
+
+mod broker;
+mod fact;
+mod folder;
+mod gateway;
+mod mail_server;
+mod model;
+mod pace;
+mod plain;
+mod player;
+mod screen;
+mod summary;
+mod view;
+mod watcher;
+mod words;
+
+use broker::Broker;
+use fact::{Fact, Teller};
+use folder::Folder;
+use model::{Counts, Model, Setting, Stage};
+use player::Player;
+pub use summary::Outcome;
+use watcher::Watcher;
+
+/// Records of a demo that nobody asked otherwise of.
+pub const EVENTS_DEFAULT: u64 = 40_000;
+/// Records at the least and at the most: fewer have no room for the attacks, more no room in the broker.
+pub const EVENTS: std::ops::RangeInclusive<u64> = 10_000..=1_000_000;
+/// The day is whole from so many records on; fewer are the part of a day.
+const DAY_EVENTS: u64 = 40_000;
+/// Ends so long before now, ms, that no event lies in the future.
+const BEFORE_NOW_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
+/// How often the view is drawn.
+const FRAME: Duration = Duration::from_millis(50);
+/// How long the last alerts may take to be read.
+const LAST_ALERTS_MAX: Duration = Duration::from_secs(10);
+/// No number of alerts is known to be all of them.
+const UNKNOWN: u64 = u64::MAX;
+
+/// What somebody asked of the demo.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of everything that comes of it.
+    pub out: PathBuf,
+    /// Records.
+    pub events: u64,
+    /// The seed.
+    pub seed: u64,
+    /// How it is shown.
+    pub show: Show,
+}
+
+/// How the demo is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// On the whole terminal, in colours or without.
+    Screen {
+        /// With colours.
+        is_colored: bool,
+    },
+    /// In lines.
+    Lines {
+        /// Now and then a line that says how far it is.
+        with_progress: bool,
+    },
+}
+
+/// Why a demo ends badly.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The folder holds something else.
+    #[error("{0} is not empty and was not made by an earlier demo: nothing was touched; name another with --out")]
+    NotEmpty(PathBuf),
+    /// The folder cannot be used.
+    #[error("failed to use {path}: {source}")]
+    Folder {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its own configuration or rules are wrong.
+    #[error("the demo's own configuration is refused: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Problems(Vec<Problem>),
+    /// Its own geo databases are wrong.
+    #[error("the demo's own geo databases are refused: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Geo(Vec<OpenError>),
+    /// The embedded broker.
+    #[error("the embedded broker could not {what}: {source}")]
+    Broker {
+        /// What it could not do.
+        what: &'static str,
+        /// The client's word.
+        source: rdkafka::error::KafkaError,
+    },
+    /// The broker dropped records.
+    #[error("the embedded broker dropped records, so nothing that was found means anything: {0}")]
+    Trimmed(String),
+    /// Sent, written and taken differ.
+    #[error("{sent} records were sent, {written} stand in the broker and {taken} were taken: they must be equal")]
+    Counts {
+        /// Records sent.
+        sent: u64,
+        /// Records in the broker.
+        written: u64,
+        /// Records the detector took.
+        taken: u64,
+    },
+    /// A record was not acknowledged.
+    #[error("the embedded broker did not take a record")]
+    NotWritten,
+    /// The detector takes nothing.
+    #[error("the detector has stopped taking records: it took {taken} of {sent}")]
+    Stalled {
+        /// Records sent.
+        sent: u64,
+        /// Records taken.
+        taken: u64,
+    },
+    /// An alert is missing.
+    #[error("{made} alerts were made, but only {seen} stand in the topic of alerts")]
+    AlertsMissing {
+        /// Made by the detector.
+        made: u64,
+        /// Seen in Kafka.
+        seen: u64,
+    },
+    /// The generator.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// The pipeline.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file of results cannot be written.
+    #[error("failed to write the alerts: {0}")]
+    Alerts(#[source] std::io::Error),
+    /// Ports, threads, the terminal.
+    #[error("failed to {0}: {1}")]
+    System(&'static str, #[source] std::io::Error),
+    /// A thread ended by a panic.
+    #[error("the demo's {0} ended by a bug")]
+    Panic(&'static str),
+}
+
+impl DemoError {
+    fn broker(what: &'static str) -> impl FnOnce(rdkafka::error::KafkaError) -> DemoError {
+        move |source| DemoError::Broker { what, source }
+    }
+}
+
+/// Runs it: lines and the final table go to `out`, what is said meanwhile to stderr.
+pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, DemoError> {
+    let (teller, told) = Teller::new(Instant::now());
+    let folder = Folder::make(&options.out)?;
+    log(&folder)?;
+    let broker = Broker::start(options.events)?;
+    let servers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| DemoError::System("start the runtime", e))?;
+    let listen = |e| DemoError::System("listen on the loopback", e);
+    let mail = mail_server::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
+    let sms = gateway::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
+    let config = folder.configure(&broker.address(), mail, sms)?;
+    let geo = Databases::open(&config.geo_files).map_err(DemoError::Geo)?;
+    let mut prepared = prepare(Some(config), Vec::new()).map_err(DemoError::Problems)?;
+    prepared.policy = Arc::new(policy(&prepared.policy));
+    let generator = Generator::new(&plan(options.events, options.seed))?;
+    let model = Model::new(setting(&generator, options.events, &prepared.ruleset));
+    let stage = Play { options, folder: &folder, broker: &broker, teller, controls: Controls::new()? };
+    let result = stage.run(prepared, generator, geo, model, &told, out);
+    servers.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// Lines of the log go into the folder: the terminal belongs to the story.
+fn log(folder: &Folder) -> Result<(), DemoError> {
+    let path = folder.file("walletwatch.log");
+    let file = std::fs::File::create(&path).map_err(|source| DemoError::Folder { path, source })?;
+    crate::telemetry::log::start_in(file, "info");
+    Ok(())
+}
+
+/// The shipped policy keeps the SMS for alerts in the band `critical`; here one is sent from `high` on, so that
+/// there is something to see.
+fn policy(shipped: &Policy) -> Policy {
+    let channels = ["email", "sms"].map(str::to_owned).to_vec();
+    let both = Route { audience: Audience::User, from: Band::High, channels, all: true };
+    let routes = std::iter::once(both).chain(shipped.routes.iter().cloned()).collect();
+    Policy { bands: shipped.bands, routes }
+}
+
+/// A day that ends now, or the part of it that so many records are, after a time of learning.
+fn plan(events: u64, seed: u64) -> Plan {
+    let plan = Plan::new(events, seed, Profile::Wallet);
+    // The learning period has a fifth of the records.
+    let watched = events - events / 5;
+    let rate_milli =
+        u64::try_from(i128::from(watched.max(DAY_EVENTS - DAY_EVENTS / 5)) * 1_000_000 / i128::from(DAY_MS));
+    let rate_milli = rate_milli.unwrap_or(u64::MAX).max(1);
+    let watched_ms = i64::try_from(u128::from(watched) * 1_000_000 / u128::from(rate_milli)).unwrap_or(DAY_MS);
+    let start = clock::now().plus(-(crate::sim::LEARNING_MS + watched_ms + BEFORE_NOW_MS));
+    Plan { rate_milli: Some(rate_milli), start, ..plan }
+}
+
+fn setting(generator: &Generator, events: u64, ruleset: &Ruleset) -> Setting {
+    let shadow = ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
+    Setting {
+        people: plan(events, 0).accounts(),
+        events,
+        learning_days: crate::sim::LEARNING_MS / DAY_MS,
+        day: generator.watched(),
+        planted: generator.truth().collect(),
+        shadow: shadow.collect(),
+    }
+}
+
+/// Everything that is there while the day is played.
+struct Play<'p> {
+    options: &'p Options,
+    folder: &'p Folder,
+    broker: &'p Broker,
+    teller: Teller,
+    controls: Controls,
+}
+
+/// What is under way beside the view.
+struct Threads {
+    pipeline: Option<JoinHandle<Result<Summary, RunError>>>,
+    player: Option<JoinHandle<Result<u64, DemoError>>>,
+    watcher: Option<JoinHandle<Result<(), DemoError>>>,
+    /// Nothing more will come: the pipeline may end.
+    end: Shutdown,
+    /// How many alerts are all of them, once that is known.
+    all_alerts: Arc<AtomicU64>,
+}
+
+impl Play<'_> {
+    fn run(
+        &self,
+        prepared: Prepared,
+        generator: Generator,
+        geo: Databases,
+        mut model: Model,
+        told: &Receiver<(u64, Fact)>,
+        out: &mut dyn std::io::Write,
+    ) -> Result<Outcome, DemoError> {
+        let planted = model.setting.planted.clone();
+        let mut threads = self.start(prepared, generator, geo, &planted)?;
+        let played = {
+            let mut display = Display::open(self.options.show, out)?;
+            self.play(&mut threads, &mut model, told, &mut display)
+        };
+        // Whatever happened, everybody is asked to end, and waited for.
+        if played.is_err() {
+            self.controls.shutdown.request();
+        }
+        threads.all_alerts.fetch_min(0, Ordering::Relaxed);
+        let summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
+        let _ = join(threads.player.take(), "player")?;
+        let watched = join(threads.watcher.take(), "watcher")?;
+        let (sent, ended) = played?;
+        watched.transpose()?;
+        for (at_ms, fact) in told.try_iter() {
+            model.apply(at_ms, &fact);
+        }
+        let summary = summary.or(ended).unwrap_or_default();
+        let is_whole = !self.controls.shutdown.is_requested();
+        if is_whole {
+            self.broker.audit()?.check(sent, summary.records)?;
+        }
+        (model.stage, model.sent) = (Stage::Done, sent);
+        let outcome = Outcome::new(&model, &summary, self.options.seed, is_whole);
+        outcome.write(&self.folder.file("summary.json"))?;
+        plain::table(&model, &outcome, self.folder.path(), out).map_err(|e| DemoError::System("write", e))?;
+        Ok(outcome)
+    }
+
+    fn start(
+        &self,
+        prepared: Prepared,
+        mut generator: Generator,
+        geo: Databases,
+        planted: &[Line],
+    ) -> Result<Threads, DemoError> {
+        let watcher = Watcher::open(self.broker, &self.folder.file("alerts.ndjson"), self.teller.clone())?;
+        let (address, day_from) = (self.broker.address(), generator.watched().0);
+        let shutdown = self.controls.shutdown.clone();
+        let player = Player::new(&address, day_from, planted, geo, self.teller.clone(), shutdown)?;
+        let (end, all_alerts) = (Shutdown::default(), Arc::new(AtomicU64::new(UNKNOWN)));
+        let (until, controls) = (Until::Said(end.clone()), self.controls.clone());
+        let pipeline = thread("pipeline", move || super::run(prepared, Role::Both, &until, controls))?;
+        let metrics = self.controls.metrics.clone();
+        let player = thread("player", move || player.play(&mut generator, &|| super::detect::taken(&metrics)))?;
+        let all = Arc::clone(&all_alerts);
+        let known = move || Some(all.load(Ordering::Relaxed)).filter(|all| *all != UNKNOWN);
+        let watcher = thread("watcher", move || watcher.watch(&known))?;
+        Ok(Threads { pipeline: Some(pipeline), player: Some(player), watcher: Some(watcher), end, all_alerts })
+    }
+
+    /// Shows what happens until the day is over, everything is taken and everybody is told. Returns how many
+    /// records were sent, and the pipeline's summary.
+    fn play(
+        &self,
+        threads: &mut Threads,
+        model: &mut Model,
+        told: &Receiver<(u64, Fact)>,
+        display: &mut Display<'_>,
+    ) -> Result<(u64, Option<Summary>), DemoError> {
+        let mut sent = None;
+        let mut waits_since = Instant::now();
+        loop {
+            self.show(model, told, display)?;
+            if threads.player.as_ref().is_some_and(JoinHandle::is_finished) {
+                sent = join(threads.player.take(), "player")?.transpose()?;
+                waits_since = Instant::now();
+            }
+            if threads.watcher.as_ref().is_some_and(JoinHandle::is_finished) {
+                join(threads.watcher.take(), "watcher")?.transpose()?;
+            }
+            if let Some(sent) = sent {
+                let made = super::detect::alerts(&self.controls.metrics);
+                threads.all_alerts.store(made, Ordering::Relaxed);
+                if model.alerts >= made {
+                    threads.end.request();
+                } else if waits_since.elapsed() > LAST_ALERTS_MAX {
+                    return Err(DemoError::AlertsMissing { made, seen: model.alerts });
+                }
+                if self.controls.shutdown.is_requested() {
+                    return Ok((sent, None));
+                }
+            }
+            if threads.pipeline.as_ref().is_some_and(JoinHandle::is_finished) {
+                let summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
+                return Ok((sent.unwrap_or(model.sent), summary));
+            }
+        }
+    }
+
+    /// Takes what was told for the length of a frame, then draws one.
+    fn show(
+        &self,
+        model: &mut Model,
+        told: &Receiver<(u64, Fact)>,
+        display: &mut Display<'_>,
+    ) -> Result<(), DemoError> {
+        let frame_ends = Instant::now() + FRAME;
+        loop {
+            match told.recv_timeout(frame_ends.saturating_duration_since(Instant::now())) {
+                Ok((at_ms, fact)) => {
+                    let news = model.apply(at_ms, &fact);
+                    display.tell(model, &fact, news)?;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        model.count(self.teller.elapsed_ms(), counts(&self.controls.metrics, model));
+        if display.draw(model)? == Wish::End {
+            self.controls.shutdown.request();
+        }
+        Ok(())
+    }
+}
+
+fn counts(metrics: &Metrics, model: &Model) -> Counts {
+    let seen = |rule: &String| {
+        let findings = metrics.findings.with_label_values(&[rule.as_str(), "shadow", "fired"]);
+        (rule.clone(), findings.get())
+    };
+    Counts {
+        taken: super::detect::taken(metrics),
+        alerts: super::detect::alerts(metrics),
+        shadow: model.setting.shadow.iter().map(seen).collect(),
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, DemoError> {
+    std::thread::Builder::new()
+        .name(format!("demo {name}"))
+        .spawn(work)
+        .map_err(|e| DemoError::System("start a thread", e))
+}
+
+/// What a thread that has ended, or ends soon, came to; `None` where it was taken before.
+fn join<T>(thread: Option<JoinHandle<T>>, name: &'static str) -> Result<Option<T>, DemoError> {
+    thread.map(|thread| thread.join().map_err(|_| DemoError::Panic(name))).transpose()
+}
+
+/// What whoever watches wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// More.
+    GoOn,
+    /// No more.
+    End,
+}
+
+/// Where the story is told.
+enum Display<'o> {
+    Screen(Box<screen::Screen>),
+    Lines(plain::Lines<'o>),
+}
+
+impl<'o> Display<'o> {
+    fn open(show: Show, out: &'o mut dyn std::io::Write) -> Result<Self, DemoError> {
+        Ok(match show {
+            Show::Screen { is_colored } => Display::Screen(Box::new(screen::Screen::open(is_colored)?)),
+            Show::Lines { with_progress } => Display::Lines(plain::Lines::new(out, with_progress)),
+        })
+    }
+
+    fn tell(&mut self, model: &Model, fact: &Fact, news: Option<model::News>) -> Result<(), DemoError> {
+        match self {
+            Display::Screen(_) => Ok(()),
+            Display::Lines(lines) => lines.tell(model, fact, news).map_err(|e| DemoError::System("write", e)),
+        }
+    }
+
+    fn draw(&mut self, model: &Model) -> Result<Wish, DemoError> {
+        match self {
+            Display::Screen(screen) => screen.draw(model),
+            Display::Lines(lines) => lines.draw(model).map(|()| Wish::GoOn).map_err(|e| DemoError::System("write", e)),
+        }
+    }
+}

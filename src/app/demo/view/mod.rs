@@ -1,0 +1,157 @@
+//! The picture on a terminal: what the model knows, as one frame.
+//!
+//! Guarantees: pure, state in and frame out; readable from 80×24 on, without colours too; texts are measured in
+//! columns, so Chinese stands straight. Does not own the terminal.
+
+mod board;
+mod phone;
+mod story;
+pub mod wrap;
+
+use ratatui::Frame;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Gauge, Padding, Paragraph};
+
+use super::model::{Model, Stage};
+use super::words::{day_and_clock, thousands};
+use crate::ruleset::Band;
+
+/// Less than this cannot hold the picture.
+const COLUMNS_MIN: u16 = 60;
+const ROWS_MIN: u16 = 20;
+/// Columns of the telephone.
+const PHONE_COLUMNS: u16 = 32;
+/// Rows of the board.
+const BOARD_ROWS: u16 = 10;
+/// From so many rows on the newest alerts have a place of their own.
+const RECENT_ROWS_FROM: u16 = 32;
+
+/// The styles.
+#[derive(Debug, Clone, Copy)]
+pub struct Theme {
+    is_colored: bool,
+}
+
+impl Theme {
+    /// With colours, or with bold and dim alone.
+    pub fn new(is_colored: bool) -> Self {
+        Theme { is_colored }
+    }
+
+    fn color(self, color: Color) -> Style {
+        if self.is_colored { Style::new().fg(color) } else { Style::new() }
+    }
+
+    fn title(self) -> Style {
+        self.color(Color::Cyan).add_modifier(Modifier::BOLD)
+    }
+
+    fn faint(self) -> Style {
+        if self.is_colored { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+    }
+
+    fn strong(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    fn good(self) -> Style {
+        self.color(Color::Green)
+    }
+
+    fn bad(self) -> Style {
+        self.color(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    fn busy(self) -> Style {
+        self.color(Color::Yellow)
+    }
+
+    fn band(self, band: Band) -> Style {
+        match band {
+            Band::Critical | Band::High => self.bad(),
+            Band::Medium => self.busy().add_modifier(Modifier::BOLD),
+            Band::Low | Band::Info => self.faint(),
+        }
+    }
+
+    fn block(self, title: &str) -> Block<'static> {
+        Block::bordered()
+            .border_type(BorderType::Rounded)
+            .border_style(self.faint())
+            .title(Line::from(Span::styled(format!(" {title} "), self.title())))
+            .padding(Padding::horizontal(1))
+    }
+}
+
+/// Draws a frame.
+pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
+    let area = frame.area();
+    if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
+        let said =
+            format!("walletwatch demo: {:.0} %\nA terminal of 80×24 shows more. q ends.", model.day_part() * 100.0);
+        frame.render_widget(Paragraph::new(said), area);
+        return;
+    }
+    let recent_rows = if area.height >= RECENT_ROWS_FROM { (area.height - RECENT_ROWS_FROM + 8).min(14) } else { 0 };
+    let [head, told, board, recent, foot] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Min(10),
+        Constraint::Length(BOARD_ROWS),
+        Constraint::Length(recent_rows),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    header(frame, head, model, theme);
+    let phone_columns = if area.width >= 100 { PHONE_COLUMNS + 6 } else { PHONE_COLUMNS };
+    let [story, phone] = Layout::horizontal([Constraint::Min(30), Constraint::Length(phone_columns)]).areas(told);
+    story::draw(frame, story, model, theme);
+    phone::draw(frame, phone, model, theme);
+    board::draw(frame, board, model, theme);
+    if recent_rows > 0 {
+        board::recent(frame, recent, model, theme);
+    }
+    footer(frame, foot, model, theme);
+}
+
+fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
+    let [line, bar] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
+    let name = Line::from(vec![
+        Span::styled(" walletwatch demo", theme.title()),
+        Span::styled(format!("  a wallet of {} people", thousands(model.setting.people)), theme.faint()),
+    ]);
+    let clock = match model.stage {
+        Stage::Learning => "before the day".to_owned(),
+        Stage::Playing | Stage::Done => day_and_clock(model.clock),
+    };
+    let clock = Line::from(vec![
+        Span::styled(clock, theme.strong()),
+        Span::styled(format!("  {}×  ", super::pace::SPEED), theme.faint()),
+    ]);
+    frame.render_widget(Paragraph::new(name), line);
+    frame.render_widget(Paragraph::new(clock).alignment(Alignment::Right), line);
+    let (part, label) = match model.stage {
+        Stage::Learning => {
+            let learning = (model.setting.events / 5).max(1);
+            let days = model.setting.learning_days;
+            (model.sent as f64 / learning as f64, format!("learning what is usual: the {days} days before"))
+        }
+        Stage::Playing | Stage::Done => (model.day_part(), format!("{:.0} % of the day", model.day_part() * 100.0)),
+    };
+    let bar = bar.inner(ratatui::layout::Margin { horizontal: 1, vertical: 0 });
+    let style = if theme.is_colored {
+        Style::new().fg(Color::Cyan).bg(Color::Rgb(38, 44, 52))
+    } else {
+        Style::new().add_modifier(Modifier::DIM)
+    };
+    frame.render_widget(Gauge::default().ratio(part.clamp(0.0, 1.0)).label(label).gauge_style(style), bar);
+}
+
+fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
+    let text = match model.stage {
+        Stage::Done => " The day is over.",
+        Stage::Learning | Stage::Playing => " q ends it. Everything is invented; nothing leaves this machine.",
+    };
+    frame.render_widget(Paragraph::new(Span::styled(text, theme.faint())), area);
+}

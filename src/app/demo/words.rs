@@ -1,0 +1,121 @@
+//! Events and places in the words of the story.
+//!
+//! Guarantees: what is not known is left out; ids are shortened to their ends. English only: this is for whoever
+//! tries walletwatch out, not for users, whose notices are templates.
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+
+use crate::deliver::places::country_name;
+use crate::event::{Closed, Event, EventType, Millis, Network, Outcome, Place};
+use crate::geo::Databases;
+
+/// The invented wallet's own offset from UTC, hours.
+const HOME_OFFSET_HOURS: i8 = 8;
+/// Characters that are shown of an id.
+const ID_CHARS: usize = 6;
+
+/// What an event says.
+pub fn step(event: &Event<'_>, geo: &Databases) -> String {
+    let what = match (event.kind, event.result) {
+        (EventType::Login, Some(Outcome::Failure)) => {
+            let reason = event.reason.map_or("failed", Closed::word).replace('_', " ");
+            format!("login refused: {reason}")
+        }
+        (EventType::Login, _) => "login".to_owned(),
+        (EventType::PayeeAdded, _) => format!("new payee {}", id(event.payee.as_deref())),
+        (kind, _) => match &event.amount {
+            Some(money) => {
+                let to = event.payee.as_deref().or(event.merchant.as_deref());
+                let to = to.map(|to| format!(" to {}", id(Some(to)))).unwrap_or_default();
+                format!("{} of {} {}{to}", kind.word().replace('_', " "), money.decimal(), money.currency.code())
+            }
+            None => kind.word().replace('_', " "),
+        },
+    };
+    match event.kind {
+        EventType::Login | EventType::Mfa | EventType::PasswordReset => match from(event, geo) {
+            Some(from) => format!("{what} from {from}"),
+            None => what,
+        },
+        _ => what,
+    }
+}
+
+/// City, country and kind of network of an event's address.
+fn from(event: &Event<'_>, geo: &Databases) -> Option<String> {
+    let known = geo.lookup(event.ip?);
+    let place = place(&known)?;
+    let network = known.network.filter(|network| !matches!(network, Network::Fixed)).map(Closed::word);
+    Some(match network {
+        Some(network) => format!("{place} ({})", network.replace('_', " ")),
+        None => place,
+    })
+}
+
+fn place(place: &Place<'_>) -> Option<String> {
+    let country = place.country.and_then(|country| country_name(country, "en"));
+    match (place.city.as_deref(), country) {
+        (Some(city), Some(country)) if city != country => Some(format!("{city}, {country}")),
+        (city, country) => city.or(country).map(str::to_owned),
+    }
+}
+
+/// The end of an id.
+pub fn id(id: Option<&str>) -> String {
+    let Some(id) = id else { return "unknown".to_owned() };
+    let chars = id.chars().count();
+    if chars <= ID_CHARS + 4 {
+        return id.to_owned();
+    }
+    format!("…{}", id.chars().skip(chars - ID_CHARS).collect::<String>())
+}
+
+/// The time of day in the wallet's own zone.
+pub fn clock(time: Millis) -> String {
+    local(time, "%H:%M")
+}
+
+/// Day and time of day in the wallet's own zone.
+pub fn day_and_clock(time: Millis) -> String {
+    local(time, "%a %-d %b %H:%M")
+}
+
+fn local(time: Millis, format: &str) -> String {
+    let zone = TimeZone::fixed(Offset::constant(HOME_OFFSET_HOURS));
+    match Timestamp::from_millisecond(time.0) {
+        Ok(time) => time.to_zoned(zone).strftime(format).to_string(),
+        Err(_) => time.0.to_string(),
+    }
+}
+
+/// A whole number with its thousands apart.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 mail`, `2 mails`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_numbers_are_short() {
+        assert_eq!(id(Some("dev-0123456789ab")), "…6789ab");
+        assert_eq!(id(Some("acc-1029")), "acc-1029");
+        assert_eq!((thousands(999), thousands(1_234_567)), ("999".to_owned(), "1,234,567".to_owned()));
+        assert_eq!(clock(Millis(0)), "08:00");
+    }
+}
