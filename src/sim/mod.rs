@@ -28,7 +28,6 @@ mod zipf;
 pub use plan::{Plan, Profile, START};
 pub use record::{Record, Topic};
 pub use stream::Generator;
-pub use timeline::LEARNING_MS;
 pub use truth::{Line, Totals};
 
 /// Why a stream cannot be made.

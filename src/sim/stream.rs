@@ -150,6 +150,11 @@ impl Generator {
         &self.totals
     }
 
+    /// The stream's first moment.
+    pub fn start(&self) -> Millis {
+        self.plan.start
+    }
+
     /// When the watched days begin, after the learning period, and when they end.
     pub fn watched(&self) -> (Millis, Millis) {
         let from = self.timeline.watched_from();

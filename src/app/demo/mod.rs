@@ -16,7 +16,7 @@ use super::{Controls, Prepared, Role, RunError, Until, prepare};
 use crate::clock;
 use crate::geo::{Databases, OpenError};
 use crate::report::Problem;
-use crate::ruleset::{Audience, Band, Policy, Route, Ruleset, State};
+use crate::ruleset::{Audience, Band, Policy, Route, State};
 use crate::shutdown::Shutdown;
 use crate::sim::{Generator, Line, Plan, Profile, SimError};
 use crate::telemetry::Metrics;
@@ -190,8 +190,8 @@ pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, D
     let geo = Databases::open(&config.geo_files).map_err(DemoError::Geo)?;
     let mut prepared = prepare(Some(config), Vec::new()).map_err(DemoError::Problems)?;
     prepared.policy = Arc::new(policy(&prepared.policy));
-    let generator = Generator::new(&plan(options.events, options.seed))?;
-    let model = Model::new(setting(&generator, options.events, &prepared.ruleset));
+    let generator = generator(options.events, options.seed)?;
+    let model = Model::new(setting(&generator, options.events, &prepared));
     let stage = Play { options, folder: &folder, broker: &broker, teller, controls: Controls::new()? };
     let result = stage.run(prepared, generator, geo, model, &told, out);
     servers.shutdown_timeout(Duration::from_millis(200));
@@ -215,7 +215,7 @@ fn policy(shipped: &Policy) -> Policy {
     Policy { bands: shipped.bands, routes }
 }
 
-/// A day that ends now, or the part of it that so many records are, after a time of learning.
+/// A day, or the part of it that so many records are, after a time of learning.
 fn plan(events: u64, seed: u64) -> Plan {
     let plan = Plan::new(events, seed, Profile::Wallet);
     // The learning period has a fifth of the records.
@@ -223,20 +223,28 @@ fn plan(events: u64, seed: u64) -> Plan {
     let rate_milli =
         u64::try_from(i128::from(watched.max(DAY_EVENTS - DAY_EVENTS / 5)) * 1_000_000 / i128::from(DAY_MS));
     let rate_milli = rate_milli.unwrap_or(u64::MAX).max(1);
-    let watched_ms = i64::try_from(u128::from(watched) * 1_000_000 / u128::from(rate_milli)).unwrap_or(DAY_MS);
-    let start = clock::now().plus(-(crate::sim::LEARNING_MS + watched_ms + BEFORE_NOW_MS));
-    Plan { rate_milli: Some(rate_milli), start, ..plan }
+    Plan { rate_milli: Some(rate_milli), ..plan }
 }
 
-fn setting(generator: &Generator, events: u64, ruleset: &Ruleset) -> Setting {
-    let shadow = ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
+/// The generator of such a day that ends now.
+fn generator(events: u64, seed: u64) -> Result<Generator, DemoError> {
+    let plan = plan(events, seed);
+    // How long a stream is does not depend on when it begins.
+    let ends = Generator::new(&plan)?.watched().1;
+    let start = clock::now().plus(-(ends.since(plan.start) + BEFORE_NOW_MS));
+    Ok(Generator::new(&Plan { start, ..plan })?)
+}
+
+fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
+    let shadow = prepared.ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
     Setting {
         people: plan(events, 0).accounts(),
         events,
-        learning_days: crate::sim::LEARNING_MS / DAY_MS,
+        learning_days: generator.watched().0.since(generator.start()) / DAY_MS,
         day: generator.watched(),
         planted: generator.truth().collect(),
         shadow: shadow.collect(),
+        policy: Policy::clone(&prepared.policy),
     }
 }
 
@@ -374,7 +382,7 @@ impl Play<'_> {
             match told.recv_timeout(frame_ends.saturating_duration_since(Instant::now())) {
                 Ok((at_ms, fact)) => {
                     let news = model.apply(at_ms, &fact);
-                    display.tell(model, &fact, news)?;
+                    display.tell(model, news)?;
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
@@ -437,10 +445,10 @@ impl<'o> Display<'o> {
         })
     }
 
-    fn tell(&mut self, model: &Model, fact: &Fact, news: Option<model::News>) -> Result<(), DemoError> {
+    fn tell(&mut self, model: &Model, news: Option<model::News>) -> Result<(), DemoError> {
         match self {
             Display::Screen(_) => Ok(()),
-            Display::Lines(lines) => lines.tell(model, fact, news).map_err(|e| DemoError::System("write", e)),
+            Display::Lines(lines) => lines.tell(model, news).map_err(|e| DemoError::System("write", e)),
         }
     }
 

@@ -9,13 +9,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::fact::{Fact, Letter, Step};
 use crate::detect::document::AlertDocument;
 use crate::event::Millis;
-use crate::ruleset::{Audience, Band};
+use crate::ruleset::{Audience, Band, Policy};
 use crate::sim::Line;
 
 /// The kind of attack that is told whole.
 const TOLD_FIRST: &str = "takeover";
 /// Alerts that are kept to be shown.
 const RECENT_MAX: usize = 40;
+/// How long the story waits for a letter after the attack is found, ms.
+const LETTER_WAIT_MS: u64 = 1000;
 /// Samples of the rate, one for each …
 const RATES_MAX: usize = 120;
 /// … of these, ms.
@@ -36,6 +38,8 @@ pub struct Setting {
     pub planted: Vec<Line>,
     /// The ids of the rules in shadow, which reach nobody.
     pub shadow: BTreeSet<String>,
+    /// Who is told on which channels.
+    pub policy: Policy,
 }
 
 /// Where the demo stands.
@@ -130,7 +134,11 @@ pub struct Story {
     pub mails: Vec<Letter>,
     /// Text messages to the account's owner.
     pub texts: Vec<Letter>,
-    /// When all of it was told: attack found and the owner reached, ms since the demo began.
+    /// Mails and messages that its alerts ask for.
+    pub letters: usize,
+    /// When it was found, ms since the demo began.
+    pub found_ms: Option<u64>,
+    /// When all of it was told: the attack found and its owner reached, ms since the demo began.
     pub told_ms: Option<u64>,
 }
 
@@ -290,6 +298,7 @@ impl Model {
             }
             self.sampled = (at_ms, self.counts.taken);
         }
+        self.close_story(at_ms);
     }
 
     /// Which scene an event belongs to.
@@ -386,7 +395,11 @@ impl Model {
         scene.told |= alert.audience.contains(&Audience::User);
         let is_disturbed = !scene.is_attack && scene.told;
         if self.story.scene == Some(at) {
-            self.story.entries.push(Entry::Alert(Box::new(alert.clone()), latency_ms.unwrap_or(0)));
+            if is_new {
+                self.story.found_ms = Some(at_ms);
+            }
+            self.story.letters += letters(alert, &self.setting.policy);
+            self.story.add(event, Entry::Alert(Box::new(alert.clone()), latency_ms.unwrap_or(0)));
             self.close_story(at_ms);
             return Some(News::Story);
         }
@@ -408,12 +421,34 @@ impl Model {
         Some(News::Story)
     }
 
-    /// The story is told once the attack is found and its owner has something to read.
+    /// The story is told once the attack is found and its owner has everything to read, or some time later.
     fn close_story(&mut self, at_ms: u64) {
-        let is_found = self.story.scene.and_then(|at| self.scenes.get(at)).is_some_and(Scene::is_found);
-        if is_found && !(self.story.mails.is_empty() && self.story.texts.is_empty()) {
+        let Some(found_ms) = self.story.found_ms else { return };
+        let is_read = self.story.mails.len() + self.story.texts.len() >= self.story.letters;
+        if is_read || at_ms >= found_ms + LETTER_WAIT_MS {
             self.story.told_ms.get_or_insert(at_ms);
         }
+    }
+}
+
+impl Story {
+    /// Puts what came of an event right after it, though others may have been sent meanwhile.
+    fn add(&mut self, event: &str, entry: Entry) {
+        let is_it = |known: &Entry| matches!(known, Entry::Step(step) if step.event == event);
+        let at = self.entries.iter().position(is_it).map_or(self.entries.len(), |at| at + 1);
+        self.entries.insert(at, entry);
+    }
+}
+
+/// How many letters the policy asks for.
+fn letters(alert: &AlertDocument, policy: &Policy) -> usize {
+    if !alert.audience.contains(&Audience::User) {
+        return 0;
+    }
+    match policy.route(alert.score, Audience::User) {
+        Some(route) if route.all => route.channels.len(),
+        Some(_) => 1,
+        None => 0,
     }
 }
 

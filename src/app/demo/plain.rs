@@ -7,18 +7,19 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::fact::Fact;
 use super::model::{Entry, Model, News, Scene, Stage};
 use super::summary::Outcome;
 use super::view::wrap::wrapped;
-use super::words::{clock, count, day_and_clock, id, thousands};
+use super::words::{clock, count, day_and_clock, id, place, thousands};
 use crate::detect::document::AlertDocument;
+use crate::event::Millis;
 use crate::ruleset::Action;
 
 /// How often it is told how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Columns of a text message on the telephone.
 const PHONE_COLUMNS: usize = 44;
+const HOUR_MS: i64 = 3_600_000;
 /// Columns of an explanation.
 const TEXT_COLUMNS: usize = 96;
 
@@ -28,24 +29,23 @@ pub struct Lines<'o> {
     with_progress: bool,
     stage: Option<Stage>,
     progress_told: Instant,
-    entries_told: usize,
-    texts_told: usize,
-    mails_told: usize,
+    story_told: bool,
 }
 
 impl<'o> Lines<'o> {
     /// Nothing is told yet.
     pub fn new(out: &'o mut dyn Write, with_progress: bool) -> Self {
-        let progress_told = Instant::now();
-        Lines { out, with_progress, stage: None, progress_told, entries_told: 0, texts_told: 0, mails_told: 0 }
+        Lines { out, with_progress, stage: None, progress_told: Instant::now(), story_told: false }
     }
 
-    /// A fact, after the model took it.
-    pub fn tell(&mut self, model: &Model, _: &Fact, news: Option<News>) -> io::Result<()> {
+    /// What the model made of a fact.
+    pub fn tell(&mut self, model: &Model, news: Option<News>) -> io::Result<()> {
         self.stage(model)?;
+        if model.story.told_ms.is_some() {
+            self.story(model)?;
+        }
         match news {
-            None => Ok(()),
-            Some(News::Story) => self.story(model),
+            None | Some(News::Story) => Ok(()),
             Some(News::Found(at)) => match model.scenes.get(at) {
                 Some(scene) => self.found(model, scene),
                 None => Ok(()),
@@ -63,7 +63,7 @@ impl<'o> Lines<'o> {
 
     /// Now and then, how far it is.
     pub fn draw(&mut self, model: &Model) -> io::Result<()> {
-        self.stage(model)?;
+        self.tell(model, None)?;
         if self.with_progress && model.stage == Stage::Playing && self.progress_told.elapsed() >= PROGRESS_EVERY {
             self.progress_told = Instant::now();
             let (planted, found) = model.score();
@@ -108,50 +108,39 @@ impl<'o> Lines<'o> {
 
     fn found(&mut self, model: &Model, scene: &Scene) -> io::Result<()> {
         let Some(recent) = model.recent.front() else { return Ok(()) };
-        let latency = recent.latency_ms.map(|ms| format!(", {ms} ms after the event")).unwrap_or_default();
-        let whom = scene.account.as_deref().map(|account| format!(" of {account}")).unwrap_or_default();
+        let latency = recent.latency_ms.map(|ms| format!("{ms} ms")).unwrap_or_default();
         let rules: Vec<&str> = scene.found.iter().copied().collect();
-        writeln!(
-            self.out,
-            "{}  {} found: {}{whom} by {} ({}, {}){latency}",
-            at_s(model),
-            clock(recent.time),
-            scene.kind,
-            rules.join(" and "),
-            recent.score,
-            recent.band.word(),
-        )?;
+        let (at, time, kind, band) = (at_s(model), clock(recent.time), scene.kind, recent.band.word());
+        let score = recent.score;
+        writeln!(self.out, "{at}  {time}  {kind:<22} {score:>3} {band:<8} {latency:>7}  {}", rules.join(", "))?;
         self.out.flush()
     }
 
-    /// What the first attack brought since the last time.
+    /// The first attack, whole, once all of it is known.
     fn story(&mut self, model: &Model) -> io::Result<()> {
         let story = &model.story;
-        if self.entries_told == 0 {
-            let scene = story.scene.and_then(|at| model.scenes.get(at));
-            let kind = scene.map_or("", |scene| scene.kind);
-            let whom = scene.and_then(|scene| scene.account.as_deref()).unwrap_or("many accounts");
-            writeln!(self.out, "\nTHE FIRST ATTACK: {kind} of {whom}")?;
+        if self.story_told || story.entries.is_empty() {
+            return Ok(());
         }
-        for entry in story.entries.iter().skip(self.entries_told) {
+        self.story_told = true;
+        let scene = story.scene.and_then(|at| model.scenes.get(at));
+        let kind = scene.map_or("", |scene| scene.kind);
+        let whom = scene.and_then(|scene| scene.account.as_deref()).unwrap_or("many accounts");
+        writeln!(self.out, "\n{}  THE FIRST ATTACK: {kind} of {whom}\n", at_s(model))?;
+        for entry in &story.entries {
             match entry {
                 Entry::Step(step) => writeln!(self.out, "  {}  {}", clock(step.time), step.text)?,
                 Entry::Alert(alert, latency_ms) => self.alert(alert, *latency_ms)?,
             }
         }
-        self.entries_told = story.entries.len();
-        for mail in story.mails.iter().skip(self.mails_told) {
+        for mail in &story.mails {
             writeln!(self.out, "         mail to {}: {} ({})", mail.to, mail.text, mail.file)?;
         }
-        self.mails_told = story.mails.len();
-        for text in story.texts.iter().skip(self.texts_told) {
+        for text in &story.texts {
             writeln!(self.out, "         SMS to {} ({})", text.to, text.file)?;
             phone(self.out, &text.text)?;
         }
-        self.texts_told = story.texts.len();
-        if story.told_ms.is_some_and(|told| told == model.elapsed_ms) {
-            writeln!(self.out)?;
-        }
+        writeln!(self.out)?;
         self.out.flush()
     }
 
@@ -171,6 +160,9 @@ impl<'o> Lines<'o> {
         }
         if let Some(usual) = usual(alert) {
             writeln!(self.out, "           usual  {usual}")?;
+        }
+        if let Some(seen) = last_seen(alert) {
+            writeln!(self.out, "            last  {seen}")?;
         }
         Ok(())
     }
@@ -196,6 +188,18 @@ pub fn usual(alert: &AlertDocument) -> Option<String> {
         parts.push(format!("{from} to {to} h"));
     }
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Where the owner was last seen before it.
+pub fn last_seen(alert: &AlertDocument) -> Option<String> {
+    let last = alert.geo.last_good.as_ref()?;
+    let place = place(last.place.city.as_deref(), last.place.country.as_deref())?;
+    let hours = Millis::parse(&alert.time)?.since(Millis::parse(&last.time)?) / HOUR_MS;
+    Some(match hours {
+        0 => format!("{place}, within the hour before"),
+        1..48 => format!("{place}, {hours} h before"),
+        _ => format!("{place}, {} days before", hours / 24),
+    })
 }
 
 /// A text message as a telephone shows it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
 use crate::deliver::places::country_name;
-use crate::event::{Closed, Event, EventType, Millis, Network, Outcome, Place};
+use crate::event::{Closed, Country, Event, EventType, Millis, Money, Network, Outcome};
 use crate::geo::Databases;
 
 /// The invented wallet's own offset from UTC, hours.
@@ -28,7 +28,7 @@ pub fn step(event: &Event<'_>, geo: &Databases) -> String {
             Some(money) => {
                 let to = event.payee.as_deref().or(event.merchant.as_deref());
                 let to = to.map(|to| format!(" to {}", id(Some(to)))).unwrap_or_default();
-                format!("{} of {} {}{to}", kind.word().replace('_', " "), money.decimal(), money.currency.code())
+                format!("{} of {}{to}", kind.word().replace('_', " "), amount(money))
             }
             None => kind.word().replace('_', " "),
         },
@@ -45,7 +45,8 @@ pub fn step(event: &Event<'_>, geo: &Databases) -> String {
 /// City, country and kind of network of an event's address.
 fn from(event: &Event<'_>, geo: &Databases) -> Option<String> {
     let known = geo.lookup(event.ip?);
-    let place = place(&known)?;
+    let country = known.country;
+    let place = place(known.city.as_deref(), country.as_ref().map(|country| country.code()))?;
     let network = known.network.filter(|network| !matches!(network, Network::Fixed)).map(Closed::word);
     Some(match network {
         Some(network) => format!("{place} ({})", network.replace('_', " ")),
@@ -53,12 +54,22 @@ fn from(event: &Event<'_>, geo: &Databases) -> Option<String> {
     })
 }
 
-fn place(place: &Place<'_>) -> Option<String> {
-    let country = place.country.and_then(|country| country_name(country, "en"));
-    match (place.city.as_deref(), country) {
+/// City and country, by the country's code.
+pub fn place(city: Option<&str>, country: Option<&str>) -> Option<String> {
+    let country = country.and_then(Country::parse).and_then(|country| country_name(country, "en"));
+    match (city, country) {
         (Some(city), Some(country)) if city != country => Some(format!("{city}, {country}")),
         (city, country) => city.or(country).map(str::to_owned),
     }
+}
+
+/// `12,000.00 CNY`.
+fn amount(money: &Money) -> String {
+    let decimal = money.decimal();
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal.as_str(), ""));
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{whole}{point}{fraction} {}", money.currency.code())
 }
 
 /// The end of an id.

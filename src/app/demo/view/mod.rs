@@ -26,7 +26,7 @@ const PHONE_COLUMNS: u16 = 32;
 /// Rows of the board.
 const BOARD_ROWS: u16 = 10;
 /// From so many rows on the newest alerts have a place of their own.
-const RECENT_ROWS_FROM: u16 = 32;
+const RECENT_ROWS_FROM: u16 = 34;
 
 /// The styles.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         frame.render_widget(Paragraph::new(said), area);
         return;
     }
-    let recent_rows = if area.height >= RECENT_ROWS_FROM { (area.height - RECENT_ROWS_FROM + 8).min(14) } else { 0 };
+    let recent_rows = if area.height >= RECENT_ROWS_FROM { (area.height - RECENT_ROWS_FROM + 5).min(11) } else { 0 };
     let [head, told, board, recent, foot] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Min(10),

@@ -10,14 +10,12 @@ use ratatui::widgets::Paragraph;
 use super::Theme;
 use super::wrap::{columns, wrapped};
 use crate::app::demo::model::{Entry, Model};
-use crate::app::demo::plain::{action, usual, whom};
+use crate::app::demo::plain::{action, last_seen, usual, whom};
 use crate::app::demo::words::clock;
 use crate::detect::document::AlertDocument;
 
 /// Columns of a bar that is a whole.
 const BAR_COLUMNS: f64 = 10.0;
-/// From so many rows on each finding's explanation is shown.
-const TEXTS_FROM: u16 = 16;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let scene = model.story.scene.and_then(|at| model.scenes.get(at));
@@ -34,7 +32,17 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         frame.render_widget(Paragraph::new(waits), inner);
         return;
     }
-    let with_texts = inner.height >= TEXTS_FROM;
+    let rows = usize::from(inner.height);
+    let whole = lines(model, true, wide, theme);
+    let lines = if whole.len() <= rows { whole } else { lines(model, false, wide, theme) };
+    let hidden = lines.len().saturating_sub(rows);
+    // An attack of many events shows its end.
+    let shown: Vec<Line<'_>> = lines.into_iter().skip(hidden).collect();
+    frame.render_widget(Paragraph::new(shown), inner);
+}
+
+/// All of it, with explanations or in brief.
+fn lines(model: &Model, with_texts: bool, wide: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for entry in &model.story.entries {
         match entry {
@@ -43,11 +51,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         }
     }
     told(&mut lines, model, theme);
-    let rows = usize::from(inner.height);
-    let hidden = lines.len().saturating_sub(rows);
-    // An attack of many events shows its end.
-    let shown: Vec<Line<'_>> = lines.into_iter().skip(hidden).collect();
-    frame.render_widget(Paragraph::new(shown), inner);
+    lines
 }
 
 fn step_lines(lines: &mut Vec<Line<'static>>, time: &str, text: &str, wide: usize, theme: Theme) {
@@ -91,8 +95,11 @@ fn alert_lines(
             }
         }
     }
-    if let Some(usual) = usual(alert).filter(|_| with_texts) {
-        lines.push(Line::styled(format!("       usual: {usual}"), theme.faint()));
+    let known = [("usually", usual(alert)), ("last seen", last_seen(alert))];
+    for (name, text) in known.into_iter().filter(|_| with_texts) {
+        if let Some(text) = text {
+            lines.push(Line::styled(format!("       {name}: {text}"), theme.faint()));
+        }
     }
 }
 
