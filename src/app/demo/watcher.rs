@@ -38,7 +38,7 @@ impl Watcher {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             // The embedded broker answers a fetch that finds nothing only when this is over.
-            .set("fetch.wait.max.ms", "10")
+            .set("fetch.wait.max.ms", "4")
             .set_log_level(RDKafkaLogLevel::Error)
             .create()
             .map_err(DemoError::broker("be read for alerts"))?;

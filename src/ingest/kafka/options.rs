@@ -63,7 +63,7 @@ fn set_tls(options: &mut ClientConfig, tls: &Tls) {
 /// How long a broker holds a fetch that finds nothing, ms: a real one answers as soon as something comes …
 const FETCH_WAIT_MS: &str = "100";
 /// … but the embedded one only when this is over.
-const FETCH_WAIT_EMBEDDED_MS: &str = "10";
+const FETCH_WAIT_EMBEDDED_MS: &str = "4";
 
 /// A reader of partitions.
 pub fn consumer(config: &KafkaConfig) -> ClientConfig {
