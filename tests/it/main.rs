@@ -10,6 +10,7 @@ mod config;
 mod deliver;
 mod desk;
 mod generate;
+mod generate_people;
 mod generate_truth;
 mod geo;
 mod kafka;

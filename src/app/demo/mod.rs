@@ -54,6 +54,10 @@ const DAY_EVENTS: u64 = 40_000;
 /// Ends so long before now, ms, that no event lies in the future.
 const BEFORE_NOW_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
+/// So soon in the played day the first attack is over, ms: within a second of the command's time.
+const FIRST_ATTACK_MS: i64 = 30 * 60_000;
+/// Attacks and look-alikes of each kind.
+const SCENES_PER_KIND: u64 = 2;
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(50);
 /// How long the last alerts may take to be read.
@@ -223,14 +227,19 @@ fn plan(events: u64, seed: u64) -> Plan {
     let rate_milli =
         u64::try_from(i128::from(watched.max(DAY_EVENTS - DAY_EVENTS / 5)) * 1_000_000 / i128::from(DAY_MS));
     let rate_milli = rate_milli.unwrap_or(u64::MAX).max(1);
-    Plan { rate_milli: Some(rate_milli), ..plan }
+    Plan {
+        rate_milli: Some(rate_milli),
+        first_attack_within_ms: Some(FIRST_ATTACK_MS),
+        scenes_per_kind: Some(SCENES_PER_KIND),
+        ..plan
+    }
 }
 
 /// The generator of such a day that ends now.
 fn generator(events: u64, seed: u64) -> Result<Generator, DemoError> {
     let plan = plan(events, seed);
     // How long a stream is does not depend on when it begins.
-    let ends = Generator::new(&plan)?.watched().1;
+    let ends = Generator::new(&plan)?.watched_to();
     let start = clock::now().plus(-(ends.since(plan.start) + BEFORE_NOW_MS));
     Ok(Generator::new(&Plan { start, ..plan })?)
 }
@@ -240,8 +249,8 @@ fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
     Setting {
         people: plan(events, 0).accounts(),
         events,
-        learning_days: generator.watched().0.since(generator.start()) / DAY_MS,
-        day: generator.watched(),
+        learning_days: generator.watched_from().since(generator.start()) / DAY_MS,
+        day: (generator.watched_from(), generator.watched_to()),
         planted: generator.truth().collect(),
         shadow: shadow.collect(),
         policy: Policy::clone(&prepared.policy),
@@ -317,7 +326,7 @@ impl Play<'_> {
         planted: &[Line],
     ) -> Result<Threads, DemoError> {
         let watcher = Watcher::open(self.broker, &self.folder.file("alerts.ndjson"), self.teller.clone())?;
-        let (address, day_from) = (self.broker.address(), generator.watched().0);
+        let (address, day_from) = (self.broker.address(), generator.watched_from());
         let shutdown = self.controls.shutdown.clone();
         let player = Player::new(&address, day_from, planted, geo, self.teller.clone(), shutdown)?;
         let (end, all_alerts) = (Shutdown::default(), Arc::new(AtomicU64::new(UNKNOWN)));
