@@ -200,7 +200,9 @@ pub struct Model {
     pub sent: u64,
     /// What is counted elsewhere.
     pub counts: Counts,
-    /// Records taken a second, the newest last.
+    /// Records taken a second, of late.
+    pub rate: u64,
+    /// The same over the played day, the newest last.
     pub rates: VecDeque<u64>,
     /// The planted scenes, in the order of time.
     pub scenes: Vec<Scene>,
@@ -221,7 +223,8 @@ pub struct Model {
     scene_of: HashMap<String, usize>,
     sent_ms: HashMap<String, u64>,
     contacts: HashMap<String, String>,
-    sampled: (u64, u64),
+    /// When the rate was looked at, what was taken then, and the stage.
+    sampled: (u64, u64, Stage),
 }
 
 impl Model {
@@ -239,6 +242,7 @@ impl Model {
             elapsed_ms: 0,
             sent: 0,
             counts: Counts::default(),
+            rate: 0,
             rates: VecDeque::new(),
             scenes,
             story,
@@ -251,7 +255,7 @@ impl Model {
             scene_of,
             sent_ms: HashMap::new(),
             contacts: HashMap::new(),
-            sampled: (0, 0),
+            sampled: (0, 0, Stage::Learning),
             setting,
         }
     }
@@ -289,14 +293,18 @@ impl Model {
     pub fn count(&mut self, at_ms: u64, counts: Counts) {
         self.elapsed_ms = self.elapsed_ms.max(at_ms);
         self.counts = counts;
-        let (since_ms, taken) = self.sampled;
+        let (since_ms, taken, stage) = self.sampled;
         let passed_ms = at_ms.saturating_sub(since_ms);
         if passed_ms >= RATE_EVERY_MS {
-            self.rates.push_back(self.counts.taken.saturating_sub(taken) * 1000 / passed_ms);
+            self.rate = self.counts.taken.saturating_sub(taken) * 1000 / passed_ms;
+            // The rush through the days before would dwarf the day.
+            if stage != Stage::Learning {
+                self.rates.push_back(self.rate);
+            }
             if self.rates.len() > RATES_MAX {
                 self.rates.pop_front();
             }
-            self.sampled = (at_ms, self.counts.taken);
+            self.sampled = (at_ms, self.counts.taken, self.stage);
         }
         self.close_story(at_ms);
     }

@@ -10,16 +10,13 @@ use std::time::{Duration, Instant};
 use super::model::{Entry, Model, News, Scene, Stage};
 use super::summary::Outcome;
 use super::view::wrap::wrapped;
-use super::words::{clock, count, day_and_clock, id, place, thousands};
+use super::words::{action, clock, count, day_and_clock, last_seen, thousands, usual};
 use crate::detect::document::AlertDocument;
-use crate::event::Millis;
-use crate::ruleset::Action;
 
 /// How often it is told how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Columns of a text message on the telephone.
 const PHONE_COLUMNS: usize = 44;
-const HOUR_MS: i64 = 3_600_000;
 /// Columns of an explanation.
 const TEXT_COLUMNS: usize = 96;
 
@@ -67,7 +64,7 @@ impl<'o> Lines<'o> {
         if self.with_progress && model.stage == Stage::Playing && self.progress_told.elapsed() >= PROGRESS_EVERY {
             self.progress_told = Instant::now();
             let (planted, found) = model.score();
-            let rate = thousands(model.rates.back().copied().unwrap_or(0));
+            let rate = thousands(model.rate);
             let line = format!(
                 "demo: {}, {:.0} % of the day, {rate} events/s, {found} of {planted} attacks found\n",
                 day_and_clock(model.clock),
@@ -127,10 +124,17 @@ impl<'o> Lines<'o> {
         let kind = scene.map_or("", |scene| scene.kind);
         let whom = scene.and_then(|scene| scene.account.as_deref()).unwrap_or("many accounts");
         writeln!(self.out, "\n{}  THE FIRST ATTACK: {kind} of {whom}\n", at_s(model))?;
+        let mut is_first = true;
         for entry in &story.entries {
             match entry {
                 Entry::Step(step) => writeln!(self.out, "  {}  {}", clock(step.time), step.text)?,
-                Entry::Alert(alert, latency_ms) => self.alert(alert, *latency_ms)?,
+                Entry::Alert(alert, latency_ms) => {
+                    self.alert(alert, *latency_ms)?;
+                    // What was usual before the attack; after its first alert the attacker is part of it.
+                    if std::mem::take(&mut is_first) {
+                        self.usual(alert)?;
+                    }
+                }
             }
         }
         for mail in &story.mails {
@@ -158,48 +162,17 @@ impl<'o> Lines<'o> {
                 writeln!(self.out, "                  {line}")?;
             }
         }
-        if let Some(usual) = usual(alert) {
-            writeln!(self.out, "           usual  {usual}")?;
-        }
-        if let Some(seen) = last_seen(alert) {
-            writeln!(self.out, "            last  {seen}")?;
+        Ok(())
+    }
+
+    fn usual(&mut self, alert: &AlertDocument) -> io::Result<()> {
+        for (name, text) in [("usually", usual(alert)), ("last seen", last_seen(alert))] {
+            if let Some(text) = text {
+                writeln!(self.out, "           {name}: {text}")?;
+            }
         }
         Ok(())
     }
-}
-
-/// What an alert recommends, in words; nothing where it recommends nothing.
-pub fn action(action: Action) -> Option<String> {
-    let word = serde_json::to_value(action).ok()?.as_str()?.replace('_', " ");
-    (word != "none").then_some(word)
-}
-
-/// What the account's owner usually does.
-pub fn usual(alert: &AlertDocument) -> Option<String> {
-    let usual = &alert.usual;
-    let mut parts = Vec::new();
-    if !usual.countries.is_empty() {
-        parts.push(usual.countries.join(", "));
-    }
-    if usual.devices > 0 {
-        parts.push(count(u64::from(usual.devices), "device", "devices"));
-    }
-    if let Some([from, to]) = usual.hours {
-        parts.push(format!("{from} to {to} h"));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-/// Where the owner was last seen before it.
-pub fn last_seen(alert: &AlertDocument) -> Option<String> {
-    let last = alert.geo.last_good.as_ref()?;
-    let place = place(last.place.city.as_deref(), last.place.country.as_deref())?;
-    let hours = Millis::parse(&alert.time)?.since(Millis::parse(&last.time)?) / HOUR_MS;
-    Some(match hours {
-        0 => format!("{place}, within the hour before"),
-        1..48 => format!("{place}, {hours} h before"),
-        _ => format!("{place}, {} days before", hours / 24),
-    })
 }
 
 /// A text message as a telephone shows it.
@@ -259,7 +232,6 @@ pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Writ
     if let Some(told_ms) = outcome.first_attack_told_ms {
         row("first", format!("attack told whole {:.1} s after the start", told_ms as f64 / 1000.0))?;
     }
-    let _ = model;
     writeln!(out, "\n  In {}:", folder.display())?;
     let mail = model.story.mails.last().map_or("mails/001.eml", |mail| mail.file.as_str());
     let text = model.story.texts.last().map_or("sms/001.json", |text| text.file.as_str());
@@ -274,9 +246,4 @@ pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Writ
         writeln!(out, "    {file:<14}  {what}")?;
     }
     out.flush()
-}
-
-/// The name of an account for a headline.
-pub fn whom(scene: &Scene) -> String {
-    scene.account.as_deref().map_or_else(|| "many accounts".to_owned(), |account| id(Some(account)))
 }

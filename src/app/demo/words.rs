@@ -1,4 +1,4 @@
-//! Events and places in the words of the story.
+//! Events, alerts and places in the words of the story.
 //!
 //! Guarantees: what is not known is left out; ids are shortened to their ends. English only: this is for whoever
 //! tries walletwatch out, not for users, whose notices are templates.
@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
 use crate::deliver::places::country_name;
+use crate::detect::document::AlertDocument;
 use crate::event::{Closed, Country, Event, EventType, Millis, Money, Network, Outcome};
 use crate::geo::Databases;
+use crate::ruleset::Action;
 
 /// The invented wallet's own offset from UTC, hours.
 const HOME_OFFSET_HOURS: i8 = 8;
+const HOUR_MS: i64 = 3_600_000;
 /// Characters that are shown of an id.
 const ID_CHARS: usize = 6;
 
@@ -70,6 +73,45 @@ fn amount(money: &Money) -> String {
     let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
     let point = if fraction.is_empty() { "" } else { "." };
     format!("{whole}{point}{fraction} {}", money.currency.code())
+}
+
+/// What an alert recommends, in words; nothing where it recommends nothing.
+pub fn action(action: Action) -> Option<String> {
+    let word = serde_json::to_value(action).ok()?.as_str()?.replace('_', " ");
+    (word != "none").then_some(word)
+}
+
+/// What the account's owner usually does.
+pub fn usual(alert: &AlertDocument) -> Option<String> {
+    let usual = &alert.usual;
+    let mut parts = Vec::new();
+    if !usual.countries.is_empty() {
+        parts.push(usual.countries.join(", "));
+    }
+    if usual.devices > 0 {
+        parts.push(count(u64::from(usual.devices), "device", "devices"));
+    }
+    if let Some([from, to]) = usual.hours {
+        parts.push(format!("{from} to {to} h"));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Where the owner was last seen before it.
+pub fn last_seen(alert: &AlertDocument) -> Option<String> {
+    let last = alert.geo.last_good.as_ref()?;
+    let place = place(last.place.city.as_deref(), last.place.country.as_deref())?;
+    let hours = Millis::parse(&alert.time)?.since(Millis::parse(&last.time)?) / HOUR_MS;
+    Some(match hours {
+        0 => format!("{place}, within the hour before"),
+        1..48 => format!("{place}, {hours} h before"),
+        _ => format!("{place}, {} days before", hours / 24),
+    })
+}
+
+/// The name of an account for a headline.
+pub fn whom(account: Option<&str>) -> String {
+    account.map_or_else(|| "many accounts".to_owned(), |account| id(Some(account)))
 }
 
 /// The end of an id.

@@ -81,7 +81,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let row = |name: &'static str, value: String| {
         Line::from(vec![Span::styled(format!("{name:<9}"), theme.faint()), Span::styled(value, theme.strong())])
     };
-    let rate = thousands(model.rates.back().copied().unwrap_or(0));
+    let rate = thousands(model.rate);
     let latency = match (model.latency_ms(50), model.latency_ms(100)) {
         (Some(median), Some(longest)) => format!("{median} ms, at most {longest}"),
         _ => "–".to_owned(),

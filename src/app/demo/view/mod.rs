@@ -6,6 +6,8 @@
 mod board;
 mod phone;
 mod story;
+#[cfg(test)]
+mod tests;
 pub mod wrap;
 
 use ratatui::Frame;

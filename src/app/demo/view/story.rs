@@ -8,19 +8,21 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::Theme;
-use super::wrap::{columns, wrapped};
+use super::wrap::wrapped;
 use crate::app::demo::model::{Entry, Model};
-use crate::app::demo::plain::{action, last_seen, usual, whom};
-use crate::app::demo::words::clock;
+use crate::app::demo::words::{action, clock, count, last_seen, usual, whom};
 use crate::detect::document::AlertDocument;
 
-/// Columns of a bar that is a whole.
+/// Columns of a bar that is a whole; half of them where there is less room.
 const BAR_COLUMNS: f64 = 10.0;
+const WIDE_FROM: usize = 60;
+/// What stands before everything but times.
+const INDENT: &str = "       ";
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let scene = model.story.scene.and_then(|at| model.scenes.get(at));
     let title = match scene.filter(|_| !model.story.entries.is_empty()) {
-        Some(scene) => format!("The first attack: {} of {}", scene.kind, whom(scene)),
+        Some(scene) => format!("The first attack: {} of {}", scene.kind, whom(scene.account.as_deref())),
         None => "The first attack".to_owned(),
     };
     let block = theme.block(&title);
@@ -43,78 +45,88 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
 
 /// All of it, with explanations or in brief.
 fn lines(model: &Model, with_texts: bool, wide: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
+    let mut page = Page { lines: Vec::new(), with_texts, wide, theme };
+    let mut is_first = true;
     for entry in &model.story.entries {
         match entry {
-            Entry::Step(step) => step_lines(&mut lines, &clock(step.time), &step.text, wide, theme),
-            Entry::Alert(alert, latency_ms) => alert_lines(&mut lines, alert, *latency_ms, with_texts, wide, theme),
-        }
-    }
-    told(&mut lines, model, theme);
-    lines
-}
-
-fn step_lines(lines: &mut Vec<Line<'static>>, time: &str, text: &str, wide: usize, theme: Theme) {
-    for (nth, part) in wrapped(text, wide.saturating_sub(7)).into_iter().enumerate() {
-        let time = if nth == 0 { format!("{time}  ") } else { " ".repeat(7) };
-        lines.push(Line::from(vec![Span::styled(time, theme.faint()), Span::styled(part, theme.strong())]));
-    }
-}
-
-fn alert_lines(
-    lines: &mut Vec<Line<'static>>,
-    alert: &AlertDocument,
-    latency_ms: u64,
-    with_texts: bool,
-    wide: usize,
-    theme: Theme,
-) {
-    let band = theme.band(alert.band);
-    let mut head = vec![Span::raw("       "), Span::styled(format!("▲ {} {}", alert.score, alert.band.word()), band)];
-    if let Some(action) = action(alert.action) {
-        head.push(Span::raw(format!("  {action}")));
-    }
-    head.push(Span::styled(format!("  after {latency_ms} ms"), theme.faint()));
-    lines.push(Line::from(head));
-    for finding in &alert.findings {
-        let bar = "■".repeat((finding.share * BAR_COLUMNS).round() as usize);
-        let mut spans = vec![
-            Span::raw(format!("       {:>3.0} % ", finding.share * 100.0)),
-            Span::styled(bar, band),
-            Span::raw(format!(" {}", finding.rule)),
-        ];
-        let used: usize = spans.iter().map(|span| columns(&span.content)).sum();
-        if used > wide {
-            // The name says more than the bar.
-            spans.remove(1);
-        }
-        lines.push(Line::from(spans));
-        if with_texts {
-            for text in wrapped(&finding.text, wide.saturating_sub(13)) {
-                lines.push(Line::styled(format!("             {text}"), theme.faint()));
+            Entry::Step(step) => page.step(&clock(step.time), &step.text),
+            Entry::Alert(alert, latency_ms) => {
+                page.alert(alert, *latency_ms);
+                // What was usual before the attack; after its first alert the attacker is part of it.
+                if std::mem::take(&mut is_first) {
+                    page.usual(alert);
+                }
             }
         }
     }
-    let known = [("usually", usual(alert)), ("last seen", last_seen(alert))];
-    for (name, text) in known.into_iter().filter(|_| with_texts) {
-        if let Some(text) = text {
-            lines.push(Line::styled(format!("       {name}: {text}"), theme.faint()));
-        }
-    }
+    page.told(model);
+    page.lines
 }
 
-/// Who was told.
-fn told(lines: &mut Vec<Line<'static>>, model: &Model, theme: Theme) {
-    let (mails, texts) = (model.story.mails.len(), model.story.texts.len());
-    if mails + texts == 0 {
-        return;
+/// The lines so far.
+struct Page {
+    lines: Vec<Line<'static>>,
+    with_texts: bool,
+    wide: usize,
+    theme: Theme,
+}
+
+impl Page {
+    fn step(&mut self, time: &str, text: &str) {
+        for (nth, part) in wrapped(text, self.wide.saturating_sub(INDENT.len())).into_iter().enumerate() {
+            let time = if nth == 0 { format!("{time}  ") } else { INDENT.to_owned() };
+            let spans = vec![Span::styled(time, self.theme.faint()), Span::styled(part, self.theme.strong())];
+            self.lines.push(Line::from(spans));
+        }
     }
-    let mut said = Vec::new();
-    if mails > 0 {
-        said.push(if mails == 1 { "a mail".to_owned() } else { format!("{mails} mails") });
+
+    fn alert(&mut self, alert: &AlertDocument, latency_ms: u64) {
+        let band = self.theme.band(alert.band);
+        let action = action(alert.action).map(|action| format!("  {action}")).unwrap_or_default();
+        let spans = vec![
+            Span::styled(format!("{INDENT}▲ {} {}", alert.score, alert.band.word()), band),
+            Span::raw(action),
+            Span::styled(format!("  {latency_ms} ms"), self.theme.faint()),
+        ];
+        self.lines.push(Line::from(spans));
+        let bar_columns = if self.wide >= WIDE_FROM { BAR_COLUMNS } else { BAR_COLUMNS / 2.0 };
+        for finding in &alert.findings {
+            let bar = "■".repeat((finding.share * bar_columns).round() as usize);
+            let spans = vec![
+                Span::raw(format!("{INDENT}{:>3.0} % ", finding.share * 100.0)),
+                Span::styled(format!("{bar} "), band),
+                Span::raw(finding.rule.clone()),
+            ];
+            self.lines.push(Line::from(spans));
+            if self.with_texts {
+                self.faint(&format!("{INDENT}      "), &finding.text);
+            }
+        }
     }
-    if texts > 0 {
-        said.push(if texts == 1 { "an SMS".to_owned() } else { format!("{texts} SMS") });
+
+    fn usual(&mut self, alert: &AlertDocument) {
+        for (name, text) in [("usually", usual(alert)), ("last seen", last_seen(alert))] {
+            if let Some(text) = text.filter(|_| self.with_texts) {
+                self.faint(INDENT, &format!("{name}: {text}"));
+            }
+        }
     }
-    lines.push(Line::styled(format!("       ✓ the owner has {}", said.join(" and ")), theme.good()));
+
+    /// Who was told.
+    fn told(&mut self, model: &Model) {
+        let (mails, texts) = (model.story.mails.len() as u64, model.story.texts.len() as u64);
+        let said = match (mails, texts) {
+            (0, 0) => return,
+            (mails, 0) => count(mails, "mail", "mails"),
+            (0, texts) => format!("{texts} SMS"),
+            (mails, texts) => format!("{} and {texts} SMS", count(mails, "mail", "mails")),
+        };
+        self.lines.push(Line::styled(format!("{INDENT}✓ the owner has {said}"), self.theme.good()));
+    }
+
+    fn faint(&mut self, indent: &str, text: &str) {
+        for part in wrapped(text, self.wide.saturating_sub(indent.len())) {
+            self.lines.push(Line::styled(format!("{indent}{part}"), self.theme.faint()));
+        }
+    }
 }

@@ -19,31 +19,21 @@ pub fn wrapped(text: &str, columns_max: usize) -> Vec<String> {
 }
 
 fn wrap_line(text: &str, columns_max: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut width = 0;
+    let mut lines = Vec::new();
+    let mut line = String::new();
     for piece in pieces(text) {
-        let piece_width = columns(piece);
-        if width > 0 && width + columns(piece.trim_end()) > columns_max {
-            lines.push(String::new());
-            width = 0;
+        // Blanks at the end of a line take no room.
+        if !line.trim().is_empty() && columns(&line) + columns(piece.trim_end()) > columns_max {
+            lines.push(std::mem::take(&mut line));
         }
-        if width == 0 && piece.trim().is_empty() && lines.len() > 1 {
-            continue;
-        }
-        let Some(line) = lines.last_mut() else { continue };
         line.push_str(piece);
-        width += piece_width;
-        // A word longer than a line is cut.
-        while width > columns_max {
-            let Some(line) = lines.last_mut() else { break };
-            let rest = cut(line, columns_max);
-            width = columns(&rest);
-            if rest.trim().is_empty() {
-                break;
-            }
-            lines.push(rest);
+        // What is longer than a line is cut.
+        while columns(line.trim_end()) > columns_max {
+            let rest = cut(&mut line, columns_max);
+            lines.push(std::mem::replace(&mut line, rest));
         }
     }
+    lines.push(line);
     lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines
 }
