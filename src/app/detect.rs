@@ -7,17 +7,17 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::counts::{BANDS, EngineCounts, StateGauges};
 use super::{RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Counters, Engine, FindingRecord, Input, Sink};
-use crate::event::{Closed, Event, EventType, RejectReason, Rejection};
+use crate::detect::{Engine, FindingRecord, Input, Sink};
+use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
-use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
+use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::{Batch, DeadLetter};
-use crate::ruleset::{Band, Ruleset, State};
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, Summary};
-use crate::telemetry::metrics::grow;
+use crate::telemetry::health::Pulse;
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,11 +32,14 @@ pub struct Detection {
     offsets: Offsets,
     /// The number of the last batch.
     ticket: usize,
+    counts: EngineCounts,
+    gauges: StateGauges,
+    pulse: Pulse,
 }
 
 impl Detection {
     /// For a reader that was opened; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer) -> Self {
+    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
         let lanes = consumer.lanes();
         DetectionStarted {
@@ -55,18 +58,27 @@ impl Detection {
             prepared.config.engine.clone(),
             prepared.key,
         );
-        Detection { offsets: consumer.offsets(), stages, engine, producer, ticket: 0 }
+        let counts = EngineCounts::new(&stages.metrics, &prepared.ruleset);
+        let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
+        Detection { offsets: consumer.offsets(), stages, engine, producer, ticket: 0, counts, gauges, pulse }
+    }
+
+    /// How far it lies behind what is written.
+    pub fn lag(&self) -> Lag {
+        self.offsets.lag()
     }
 
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
+            self.pulse.beat(Instant::now());
             if let Some(batch) = next {
                 self.take(&batch)?;
                 batches.give_back(batch);
             }
             self.producer.check()?;
             self.offsets.tick(self.ticket, self.producer.acknowledged_below())?;
+            self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged(), Instant::now());
         }
         self.drain()?;
         self.stages.detected.store(true, Ordering::Release);
@@ -90,8 +102,7 @@ impl Detection {
             return Err(error.into());
         }
         self.offsets.handled(batch);
-        self.stages.metrics.batches.inc();
-        count(&self.stages.metrics, self.engine.counters(), &prepared.ruleset);
+        self.counts.take(self.engine.counters());
         Ok(())
     }
 
@@ -107,7 +118,6 @@ impl Detection {
         }
         self.offsets.finish()?;
         let acknowledged = self.producer.acknowledged();
-        self.stages.metrics.acknowledged.set(i64::try_from(acknowledged).unwrap_or(i64::MAX));
         tracing::info!(
             acknowledged,
             commits = self.offsets.commits(),
@@ -128,16 +138,22 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    fn send(&mut self, outgoing: &Outgoing<'_>) {
+    fn send(&mut self, cause: Option<Millis>, outgoing: &Outgoing<'_>) {
         if self.failed.is_none() {
-            self.failed = self.producer.send(self.ticket, outgoing).err();
+            self.failed = self.producer.send_about(self.ticket, cause, outgoing).err();
         }
     }
 
-    fn send_document(&mut self, topic: &str, key: Option<&str>, document: &impl serde::Serialize) {
+    fn send_document(
+        &mut self,
+        topic: &str,
+        key: Option<&str>,
+        cause: Option<Millis>,
+        document: &impl serde::Serialize,
+    ) {
         match serde_json::to_vec(document) {
             Ok(value) => {
-                self.send(&Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
+                self.send(cause, &Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
             }
             // Documents hold texts and numbers only: one that is not JSON is a bug, and nothing is skipped.
             Err(error) => {
@@ -158,7 +174,7 @@ impl Sink for Outputs<'_> {
         let topic = config.topics.get(usize::from(record.position.topic)).map_or("", String::as_str);
         let letter = DeadLetter::new(&record, topic, rejection);
         let (key, value, headers) = (letter.key, letter.value, &letter.headers);
-        self.send(&Outgoing { topic: &config.dead_letter_topic, key, value, headers });
+        self.send(None, &Outgoing { topic: &config.dead_letter_topic, key, value, headers });
     }
 
     fn duplicate(&mut self, _: usize) {}
@@ -167,78 +183,46 @@ impl Sink for Outputs<'_> {
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
         let config = self.config;
-        self.send_document(&config.contacts_topic, Some(&document.account), &document);
+        self.send_document(&config.contacts_topic, Some(&document.account), None, &document);
     }
 
     fn finding(&mut self, _: usize, _: FindingRecord) {}
 
-    fn alert(&mut self, _: usize, document: AlertDocument) {
+    fn alert(&mut self, input: usize, document: AlertDocument) {
         let config = self.config;
         let key = document.account.clone();
-        self.send_document(&config.alerts_topic, key.as_deref(), &Document::Alert(Box::new(document)));
-    }
-}
-
-/// The engine's counts, as metrics.
-fn count(metrics: &Metrics, counters: &Counters, ruleset: &Ruleset) {
-    for (word, total) in EventType::WORDS.iter().zip(counters.accepted).filter(|(_, total)| *total > 0) {
-        grow(&metrics.events.with_label_values(&[word]), total);
-    }
-    for (word, total) in RejectReason::WORDS.iter().zip(counters.rejected).filter(|(_, total)| *total > 0) {
-        grow(&metrics.rejected.with_label_values(&[word]), total);
-    }
-    grow(&metrics.duplicates, counters.duplicates);
-    grow(&metrics.late, counters.late);
-    grow(&metrics.unknown_fields, counters.unknown_fields);
-    grow(&metrics.contacts, counters.contacts);
-    for (rule, totals) in ruleset.rules.iter().zip(&counters.findings) {
-        for (outcome, total) in ["fired", "repeated", "excepted"].iter().zip(totals).filter(|(_, total)| **total > 0) {
-            grow(&metrics.findings.with_label_values(&[rule.id.as_str(), state_word(rule.state), outcome]), *total);
-        }
-    }
-    for band in [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical] {
-        let total = counters.alerts_of(band);
-        if total > 0 {
-            grow(&metrics.alerts.with_label_values(&[band.word()]), total);
-        }
-    }
-    for (outcome, total) in ["asked", "unknown"].iter().zip(counters.geo).filter(|(_, total)| *total > 0) {
-        grow(&metrics.geo.with_label_values(&[outcome]), total);
-    }
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Draft => "draft",
-        State::Shadow => "shadow",
-        State::Live => "live",
-        State::Off => "off",
+        // Its latency counts from here.
+        let cause = self.batch.records().nth(input).map(|record| record.stamp);
+        self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
     }
 }
 
 /// Records taken so far.
 pub fn taken(metrics: &Metrics) -> u64 {
-    let accepted = EventType::WORDS.iter().map(|word| metrics.events.with_label_values(&[word]).get());
+    let outcomes = ["accepted", "late", "duplicate"];
+    let event = |word: &&str| outcomes.map(|outcome| metrics.events.with_label_values(&[*word, outcome]).get());
     let rejected = RejectReason::WORDS.iter().map(|word| metrics.rejected.with_label_values(&[word]).get());
-    accepted.chain(rejected).sum::<u64>() + metrics.duplicates.get()
+    EventType::WORDS.iter().flat_map(event).chain(rejected).sum()
 }
 
 /// Alerts made so far.
 pub fn alerts(metrics: &Metrics) -> u64 {
-    children(&metrics.alerts).map(|(_, total)| total).sum()
+    BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum()
 }
 
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
-        duplicates: metrics.duplicates.get(),
-        late: metrics.late.get(),
         contacts: metrics.contacts.get(),
-        acknowledged: u64::try_from(metrics.acknowledged.get()).unwrap_or(0),
+        desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
+        desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {
-        summary.accepted += metrics.events.with_label_values(&[word]).get();
+        let of = |outcome: &str| metrics.events.with_label_values(&[*word, outcome]).get();
+        summary.accepted += of("accepted") + of("late");
+        summary.late += of("late");
+        summary.duplicates += of("duplicate");
     }
     for word in RejectReason::WORDS {
         let total = metrics.rejected.with_label_values(&[word]).get();
@@ -255,9 +239,8 @@ pub fn summary(metrics: &Metrics) -> Summary {
         }
     }
     summary.alerts = alerts(metrics);
-    summary.desk_alerts = metrics.desk_alerts.with_label_values(&["new"]).get();
-    summary.desk_known = metrics.desk_alerts.with_label_values(&["known"]).get();
-    for (labels, total) in children(&metrics.notices) {
+    summary.acknowledged = children(&metrics.acknowledged).map(|(_, total)| total).sum();
+    for (labels, total) in children(&metrics.notices).filter(|(_, total)| *total > 0) {
         let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).filter(|v| !v.is_empty()).collect();
         summary.notices.insert(values.join(" "), total);
     }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::alert::DeskError;
 use crate::app::{self, Controls, Role, RunError, Until};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
@@ -64,8 +63,8 @@ pub(super) fn exit(error: &RunError) -> Exit {
             Kind::Io => Exit::Io,
             Kind::Bug => Exit::Bug,
         },
-        RunError::Desk(error) if matches!(**error, DeskError::InUse { .. }) => Exit::TryAgain,
-        RunError::Desk(_) | RunError::System(..) => Exit::Io,
+        RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
+        RunError::Desk(_) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
     }
@@ -76,11 +75,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::alert::DeskError;
 
     #[test]
     fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
         let of = |error| exit(&RunError::Desk(Arc::new(error)));
         assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned() }), Exit::TryAgain);
+        let locked = DeskError::Locked { path: "desk.db".to_owned(), holders: Vec::new(), waited_ms: 5000 };
+        assert_eq!(of(locked), Exit::TryAgain);
         assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);
         assert_eq!(of(DeskError::Newer { found: 9, known: 1 }), Exit::Io);
     }

@@ -14,9 +14,11 @@ use crate::deliver::config::{ChannelsConfig, NoticesConfig};
 use crate::detect::Options;
 use crate::ingest::kafka::KafkaConfig;
 use crate::report::{Problem, SourceFile};
+use crate::telemetry::http::HttpConfig;
 
 mod channels;
 mod detection;
+mod http;
 mod kafka;
 mod secrets;
 mod table;
@@ -60,6 +62,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// What users read.
     pub notices: NoticesConfig,
+    /// Metrics and health.
+    pub http: HttpConfig,
     /// Lines of the log.
     pub log_format: LogFormat,
     /// Which lines: a filter such as `info` or `info,walletwatch::ingest=debug`.
@@ -143,6 +147,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     let desk_path = state_directory.as_ref().map(|directory| directory.join("desk.db"));
     let (desk, notices) = channels::alerts(root.section("alerts"), desk_path.unwrap_or_default(), folders);
     let channels = channels::channels(root, folders);
+    let http = http::read(root.section("http"));
     let (log_filter, log_format) = detection::log(root.section("log"));
     root.tell_unknown();
     Config {
@@ -154,6 +159,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         desk,
         channels,
         notices,
+        http,
         log_format,
         log_filter,
     }

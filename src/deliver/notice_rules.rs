@@ -26,7 +26,8 @@ const PICTURE: (&str, &str) = ("N005", "a notice holds no picture and no QR code
 const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number and no account to write to");
 const SECRET: (&str, &str) = ("N007", "a notice never asks for a code or password");
 const LEFT_OVER: (&str, &str) = ("N009", "every placeholder is replaced");
-const MARKUP: (&str, &str) = ("N011", "HTML holds only text, tables and lists, with inline styles");
+const MARKUP: (&str, &str) =
+    ("N011", "HTML holds only text, tables and lists, with inline styles and a sheet of plain colours");
 
 /// Digits that make a telephone number, with what people put between them.
 const PHONE_DIGITS_MIN: usize = 7;
@@ -57,6 +58,14 @@ static REFUSALS: LazyLock<Option<Regex>> =
 static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"(?s)<(/?)([A-Za-z!][A-Za-z0-9]*)([^>]*)>"));
 static ATTRIBUTES: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"^(?:\s+([a-z-]+)="([^"<>]*)")*\s*$"#));
 static ATTRIBUTE: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"([a-z-]+)="([^"<>]*)""#));
+
+/// A sheet of its own, for what cannot stand inline: the colours for readers who prefer the dark.
+static SHEETS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"(?s)<style>([^<]*)</style>"));
+/// Rules of colours. No quotes, escapes or comments: nothing that writes, loads or hides a word.
+static SHEET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let rule = r"[.:a-z][a-z. -]*\{\s*(?:(?:color|background-color|border-color|color-scheme)\s*:\s*[#a-zA-Z0-9 ]+(?:!important)?\s*;\s*)*\}\s*";
+    regex(&format!(r"^\s*(?:{rule}|@media\s*\(prefers-color-scheme:\s*(?:dark|light)\)\s*\{{\s*(?:{rule})*\}}\s*)*$"))
+});
 
 /// A pattern of ours: a test builds them all.
 fn regex(pattern: &str) -> Option<Regex> {
@@ -93,13 +102,18 @@ pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
 
 /// The offences in rendered HTML: in its markup, and in the text a reader sees.
 pub fn html_offences(html: &str, trusted: &[&str]) -> Vec<Offence> {
-    let Some(tags) = TAGS.as_ref() else { return vec![offence(MARKUP, "<")] };
-    let mut found: Vec<Offence> = tags
+    let (Some(tags), Some(sheets), Some(sheet)) = (TAGS.as_ref(), SHEETS.as_ref(), SHEET.as_ref()) else {
+        return vec![offence(MARKUP, "<")];
+    };
+    let mut found: Vec<Offence> = sheets
         .captures_iter(html)
-        .filter(|tag| !is_allowed_tag(&tag[2].to_ascii_lowercase(), &tag[3]))
-        .map(|tag| offence(MARKUP, &tag[0]))
+        .filter(|found| !sheet.is_match(&found[1]))
+        .map(|found| offence(MARKUP, found[1].trim()))
         .collect();
-    let text = tags.replace_all(html, "\n");
+    let html = sheets.replace_all(html, "");
+    let forbidden = tags.captures_iter(&html).filter(|tag| !is_allowed_tag(&tag[2].to_ascii_lowercase(), &tag[3]));
+    found.extend(forbidden.map(|tag| offence(MARKUP, &tag[0])));
+    let text = tags.replace_all(&html, "\n");
     if text.contains('<') {
         found.push(offence(MARKUP, "<"));
     }
@@ -126,6 +140,9 @@ fn is_allowed_tag(name: &str, attributes: &str) -> bool {
         "cellpadding",
         "cellspacing",
         "border",
+        "align",
+        "bgcolor",
+        "class",
     ];
     if name == "!doctype" {
         return attributes.trim().eq_ignore_ascii_case("html");
@@ -168,7 +185,19 @@ mod tests {
 
     #[test]
     fn all_patterns_build() {
-        for pattern in [&LINKS, &PICTURES, &NUMBERS, &REACHES, &REQUESTS, &REFUSALS, &TAGS, &ATTRIBUTES, &ATTRIBUTE] {
+        for pattern in [
+            &LINKS,
+            &PICTURES,
+            &NUMBERS,
+            &REACHES,
+            &REQUESTS,
+            &REFUSALS,
+            &TAGS,
+            &ATTRIBUTES,
+            &ATTRIBUTE,
+            &SHEETS,
+            &SHEET,
+        ] {
             assert!(pattern.is_some());
         }
     }
@@ -246,7 +275,21 @@ mod tests {
     fn html_holds_nothing_that_loads_or_leads_away() {
         let codes = |html: &str| html_offences(html, &[]).into_iter().map(|o| o.code).collect::<Vec<_>>();
         assert!(codes("<!DOCTYPE html><p style=\"color: red\">Hello<br></p>").is_empty());
+        let dark = "@media (prefers-color-scheme: dark) {\n.a .b { color: #fff !important; }\np { background-color: black; }\n}";
+        assert!(
+            codes(&format!("<style>:root {{ color-scheme: light dark; }}\n{dark}</style><p class=\"a\">x</p>"))
+                .is_empty()
+        );
         for bad in [
+            "<style>p { background-color: url(x); }</style>",
+            "<style>p::after { content: \"call us\"; }</style>",
+            "<style>p { display: none; }</style>",
+            "<style>@media screen { p { color: red; } }</style>",
+            "<style>p { color: \\75rl; }</style>",
+            "<style>p { color: red; } /* x */</style>",
+            "<style>p { color: red; }",
+            "<STYLE>p { display: none; }</STYLE>",
+            "<style media=\"x\">p { color: red; }</style>",
             "<a href=\"x\">y</a>",
             "<img src=\"x\">",
             "<p onclick=\"x()\">",

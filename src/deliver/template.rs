@@ -29,6 +29,9 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Characters of a subject: more is cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 78;
 
+/// What the HTML texts have in common: they extend it by this name. A folder may bring its own.
+const BASE: &str = "base.html";
+
 /// The files of one notice in one language.
 const PARTS: [&str; 4] = ["subject.txt", "body.txt", "body.html", "sms.txt"];
 
@@ -69,6 +72,18 @@ enum Unfit {
     Offence { part: &'static str, offence: Offence },
 }
 
+impl Unfit {
+    /// Whether it stands in the base and not in the text that extends it.
+    fn is_of(&self, own: &SourceFile, base: &SourceFile) -> bool {
+        match self {
+            Unfit::Render { error, .. } => error.name() == Some(BASE),
+            Unfit::Offence { offence: Offence { words, .. }, .. } => {
+                own.text.contains(BASE) && !own.text.contains(words) && base.text.contains(words)
+            }
+        }
+    }
+}
+
 impl Templates {
     /// Loads the compiled-in texts and, in front of them, those of the configured folder; checks every text over
     /// the samples. All problems at once.
@@ -81,6 +96,8 @@ impl Templates {
                 files.insert(path.clone(), Arc::new(SourceFile { path, text: (*text).to_owned() }));
             }
         }
+        let shipped = include_str!("../../rules/notices/base.html").to_owned();
+        files.insert(BASE.to_owned(), Arc::new(SourceFile { path: BASE.to_owned(), text: shipped }));
         if let Some(directory) = &config.directory {
             read_folder(directory, &mut files, &mut problems);
         }
@@ -184,7 +201,8 @@ impl Templates {
                     let facts = Facts::of(&sample.order(), locale, self.wallet.as_deref());
                     for unfit in self.texts(notice, locale, &facts).err().into_iter().flatten() {
                         let (Unfit::Render { part, .. } | Unfit::Offence { part, .. }) = unfit;
-                        let Some(file) = files.get(&format!("{notice}/{locale}.{part}")) else { continue };
+                        let Some(own) = files.get(&format!("{notice}/{locale}.{part}")) else { continue };
+                        let file = files.get(BASE).filter(|base| unfit.is_of(own, base)).unwrap_or(own);
                         let problem = described(&unfit, file, sample.name);
                         problems.entry((file.path.clone(), problem.code)).or_insert(problem);
                     }
@@ -285,7 +303,8 @@ fn notices(
     notices
 }
 
-/// Reads `<notice>/<locale>.<part>` below a folder; other files are problems, for they would do nothing.
+/// Reads `<notice>/<locale>.<part>` and `base.html` below a folder; other texts are problems, for they would do
+/// nothing.
 fn read_folder(directory: &Path, files: &mut BTreeMap<String, Arc<SourceFile>>, problems: &mut Vec<Problem>) {
     let unreadable = |path: &Path, error: &std::io::Error| {
         Problem::nowhere("N012", format!("failed to read {}: {error}", path.display()))
@@ -300,6 +319,13 @@ fn read_folder(directory: &Path, files: &mut BTreeMap<String, Arc<SourceFile>>, 
         problems.push(unreadable(directory, &e));
         Vec::new()
     });
+    let is_text = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "html" || e == "txt");
+    for path in folders.iter().filter(|p| !p.is_dir()).filter(is_text) {
+        match read_base(path) {
+            Ok(base) => _ = files.insert(BASE.to_owned(), Arc::new(base)),
+            Err(problem) => problems.push(*problem),
+        }
+    }
     for folder in folders.iter().filter(|p| p.is_dir()) {
         let inside = entries(folder).unwrap_or_else(|e| {
             problems.push(unreadable(folder, &e));
@@ -327,13 +353,26 @@ fn read_file(path: &Path) -> Result<(String, String), Box<Problem>> {
         let help = near.unwrap_or_else(|| format!("a file is called <locale>.{{{}}}", PARTS.join(",")));
         return Err(Box::new(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help)));
     }
+    Ok((format!("{notice}/{file}"), read_text(path)?))
+}
+
+fn read_base(path: &Path) -> Result<SourceFile, Box<Problem>> {
+    let shown = path.display();
+    if path.file_name().is_none_or(|name| name != BASE) {
+        let help = format!("a text is called <notice>/<locale>.<part>, what they have in common {BASE}");
+        return Err(Box::new(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help)));
+    }
+    Ok(SourceFile { path: shown.to_string(), text: read_text(path)? })
+}
+
+fn read_text(path: &Path) -> Result<String, Box<Problem>> {
+    let shown = path.display();
     let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > FILE_BYTES_MAX);
     if too_long {
         return Err(Box::new(Problem::nowhere("N012", format!("{shown} is larger than {FILE_BYTES_MAX} bytes"))));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Box::new(Problem::nowhere("N012", format!("failed to read {shown}: {e}"))))?;
-    Ok((format!("{notice}/{file}"), text))
+    std::fs::read_to_string(path)
+        .map_err(|e| Box::new(Problem::nowhere("N012", format!("failed to read {shown}: {e}"))))
 }
 
 fn unfit(part: &'static str, (code, rule): (&'static str, &'static str), words: &str) -> Unfit {

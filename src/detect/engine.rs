@@ -165,6 +165,11 @@ impl Engine {
         self.state.entities(kind)
     }
 
+    /// Memory of the entities of a kind, estimated, bytes.
+    pub fn state_bytes(&self, kind: KeyField) -> usize {
+        self.state.bytes(kind)
+    }
+
     /// How many event ids are remembered.
     pub fn event_ids(&self) -> usize {
         self.duplicates.len()
@@ -196,12 +201,16 @@ impl Engine {
         self.counters.unknown_fields += u64::from(*unknown_fields);
         if self.duplicates.is_known(id) {
             self.counters.duplicates += 1;
+            count(&mut self.counters.duplicates_by_type, event.kind.index());
             return sink.duplicate(at);
         }
         self.duplicates.accept(id, event.time.0);
         let late = self.lateness.is_late(lane, event.time.0);
         self.lateness.accept(lane, event.time.0);
-        self.counters.late += u64::from(late);
+        if late {
+            self.counters.late += 1;
+            count(&mut self.counters.late_by_type, event.kind.index());
+        }
         count(&mut self.counters.accepted, event.kind.index());
         self.locate(event, geo);
         sink.accepted(at, event, late);

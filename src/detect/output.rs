@@ -97,7 +97,7 @@ pub struct FindingRecord {
     pub by: BTreeMap<String, serde_json::Value>,
     /// The rule's score where it fired and is live, else 0.
     pub score: u8,
-    /// The values the condition read.
+    /// As in [`FindingDocument::evidence`](super::document::FindingDocument::evidence).
     pub evidence: BTreeMap<String, serde_json::Value>,
 }
 
@@ -125,8 +125,12 @@ pub struct Counters {
     pub accepted: [u64; EventType::WORDS.len()],
     /// Records whose event had been accepted before.
     pub duplicates: u64,
+    /// The same, by the index of the event's type.
+    pub duplicates_by_type: [u64; EventType::WORDS.len()],
     /// Accepted events that were late.
     pub late: u64,
+    /// The same, by the index of the event's type.
+    pub late_by_type: [u64; EventType::WORDS.len()],
     /// Refused records, by the index of the reason.
     pub rejected: [u64; RejectReason::WORDS.len()],
     /// Fields that were dropped because the schema or the event's type does not have them.
@@ -147,7 +151,9 @@ impl Counters {
         Counters {
             accepted: [0; EventType::WORDS.len()],
             duplicates: 0,
+            duplicates_by_type: [0; EventType::WORDS.len()],
             late: 0,
+            late_by_type: [0; EventType::WORDS.len()],
             rejected: [0; RejectReason::WORDS.len()],
             unknown_fields: 0,
             findings: vec![[0; 3]; rules],

@@ -141,6 +141,14 @@ impl State {
         }
     }
 
+    /// Memory of the entities of a kind, bytes: their tables.
+    pub fn bytes(&self, kind: KeyField) -> usize {
+        match kind {
+            KeyField::Account => self.accounts.table_bytes(),
+            other => self.others.get(other as usize).map_or(0, Table::table_bytes),
+        }
+    }
+
     /// Begins a chunk: nothing is noted.
     pub fn forget_ahead(&mut self) {
         self.ahead.clear();

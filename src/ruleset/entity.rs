@@ -29,6 +29,11 @@ const ENTITIES: &[(&str, KeyField)] = &[
 ];
 
 impl KeyField {
+    /// Every kind of entity.
+    pub fn all() -> impl Iterator<Item = KeyField> {
+        ENTITIES.iter().map(|(_, entity)| *entity)
+    }
+
     /// The field of the event it is taken from; `None` for `all`.
     pub fn field(self) -> Option<Field> {
         Some(match self {

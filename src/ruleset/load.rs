@@ -72,6 +72,7 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
         rules,
         features,
         amounts: loader.declared.names.amounts,
+        lists: loader.declared.names.lists.into_values().map(|named| named.set).collect(),
         layout,
         warnings: loader.problems,
     };
@@ -395,7 +396,7 @@ fn with_parts(mut features: Vec<Feature>, layout: &Layout, rules: &[Rule]) -> Ve
 /// Whether a rule may read a cell. Which ones an exception reads is not kept: one that reads any may read all.
 fn may_read(rule: &Rule, cell: Cell) -> bool {
     let explained = |piece: &Piece| matches!(piece, Piece::Value(_, read) if *read == cell);
-    rule.evidence.iter().any(|(_, _, read)| *read == cell)
+    rule.evidence.iter().chain(&rule.sightings.kept).any(|(_, _, read)| *read == cell)
         || rule.explain.iter().any(explained)
         || (rule.reads_state && !rule.unless.is_empty())
 }

@@ -22,6 +22,7 @@ pub mod policy;
 mod read;
 pub mod row;
 mod rule;
+mod sightings;
 mod snippet;
 mod sources;
 mod test_case;

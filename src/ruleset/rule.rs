@@ -13,7 +13,7 @@ use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
-use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State};
+use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
 use super::names::{Constant, Here, Names};
 use super::params::read_params;
 use super::read::Reader;
@@ -259,6 +259,7 @@ impl Builder<'_> {
             reads_state: conditions.reads_state,
             unless: conditions.unless,
             evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
+            sightings: conditions.when.as_ref().map(|(typed, _)| self.sightings(typed)).unwrap_or_default(),
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -328,6 +329,10 @@ impl Builder<'_> {
             names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
         evidence.sort_by(|a, b| a.0.cmp(&b.0));
         evidence
+    }
+
+    fn sightings(&mut self, typed: &Typed) -> Sightings {
+        super::sightings::sightings(typed, self.names, self.layout, self.key)
     }
 }
 

@@ -115,7 +115,7 @@ fn the_shipped_pack_loads_without_a_warning() {
 }
 
 #[test]
-fn the_designs_three_rules_are_shipped_unchanged() {
+fn the_designs_three_rules_are_shipped_unchanged_but_for_more_tests() {
     let shipped = include_str!("../../rules/logins.yaml");
     let example = data("takeover.yaml");
     let rules = |text: &str| -> Vec<String> {
@@ -123,7 +123,10 @@ fn the_designs_three_rules_are_shipped_unchanged() {
         rules.split("\n  - id: ").map(|rule| rule.trim().to_owned()).collect()
     };
     assert_eq!(rules(shipped).len(), 3);
-    assert_eq!(rules(shipped), rules(&example)[..3]);
+    for (shipped, example) in rules(shipped).iter().zip(rules(&example)) {
+        let more = shipped.strip_prefix(&example).expect("the rule and its tests come first");
+        assert!(more.starts_with("\n      - name: "), "tests, and nothing but tests, follow: {more}");
+    }
 }
 
 #[test]
@@ -160,10 +163,21 @@ fn a_rule_knows_what_it_reads() {
     let features = &loaded.ruleset.features;
     assert_eq!(
         features.iter().map(|f| (f.name.as_str(), f.parts.len())).collect::<Vec<_>>(),
-        [("last_ok", 1), ("n", 1)]
+        [("last_ok", 8), ("n", 1)],
+        "a place is kept with the sighting it belongs to"
     );
+    let named = |(name, _): &(String, _)| name.clone();
+    assert_eq!(rule.sightings.travel.iter().map(named).collect::<Vec<_>>(), ["distance_km"]);
+    assert_eq!((rule.sightings.own.len(), rule.sightings.kept.len()), (8, 8));
+    let two = "features:\n  ok: {last: login, by: account, over: 1h}\n  seen: {last: login, by: device, over: 1h}\n";
+    let when = "distance_km(geo, ok.geo) > 5 and distance_km( ok.geo,  seen.geo ) > 5 and distance_km(geo, ok.geo) < 9";
+    let two = rules(&with_condition(two, when));
+    let travel: Vec<String> = two.ruleset.rules[0].sightings.travel.iter().map(named).collect();
+    assert_eq!(travel, ["distance_km(geo, ok.geo)", "distance_km( ok.geo, seen.geo )"]);
+    assert_eq!(two.ruleset.rules[0].sightings.kept.len(), 16);
     let quiet = rules(&with_condition("", "channel == \"api\""));
     assert!(!quiet.ruleset.rules[0].reads_state && quiet.ruleset.rules[0].evidence.is_empty());
+    assert!(quiet.ruleset.rules[0].sightings.own.is_empty());
 }
 
 #[test]
