@@ -27,6 +27,9 @@ pub struct Args {
     /// Everything but the time of day follows from this number.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Stays up when the day is over, with its metrics, until q or Ctrl-C.
+    #[arg(long)]
+    keep: bool,
     /// Tells the story in lines, and nothing of how far it is.
     #[arg(long)]
     no_progress: bool,
@@ -39,7 +42,8 @@ fn events(text: &str) -> Result<u64, String> {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let options = Options { out: args.out, events: args.events, seed: args.seed, show: show(args.no_progress) };
+    let Args { out, events, seed, keep, no_progress } = args;
+    let options = Options { out, events, seed, keep, show: show(no_progress) };
     let outcome = demo::run(&options, &mut std::io::stdout()).map_err(|error| fail(exit(&error), error.to_string()))?;
     Ok(if outcome.is_good() { Exit::Done } else { Exit::No })
 }

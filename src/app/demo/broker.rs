@@ -12,6 +12,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 use super::DemoError;
+use crate::telemetry::events::Summary;
 
 /// Bytes the mock cluster keeps in a partition (librdkafka, `rdkafka_mock.c`).
 const PARTITION_BYTES_MAX: u64 = 5 * 1024 * 1024;
@@ -103,13 +104,17 @@ impl Audit {
     }
 
     /// Whether everything that was sent is still there, and was taken.
-    pub fn check(&self, sent: u64, taken: u64) -> Result<(), DemoError> {
+    pub fn check(&self, sent: u64, summary: &Summary) -> Result<(), DemoError> {
+        let taken = summary.records;
         if !self.trimmed.is_empty() {
             let trimmed: Vec<String> = self.trimmed.iter().map(|(place, lost)| format!("{place}: {lost}")).collect();
             return Err(DemoError::Trimmed(trimmed.join(", ")));
         }
         if self.events != sent || taken != sent {
             return Err(DemoError::Counts { sent, written: self.events, taken });
+        }
+        if self.alerts != summary.alerts {
+            return Err(DemoError::AlertsMissing { made: summary.alerts, seen: self.alerts });
         }
         Ok(())
     }
@@ -146,15 +151,18 @@ mod tests {
         let (place, lost) = audit.trimmed.first().expect("it holds 5 MiB");
         assert_eq!(place, "wallet.logins[0]");
         assert!((3..12).contains(lost), "{lost}");
-        assert!(matches!(audit.check(12, 12), Err(DemoError::Trimmed(_))), "though all of it was taken");
+        let taken = Summary { records: 12, ..Summary::default() };
+        assert!(matches!(audit.check(12, &taken), Err(DemoError::Trimmed(_))), "though all of it was taken");
     }
 
     #[test]
     fn counts_that_differ_are_told() {
-        let audit = |events| Audit { events, ..Audit::default() };
-        assert!(audit(10).check(10, 10).is_ok());
-        assert!(matches!(audit(9).check(10, 10), Err(DemoError::Counts { written: 9, .. })));
-        assert!(matches!(audit(10).check(10, 9), Err(DemoError::Counts { taken: 9, .. })));
+        let audit = |events| Audit { events, alerts: 2, ..Audit::default() };
+        let counted = |records, alerts| Summary { records, alerts, ..Summary::default() };
+        assert!(audit(10).check(10, &counted(10, 2)).is_ok());
+        assert!(matches!(audit(9).check(10, &counted(10, 2)), Err(DemoError::Counts { written: 9, .. })));
+        assert!(matches!(audit(10).check(10, &counted(9, 2)), Err(DemoError::Counts { taken: 9, .. })));
+        assert!(matches!(audit(10).check(10, &counted(10, 3)), Err(DemoError::AlertsMissing { made: 3, seen: 2 })));
     }
 
     #[test]

@@ -87,12 +87,20 @@ impl Folder {
     }
 
     /// Writes the configuration for these servers, and reads it as `run` would.
-    pub fn configure(&self, brokers: &str, mail: SocketAddr, sms: SocketAddr) -> Result<Config, DemoError> {
+    pub fn configure(
+        &self,
+        brokers: &str,
+        mail: SocketAddr,
+        sms: SocketAddr,
+        http: Option<SocketAddr>,
+    ) -> Result<Config, DemoError> {
+        let http = http.map(|address| format!("\n[http]\nlisten = \"{address}\"\n")).unwrap_or_default();
         let text = include_str!("walletwatch.toml")
             .replace("{brokers}", brokers)
             .replace("{mail_host}", &mail.ip().to_string())
             .replace("{mail_port}", &mail.port().to_string())
-            .replace("{sms}", &sms.to_string());
+            .replace("{sms}", &sms.to_string())
+            + &http;
         let path = self.file("walletwatch.toml");
         std::fs::write(&path, text).map_err(|source| DemoError::Folder { path: path.clone(), source })?;
         let mut config = Config::load(&path, None).map_err(DemoError::Problems)?;
@@ -126,9 +134,10 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = Folder::make(temporary.path()).expect("made");
         let address: SocketAddr = "127.0.0.1:2525".parse().expect("an address");
-        let config = folder.configure("127.0.0.1:9092", address, address).expect("a configuration");
+        let config = folder.configure("127.0.0.1:9092", address, address, Some(address)).expect("a configuration");
         assert_eq!(config.kafka.brokers, ["127.0.0.1:9092"]);
         assert_eq!(config.geo_files.len(), 3);
+        assert_eq!(config.http.listen, Some(address));
         assert_eq!(config.state_directory, folder.file("state"));
         assert!(config.channels.email.is_some() && config.channels.sms.is_some());
     }

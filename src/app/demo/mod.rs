@@ -5,6 +5,7 @@
 //! Guarantees: nothing leaves this machine; what was sent was taken, to the unit, or it fails; it ends by itself.
 //! Not for measuring: the played day is slowed to its clock.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,6 +75,8 @@ pub struct Options {
     pub events: u64,
     /// The seed.
     pub seed: u64,
+    /// Stays up, with metrics, when the day is over.
+    pub keep: bool,
     /// How it is shown.
     pub show: Show,
 }
@@ -190,16 +193,22 @@ pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, D
     let listen = |e| DemoError::System("listen on the loopback", e);
     let mail = mail_server::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
     let sms = gateway::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
-    let config = folder.configure(&broker.address(), mail, sms)?;
+    let http = options.keep.then(free_port).transpose().map_err(listen)?;
+    let config = folder.configure(&broker.address(), mail, sms, http)?;
     let geo = Databases::open(&config.geo_files).map_err(DemoError::Geo)?;
     let mut prepared = prepare(Some(config), Vec::new()).map_err(DemoError::Problems)?;
     prepared.policy = Arc::new(policy(&prepared.policy));
     let generator = generator(options.events, options.seed)?;
-    let model = Model::new(setting(&generator, options.events, &prepared));
+    let model = Model::new(Setting { http, ..setting(&generator, options.events, &prepared) });
     let stage = Play { options, folder: &folder, broker: &broker, teller, controls: Controls::new()? };
     let result = stage.run(prepared, generator, geo, model, &told, out);
     servers.shutdown_timeout(Duration::from_millis(200));
     result
+}
+
+/// An address of the loopback that was free a moment ago.
+fn free_port() -> std::io::Result<SocketAddr> {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// Lines of the log go into the folder: the terminal belongs to the story.
@@ -254,6 +263,7 @@ fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
         planted: generator.truth().collect(),
         shadow: shadow.collect(),
         policy: Policy::clone(&prepared.policy),
+        http: None,
     }
 }
 
@@ -277,6 +287,17 @@ struct Threads {
     all_alerts: Arc<AtomicU64>,
 }
 
+/// How the day went.
+#[derive(Default)]
+struct Day {
+    /// Records sent, once all are.
+    sent: Option<u64>,
+    /// What the pipeline counted, once it has ended.
+    summary: Option<Summary>,
+    /// Since when only the last alerts are waited for.
+    ended: Option<Instant>,
+}
+
 impl Play<'_> {
     fn run(
         &self,
@@ -289,31 +310,22 @@ impl Play<'_> {
     ) -> Result<Outcome, DemoError> {
         let planted = model.setting.planted.clone();
         let mut threads = self.start(prepared, generator, geo, &planted)?;
-        let played = {
-            let mut display = Display::open(self.options.show, out)?;
-            self.play(&mut threads, &mut model, told, &mut display)
-        };
+        let played = Display::open(self.options.show, out)
+            .and_then(|mut display| self.play(&mut threads, &mut model, told, &mut display));
         // Whatever happened, everybody is asked to end, and waited for.
-        if played.is_err() {
-            self.controls.shutdown.request();
-        }
+        self.controls.shutdown.request();
         threads.all_alerts.fetch_min(0, Ordering::Relaxed);
-        let summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
+        join(threads.pipeline.take(), "pipeline")?.transpose()?;
         let _ = join(threads.player.take(), "player")?;
         let watched = join(threads.watcher.take(), "watcher")?;
-        let (sent, ended) = played?;
+        let day = played?;
         watched.transpose()?;
-        for (at_ms, fact) in told.try_iter() {
-            model.apply(at_ms, &fact);
+        let summary = day.summary.unwrap_or_default();
+        if let Some(sent) = day.sent {
+            self.broker.audit()?.check(sent, &summary)?;
+            model.sent = sent;
         }
-        let summary = summary.or(ended).unwrap_or_default();
-        let is_whole = !self.controls.shutdown.is_requested();
-        if is_whole {
-            self.broker.audit()?.check(sent, summary.records)?;
-        }
-        (model.stage, model.sent) = (Stage::Done, sent);
-        let outcome = Outcome::new(&model, &summary, self.options.seed, is_whole);
-        outcome.write(&self.folder.file("summary.json"))?;
+        let outcome = self.outcome(&model, &summary, day.sent.is_some())?;
         plain::table(&model, &outcome, self.folder.path(), out).map_err(|e| DemoError::System("write", e))?;
         Ok(outcome)
     }
@@ -340,43 +352,55 @@ impl Play<'_> {
         Ok(Threads { pipeline: Some(pipeline), player: Some(player), watcher: Some(watcher), end, all_alerts })
     }
 
-    /// Shows what happens until the day is over, everything is taken and everybody is told. Returns how many
-    /// records were sent, and the pipeline's summary.
+    /// Shows what happens until the day is over, everything is taken, everybody is told and every alert is read.
     fn play(
         &self,
         threads: &mut Threads,
         model: &mut Model,
         told: &Receiver<(u64, Fact)>,
         display: &mut Display<'_>,
-    ) -> Result<(u64, Option<Summary>), DemoError> {
-        let mut sent = None;
-        let mut waits_since = Instant::now();
+    ) -> Result<Day, DemoError> {
+        let mut day = Day::default();
         loop {
             self.show(model, told, display)?;
-            if threads.player.as_ref().is_some_and(JoinHandle::is_finished) {
-                sent = join(threads.player.take(), "player")?.transpose()?;
-                waits_since = Instant::now();
+            if ended(&threads.player) {
+                let sent = join(threads.player.take(), "player")?.transpose()?;
+                // A player that was asked to stop has not sent everything.
+                day.sent = sent.filter(|_| !self.controls.shutdown.is_requested());
+                match self.options.keep && day.sent.is_some() {
+                    true => self.keep(model)?,
+                    false => threads.end.request(),
+                }
             }
-            if threads.watcher.as_ref().is_some_and(JoinHandle::is_finished) {
-                join(threads.watcher.take(), "watcher")?.transpose()?;
-            }
-            if let Some(sent) = sent {
-                let made = super::detect::alerts(&self.controls.metrics);
+            if ended(&threads.pipeline) {
+                day.summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
+                day.ended = Some(Instant::now());
+                let made = day.summary.as_ref().map_or(0, |summary| summary.alerts);
                 threads.all_alerts.store(made, Ordering::Relaxed);
-                if model.alerts >= made {
-                    threads.end.request();
-                } else if waits_since.elapsed() > LAST_ALERTS_MAX {
-                    return Err(DemoError::AlertsMissing { made, seen: model.alerts });
-                }
-                if self.controls.shutdown.is_requested() {
-                    return Ok((sent, None));
-                }
             }
-            if threads.pipeline.as_ref().is_some_and(JoinHandle::is_finished) {
-                let summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
-                return Ok((sent.unwrap_or(model.sent), summary));
+            if ended(&threads.watcher) {
+                join(threads.watcher.take(), "watcher")?.transpose()?;
+                self.show(model, told, display)?;
+                return Ok(day);
+            }
+            if day.ended.is_some_and(|since| since.elapsed() > LAST_ALERTS_MAX) {
+                let made = day.summary.map_or(0, |summary| summary.alerts);
+                return Err(DemoError::AlertsMissing { made, seen: model.alerts });
             }
         }
+    }
+
+    /// The day is over, and everything stays up until somebody asks it to stop.
+    fn keep(&self, model: &mut Model) -> Result<(), DemoError> {
+        model.stage = Stage::Kept;
+        let summary = super::detect::summary(&self.controls.metrics);
+        self.outcome(model, &summary, true).map(|_| ())
+    }
+
+    fn outcome(&self, model: &Model, summary: &Summary, is_whole: bool) -> Result<Outcome, DemoError> {
+        let outcome = Outcome::new(model, summary, self.options.seed, is_whole);
+        outcome.write(&self.folder.file("summary.json"))?;
+        Ok(outcome)
     }
 
     /// Takes what was told for the length of a frame, then draws one.
@@ -402,6 +426,10 @@ impl Play<'_> {
         }
         Ok(())
     }
+}
+
+fn ended<T>(thread: &Option<JoinHandle<T>>) -> bool {
+    thread.as_ref().is_some_and(JoinHandle::is_finished)
 }
 
 fn counts(metrics: &Metrics, model: &Model) -> Counts {

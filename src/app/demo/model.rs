@@ -5,6 +5,7 @@
 //! nothing.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 
 use super::fact::{Fact, Letter, Step};
 use crate::detect::document::AlertDocument;
@@ -40,6 +41,8 @@ pub struct Setting {
     pub shadow: BTreeSet<String>,
     /// Who is told on which channels.
     pub policy: Policy,
+    /// Where metrics are served.
+    pub http: Option<SocketAddr>,
 }
 
 /// Where the demo stands.
@@ -49,8 +52,8 @@ pub enum Stage {
     Learning,
     /// The day is played.
     Playing,
-    /// Everything is sent and taken.
-    Done,
+    /// Everything is sent and taken, and stays up.
+    Kept,
 }
 
 /// One planted scene.

@@ -100,6 +100,9 @@ impl<'o> Lines<'o> {
                 day_and_clock(model.setting.day.0)
             )?;
         }
+        if let (Stage::Kept, Some(http)) = (model.stage, model.setting.http) {
+            writeln!(self.out, "\nThe day is over. Metrics: http://{http}/metrics   Ctrl-C ends it.")?;
+        }
         self.out.flush()
     }
 

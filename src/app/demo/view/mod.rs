@@ -125,7 +125,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     ]);
     let clock = match model.stage {
         Stage::Learning => "before the day".to_owned(),
-        Stage::Playing | Stage::Done => day_and_clock(model.clock),
+        Stage::Playing | Stage::Kept => day_and_clock(model.clock),
     };
     let clock = Line::from(vec![
         Span::styled(clock, theme.strong()),
@@ -139,7 +139,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
             let days = model.setting.learning_days;
             (model.sent as f64 / learning as f64, format!("learning what is usual: the {days} days before"))
         }
-        Stage::Playing | Stage::Done => (model.day_part(), format!("{:.0} % of the day", model.day_part() * 100.0)),
+        Stage::Playing | Stage::Kept => (model.day_part(), format!("{:.0} % of the day", model.day_part() * 100.0)),
     };
     let bar = bar.inner(ratatui::layout::Margin { horizontal: 1, vertical: 0 });
     let style = if theme.is_colored {
@@ -151,9 +151,12 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
 }
 
 fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let text = match model.stage {
-        Stage::Done => " The day is over.",
-        Stage::Learning | Stage::Playing => " q ends it. Everything is invented; nothing leaves this machine.",
+    let text = match (model.stage, model.setting.http) {
+        (Stage::Kept, Some(http)) => format!(" The day is over. Metrics: http://{http}/metrics   q ends it."),
+        (Stage::Kept, None) => " The day is over. q ends it.".to_owned(),
+        (Stage::Learning | Stage::Playing, _) => {
+            " q ends it. Everything is invented; nothing leaves this machine.".to_owned()
+        }
     };
     frame.render_widget(Paragraph::new(Span::styled(text, theme.faint())), area);
 }

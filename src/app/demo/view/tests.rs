@@ -55,6 +55,7 @@ fn model() -> Model {
         ],
         shadow: ["anonymiser".to_owned()].into(),
         policy: Policy::default(),
+        http: None,
     })
 }
 
