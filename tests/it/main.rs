@@ -8,6 +8,7 @@
 
 mod config;
 mod deliver;
+mod demo;
 mod desk;
 mod generate;
 mod generate_people;
