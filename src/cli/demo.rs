@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::{Exit, fail, run as service};
-use crate::app::demo::{self, DemoError, EVENTS, EVENTS_DEFAULT, Options, Show};
+use crate::app::demo::{self, DemoError, EVENTS, EVENTS_DEFAULT, Options, SEED_DEFAULT, Show};
 
 /// Plays a day of an invented wallet, with planted attacks, through the whole service.
 ///
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = EVENTS_DEFAULT, value_parser = events)]
     events: u64,
     /// Everything but the time of day follows from this number.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = SEED_DEFAULT)]
     seed: u64,
     /// Stays up when the day is over, with its metrics, until q or Ctrl-C.
     #[arg(long)]

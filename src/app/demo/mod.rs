@@ -34,6 +34,7 @@ mod plain;
 mod player;
 mod screen;
 mod summary;
+mod table;
 mod view;
 mod watcher;
 mod words;
@@ -48,6 +49,8 @@ use watcher::Watcher;
 
 /// Records of a demo that nobody asked otherwise of.
 pub const EVENTS_DEFAULT: u64 = 40_000;
+/// The seed of a demo that nobody asked otherwise of: its first victim reads English.
+pub const SEED_DEFAULT: u64 = 3;
 /// Records at the least and at the most: fewer have no room for the attacks, more no room in the broker.
 pub const EVENTS: std::ops::RangeInclusive<u64> = 10_000..=1_000_000;
 /// The day is whole from so many records on; fewer are the part of a day.
@@ -310,7 +313,8 @@ impl Play<'_> {
     ) -> Result<Outcome, DemoError> {
         let planted = model.setting.planted.clone();
         let mut threads = self.start(prepared, generator, geo, &planted)?;
-        let played = Display::open(self.options.show, out)
+        let mut lines = plain::Lines::new(out, self.options.show == Show::Lines { with_progress: true });
+        let played = Display::open(self.options.show, &mut lines)
             .and_then(|mut display| self.play(&mut threads, &mut model, told, &mut display));
         // Whatever happened, everybody is asked to end, and waited for.
         self.controls.shutdown.request();
@@ -326,7 +330,9 @@ impl Play<'_> {
             model.sent = sent;
         }
         let outcome = self.outcome(&model, &summary, day.sent.is_some())?;
-        plain::table(&model, &outcome, self.folder.path(), out).map_err(|e| DemoError::System("write", e))?;
+        // A picture is gone from the terminal; what it told stays there in lines.
+        let written = lines.story(&model).and_then(|()| table::table(&model, &outcome, self.folder.path(), out));
+        written.map_err(|e| DemoError::System("write", e))?;
         Ok(outcome)
     }
 
@@ -358,7 +364,7 @@ impl Play<'_> {
         threads: &mut Threads,
         model: &mut Model,
         told: &Receiver<(u64, Fact)>,
-        display: &mut Display<'_>,
+        display: &mut Display<'_, '_>,
     ) -> Result<Day, DemoError> {
         let mut day = Day::default();
         loop {
@@ -408,7 +414,7 @@ impl Play<'_> {
         &self,
         model: &mut Model,
         told: &Receiver<(u64, Fact)>,
-        display: &mut Display<'_>,
+        display: &mut Display<'_, '_>,
     ) -> Result<(), DemoError> {
         let frame_ends = Instant::now() + FRAME;
         loop {
@@ -469,16 +475,16 @@ pub enum Wish {
 }
 
 /// Where the story is told.
-enum Display<'o> {
+enum Display<'d, 'o> {
     Screen(Box<screen::Screen>),
-    Lines(plain::Lines<'o>),
+    Lines(&'d mut plain::Lines<'o>),
 }
 
-impl<'o> Display<'o> {
-    fn open(show: Show, out: &'o mut dyn std::io::Write) -> Result<Self, DemoError> {
+impl<'d, 'o> Display<'d, 'o> {
+    fn open(show: Show, lines: &'d mut plain::Lines<'o>) -> Result<Self, DemoError> {
         Ok(match show {
             Show::Screen { is_colored } => Display::Screen(Box::new(screen::Screen::open(is_colored)?)),
-            Show::Lines { with_progress } => Display::Lines(plain::Lines::new(out, with_progress)),
+            Show::Lines { .. } => Display::Lines(lines),
         })
     }
 

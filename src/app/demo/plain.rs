@@ -1,16 +1,14 @@
-//! The story in lines, for where there is no terminal to draw on; and the table at the end, which everybody gets.
+//! The story in lines, for where there is no terminal to draw on.
 //!
 //! Guarantees: lines are told as things happen, without colours or cursor movements; how far it is goes to
 //! stderr, and only where it is wanted. Decides nothing.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::model::{Entry, Model, News, Scene, Stage};
-use super::summary::Outcome;
 use super::view::wrap::wrapped;
-use super::words::{action, clock, count, day_and_clock, last_seen, thousands, usual};
+use super::words::{action, clock, day_and_clock, last_seen, thousands, usual};
 use crate::detect::document::AlertDocument;
 
 /// How often it is told how far it is.
@@ -116,8 +114,8 @@ impl<'o> Lines<'o> {
         self.out.flush()
     }
 
-    /// The first attack, whole, once all of it is known.
-    fn story(&mut self, model: &Model) -> io::Result<()> {
+    /// The first attack, whole, unless it was told before.
+    pub fn story(&mut self, model: &Model) -> io::Result<()> {
         let story = &model.story;
         if self.story_told || story.entries.is_empty() {
             return Ok(());
@@ -191,62 +189,4 @@ fn phone(out: &mut dyn Write, text: &str) -> io::Result<()> {
 
 fn at_s(model: &Model) -> String {
     format!("{:>5.1} s", model.elapsed_ms as f64 / 1000.0)
-}
-
-/// What came of it, and where it lies.
-pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Write) -> io::Result<()> {
-    let stopped = if outcome.complete { "" } else { ", stopped before its end" };
-    writeln!(out, "\nwalletwatch demo{stopped}: {:.0} s\n", outcome.elapsed_ms as f64 / 1000.0)?;
-    writeln!(out, "  {:<22}  planted  found", "attack")?;
-    for kind in &outcome.kinds {
-        let note = match (kind.shadow, kind.found < kind.planted) {
-            (true, _) => "  seen by a rule in shadow; nobody is told",
-            (false, true) if outcome.complete => "  MISSED",
-            _ => "",
-        };
-        writeln!(out, "  {:<22}  {:>7}  {:>5}{note}", kind.kind, kind.planted, kind.found)?;
-    }
-    let told = match outcome.lookalikes_told {
-        0 => "no user was told of one".to_owned(),
-        told => format!("A USER WAS TOLD OF {told}"),
-    };
-    writeln!(out, "  {:<22}  {:>7}      -  {told}\n", "look-alikes", outcome.lookalikes)?;
-    let mut row = |name: &str, value: String| writeln!(out, "  {name:<10}  {value}");
-    row(
-        "events",
-        format!(
-            "{}: {} accepted, {} duplicates, {} refused; {} a second",
-            thousands(outcome.events),
-            thousands(outcome.accepted),
-            thousands(outcome.duplicates),
-            thousands(outcome.rejected),
-            thousands(outcome.events_per_second),
-        ),
-    )?;
-    let strays = match outcome.alerts_not_planted {
-        0 => "none on anything that was not planted".to_owned(),
-        strays => format!("{strays} of them on what nobody planted"),
-    };
-    row("alerts", format!("{}, {strays}", thousands(outcome.alerts)))?;
-    row("told", format!("{}, {} SMS", count(outcome.mails, "mail", "mails"), thousands(outcome.sms)))?;
-    if let (Some(p50), Some(p99)) = (outcome.latency_ms.p50, outcome.latency_ms.p99) {
-        row("latency", format!("event to alert {p50} ms at the median, {p99} ms at the 99th percentile"))?;
-    }
-    if let Some(told_ms) = outcome.first_attack_told_ms {
-        row("first", format!("attack told whole {:.1} s after the start", told_ms as f64 / 1000.0))?;
-    }
-    writeln!(out, "\n  In {}:", folder.display())?;
-    let mail = model.story.mails.last().map_or("mails/001.eml", |mail| mail.file.as_str());
-    let text = model.story.texts.last().map_or("sms/001.json", |text| text.file.as_str());
-    let page = mail.replace(".eml", ".html");
-    let lies = [
-        (mail, format!("and its page {page}: open it in a browser")),
-        (text, "a signed request to the SMS gateway".to_owned()),
-        ("alerts.ndjson", "what wallet.alerts holds".to_owned()),
-        ("summary.json", "these numbers".to_owned()),
-    ];
-    for (file, what) in lies {
-        writeln!(out, "    {file:<14}  {what}")?;
-    }
-    out.flush()
 }

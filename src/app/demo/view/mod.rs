@@ -14,7 +14,7 @@ use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Gauge, Padding, Paragraph};
+use ratatui::widgets::{Block, BorderType, Padding, Paragraph};
 
 use super::model::{Model, Stage};
 use super::words::{day_and_clock, thousands};
@@ -51,7 +51,8 @@ impl Theme {
     }
 
     fn faint(self) -> Style {
-        if self.is_colored { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+        // Bright black, which others call grey, is the very background in some palettes.
+        Style::new().add_modifier(Modifier::DIM)
     }
 
     fn strong(self) -> Style {
@@ -141,13 +142,19 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         }
         Stage::Playing | Stage::Kept => (model.day_part(), format!("{:.0} % of the day", model.day_part() * 100.0)),
     };
-    let bar = bar.inner(ratatui::layout::Margin { horizontal: 1, vertical: 0 });
-    let style = if theme.is_colored {
-        Style::new().fg(Color::Cyan).bg(Color::Rgb(38, 44, 52))
-    } else {
-        Style::new().add_modifier(Modifier::DIM)
-    };
-    frame.render_widget(Gauge::default().ratio(part.clamp(0.0, 1.0)).label(label).gauge_style(style), bar);
+    progress(frame, bar, part, &label, theme);
+}
+
+/// A line that fills up, and what it means.
+fn progress(frame: &mut Frame<'_>, area: Rect, part: f64, label: &str, theme: Theme) {
+    let columns = usize::from(area.width).saturating_sub(wrap::columns(label) + 4);
+    let filled = ((columns as f64 * part.clamp(0.0, 1.0)).round() as usize).min(columns);
+    let line = Line::from(vec![
+        Span::styled(format!(" {}", "━".repeat(filled)), theme.title()),
+        Span::styled("─".repeat(columns - filled), theme.faint()),
+        Span::styled(format!("  {label}"), theme.faint()),
+    ]);
+    frame.render_widget(Paragraph::new(line), area);
 }
 
 fn footer(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
