@@ -4,20 +4,24 @@
 //! acknowledged; what cannot be written stops it, nothing is skipped. Epoch, batch log and durable state join
 //! here, before the commit.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, StateGauges};
+use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, Input, Sink};
+use crate::detect::{Engine, FindingRecord, Input, Sink, Swapped};
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::{Batch, DeadLetter};
+use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, Summary};
 use crate::telemetry::health::Pulse;
+use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -28,6 +32,10 @@ const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 pub struct Detection {
     stages: Stages,
     engine: Engine,
+    /// What the engine decides with.
+    in_force: InForce,
+    /// How far it has followed the reloads.
+    version: Version,
     producer: Producer,
     offsets: Offsets,
     /// The number of the last batch.
@@ -41,26 +49,28 @@ impl Detection {
     /// For a reader that was opened; tells that it starts.
     pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
+        let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
         DetectionStarted {
             topics: &prepared.config.kafka.topics,
             partitions: lanes.len(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
             goes_on: consumer.goes_on(),
-            rules_digest: &prepared.ruleset.digest,
-            rules: prepared.ruleset.rules.len(),
-            geo: prepared.geo.date().as_deref(),
+            rules_digest: &in_force.ruleset.digest,
+            rules: in_force.ruleset.rules.len(),
+            geo: in_force.geo.date().as_deref(),
         }
         .tell();
         let engine = Engine::new(
-            std::sync::Arc::clone(&prepared.ruleset),
-            prepared.policy.bands,
+            Arc::clone(&in_force.ruleset),
+            in_force.policy.bands,
             prepared.config.engine.clone(),
             prepared.key,
         );
-        let counts = EngineCounts::new(&stages.metrics, &prepared.ruleset);
+        let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
         let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
-        Detection { offsets: consumer.offsets(), stages, engine, producer, ticket: 0, counts, gauges, pulse }
+        let (offsets, version) = (consumer.offsets(), Version::default());
+        Detection { stages, engine, in_force, version, producer, offsets, ticket: 0, counts, gauges, pulse }
     }
 
     /// How far it lies behind what is written.
@@ -72,6 +82,7 @@ impl Detection {
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
             self.pulse.beat(Instant::now());
+            self.follow();
             if let Some(batch) = next {
                 self.take(&batch)?;
                 batches.give_back(batch);
@@ -85,10 +96,23 @@ impl Detection {
         Ok(())
     }
 
+    /// Goes over to what was reloaded: between two batches.
+    fn follow(&mut self) {
+        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+        if !Arc::ptr_eq(&next.ruleset, &self.in_force.ruleset) {
+            let begun = Instant::now();
+            let swapped = self.engine.swap(Arc::clone(&next.ruleset), next.policy.bands);
+            self.counts.rules(&next.ruleset);
+            tell_swapped(&swapped, &next.ruleset, begun.elapsed(), &self.stages.metrics);
+        }
+        self.in_force = next;
+    }
+
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {
         self.ticket += 1;
         let prepared = &self.stages.prepared;
-        let geo = (!prepared.geo.is_empty()).then_some(&prepared.geo);
+        let databases = &*self.in_force.geo;
+        let geo = (!databases.is_empty()).then_some(databases);
         let mut outputs = Outputs {
             producer: &self.producer,
             config: &prepared.config.kafka,
@@ -194,6 +218,21 @@ impl Sink for Outputs<'_> {
         // Its latency counts from here.
         let cause = self.batch.records().nth(input).map(|record| record.stamp);
         self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
+    }
+}
+
+/// What a change of the rules means for what is known: who goes on, who begins anew.
+fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &Metrics) {
+    RulesSwapped {
+        digest: &ruleset.digest,
+        rules: ruleset.rules.len(),
+        features_kept: swapped.features_kept,
+        features_new: &swapped.features_new,
+        took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+    }
+    .tell();
+    for (rule, until) in &swapped.warming {
+        RuleWarming { rule, until: *until }.tell(metrics);
     }
 }
 

@@ -24,14 +24,18 @@ use crate::telemetry::http::Server;
 use crate::telemetry::{Health, Metrics};
 
 mod counts;
+mod current;
 pub mod demo;
 mod detect;
 mod notify;
 mod prepare;
+mod reload;
 mod watch;
 
 pub use prepare::{Prepared, prepare};
 
+use current::Current;
+use reload::Reloader;
 use watch::{Watch, Watched};
 
 /// How often the main thread looks whether somebody asked to stop.
@@ -132,7 +136,17 @@ pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) ->
     });
     let health = Health::new(Instant::now());
     let server = serve(&prepared, &metrics, &health, &runtime)?;
-    let stages = Stages { prepared: Arc::new(prepared), metrics, health, shutdown, detected: Arc::default() };
+    let current = Arc::new(Current::new(prepared.in_force.clone()));
+    let reloader = Reloader::new(&prepared, Arc::clone(&current), metrics.clone(), health.clone());
+    let bell = reloader.bell();
+    runtime.spawn(async move {
+        if let Err(error) = reload::on_hangup(bell).await {
+            tracing::error!(%error, "SIGHUP cannot be caught: it will end this process");
+        }
+    });
+    let prepared = Arc::new(prepared);
+    let stages = Stages { prepared, current, metrics, health, shutdown, detected: Arc::default() };
+    stages.start_reloading(reloader)?;
     let result = stages.run(role, until, &runtime);
     if let Some(server) = server {
         runtime.block_on(server.stop());
@@ -163,6 +177,8 @@ fn serve(
 #[derive(Clone)]
 struct Stages {
     prepared: Arc<Prepared>,
+    /// What is in force now.
+    current: Arc<Current>,
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
@@ -214,6 +230,14 @@ impl Stages {
         watch.stop();
         result?;
         Ok(detect::summary(&self.metrics))
+    }
+
+    /// Starts the thread that reloads. Nobody waits for it: a stop does not, for a database may take seconds to check.
+    fn start_reloading(&self, reloader: Reloader) -> Result<(), RunError> {
+        let shutdown = self.shutdown.clone();
+        let body = move || reloader.run(&shutdown);
+        let started = std::thread::Builder::new().name("reloading".to_owned()).spawn(body);
+        started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
     fn open_detection(&self, watched: &mut Watched) -> Result<(Consumer, detect::Detection), RunError> {

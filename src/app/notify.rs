@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 use tokio::runtime::Handle;
 
+use super::current::Version;
 use super::watch::Watched;
 use super::{RunError, Stages};
-use crate::alert::{Desk, Offset, Record, Taken};
+use crate::alert::{Compose, Desk, Offset, Record, Taken};
 use crate::deliver::channel::Channels;
 use crate::deliver::compose::Composer;
 use crate::deliver::service::{CONTACTS, Drained, Service, View};
@@ -35,6 +36,9 @@ pub struct Notify {
     stages: Stages,
     follower: Follower,
     service: Service,
+    composer: Arc<Composer>,
+    /// How far it has followed the reloads.
+    version: Version,
     runtime: Handle,
     counts: Counts,
     pulse: Pulse,
@@ -50,26 +54,28 @@ impl Notify {
         let next: BTreeMap<(String, i32), i64> =
             known.into_iter().map(|offset| ((offset.topic, offset.partition), offset.next)).collect();
         let follower = Follower::open(&prepared.config.kafka, &next)?;
-        let composer =
-            Composer::new(Arc::clone(&prepared.policy), prepared.channels.clone(), Arc::clone(&prepared.templates));
+        let in_force = &prepared.in_force;
+        let (policy, templates) = (Arc::clone(&in_force.policy), Arc::clone(&in_force.templates));
+        let composer = Arc::new(Composer::new(policy, prepared.channels.clone(), templates));
         let handle = runtime.handle().clone();
-        let service =
-            Service::start(Arc::new(desk), Arc::new(composer), &prepared.channels, Arc::new(WallTime), &handle);
+        let shared: Arc<dyn Compose> = Arc::clone(&composer) as Arc<dyn Compose>;
+        let service = Service::start(Arc::new(desk), shared, &prepared.channels, Arc::new(WallTime), &handle);
         let channels: Vec<&str> = prepared.channels.names().collect();
-        let absent = absent_channels(&prepared.policy, &prepared.channels);
-        if !absent.is_empty() {
-            let absent = absent.join(",");
-            tracing::warn!(
-                absent,
-                "routes of the policy name channels that are not configured and no other: nobody is notified by them"
-            );
-        }
+        tell_absent(&in_force.policy, &prepared.channels);
         tracing::info!(channels = channels.join(","), goes_on = !next.is_empty(), "notification started");
         watched.lags.extend(follower.lags());
         watched.notices = Some(service.view());
         let counts = Counts::new(&stages.metrics, service.view());
         let pulse = stages.pulse("notification", watched);
-        Ok(Notify { stages: stages.clone(), follower, service, runtime: handle, counts, pulse })
+        let (stages, version) = (stages.clone(), Version::default());
+        Ok(Notify { stages, follower, service, composer, version, runtime: handle, counts, pulse })
+    }
+
+    /// Goes over to what was reloaded.
+    fn follow(&mut self) {
+        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+        tell_absent(&next.policy, &self.stages.prepared.channels);
+        self.composer.change(next.policy, next.templates);
     }
 
     /// Runs until asked to stop; with `until_end`, until every notice of what was to be read was tried.
@@ -101,6 +107,8 @@ impl Notify {
         self.pulse.beat(Instant::now());
         self.counts.tries();
         let records = self.follower.read(WAIT)?;
+        // After the reading: what was made with newer rules may name newer notices.
+        self.follow();
         if !records.is_empty() {
             self.take(&records)?;
         }
@@ -223,6 +231,17 @@ fn absent_channels<'p>(policy: &'p Policy, channels: &Channels) -> Vec<&'p str> 
     let routes = policy.routes.iter().filter(|route| !route.channels.iter().any(is_there));
     let absent: BTreeSet<&str> = routes.flat_map(|route| &route.channels).map(String::as_str).collect();
     absent.into_iter().collect()
+}
+
+fn tell_absent(policy: &Policy, channels: &Channels) {
+    let absent = absent_channels(policy, channels);
+    if !absent.is_empty() {
+        let absent = absent.join(",");
+        tracing::warn!(
+            absent,
+            "routes of the policy name channels that are not configured and no other: nobody is notified by them"
+        );
+    }
 }
 
 fn desk_failed(error: crate::alert::DeskError) -> RunError {

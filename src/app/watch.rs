@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::clock;
 use crate::deliver::service::View;
+use crate::geo::Databases;
 use crate::ingest::kafka::Lag;
 use crate::ingest::kafka::lag::TopicLag;
+use crate::telemetry::Metrics;
 use crate::telemetry::health::{Pulse, State};
 use crate::telemetry::metrics::{Growth, whole};
 
@@ -72,10 +75,23 @@ impl Watch {
     }
 }
 
+/// The files and where their errors are counted.
+fn geo_errors(metrics: &Metrics, geo: &Databases) -> Vec<(String, Growth)> {
+    let counted = |path: &Path| {
+        let file = path.display().to_string();
+        let counter = metrics.geo_errors.with_label_values(&[&file]);
+        (file, Growth::new(counter))
+    };
+    geo.files().iter().map(|file| counted(file.path())).collect()
+}
+
 struct Watcher {
     stages: Stages,
     watched: Watched,
     ended: Arc<AtomicBool>,
+    in_force: InForce,
+    /// How far it has followed the reloads.
+    version: Version,
     /// Where each topic stood, and since when.
     positions: BTreeMap<String, (i64, Instant)>,
     geo_errors: Vec<(String, Growth)>,
@@ -96,16 +112,13 @@ impl Watcher {
         for check in checks {
             stages.health.expect(check, FRESH_FOR, now);
         }
-        let errors = |path: &Path| {
-            let file = path.display().to_string();
-            let counter = stages.metrics.geo_errors.with_label_values(&[&file]);
-            (file, Growth::new(counter))
-        };
-        let geo_errors = stages.prepared.geo.files().iter().map(|file| errors(file.path())).collect();
+        let in_force = stages.current.get();
+        let geo_errors = geo_errors(&stages.metrics, &in_force.geo);
         let given_up = Growth::new(stages.metrics.order_given_up.clone());
         let limit = i64::try_from(stages.prepared.config.http.ready_lag_records_max).unwrap_or(i64::MAX);
         stages.metrics.lag_limit.set(limit);
-        Watcher { stages, watched, ended, positions: BTreeMap::new(), geo_errors, given_up, probed: None }
+        let (version, positions) = (Version::default(), BTreeMap::new());
+        Watcher { stages, watched, ended, in_force, version, positions, geo_errors, given_up, probed: None }
     }
 
     fn run(&mut self) {
@@ -135,6 +148,19 @@ impl Watcher {
             self.desk(&view);
             self.channels(&view);
         }
+    }
+
+    /// Goes over to what was reloaded. New databases count their errors from 0 on; lists may be gone.
+    fn follow(&mut self) {
+        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+        let metrics = &self.stages.metrics;
+        if !Arc::ptr_eq(&next.geo, &self.in_force.geo) {
+            self.geo_errors = geo_errors(metrics, &next.geo);
+        }
+        metrics.list_age.reset();
+        metrics.list_age_limit.reset();
+        metrics.list_entries.reset();
+        self.in_force = next;
     }
 
     /// Asks Kafka. One reader that gets no answer stands for all: they have the same brokers.
@@ -219,15 +245,16 @@ impl Watcher {
     }
 
     fn ages(&mut self) {
-        let (metrics, prepared) = (&self.stages.metrics, &self.stages.prepared);
+        self.follow();
+        let metrics = &self.stages.metrics;
         let now = clock::now();
         let seconds = |ms: i64| ms as f64 / 1000.0;
-        for (file, (name, errors)) in prepared.geo.files().iter().zip(&mut self.geo_errors) {
+        for (file, (name, errors)) in self.in_force.geo.files().iter().zip(&mut self.geo_errors) {
             let built_ms = i64::try_from(file.build_epoch()).unwrap_or(i64::MAX).saturating_mul(1000);
             metrics.geo_age.with_label_values(&[name]).set(seconds(now.0.saturating_sub(built_ms)));
             errors.reach(file.errors());
         }
-        for list in &prepared.ruleset.lists {
+        for list in &self.in_force.ruleset.lists {
             let labels = &[list.name.as_str()];
             metrics.list_entries.with_label_values(labels).set(whole(list.len()));
             metrics.list_age_limit.with_label_values(labels).set(seconds(list.max_age_ms));

@@ -1,11 +1,11 @@
 //! `walletwatch check`: config, rules, policy, templates, lists and geo files, without a network.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Exit, fail};
 use crate::app::{self, Prepared};
-use crate::config::{Config, NOT_TO_BE_GUESSED, PLACES};
+use crate::config::{Config, Environment, NOT_TO_BE_GUESSED, PLACES};
 use crate::report::{Problem, render};
 
 /// Checks config, rules, policy, templates, lists and geo files: every problem at once.
@@ -21,16 +21,15 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = find(args.config, Exit::No)?;
-    match prepare(&file) {
+    let source = find(args.config, Exit::No)?;
+    match prepare(&source) {
         Ok(prepared) => {
             let text = render(&prepared.warnings, is_colored());
-            let rules = prepared.ruleset.rules.len();
+            let rules = prepared.in_force.ruleset.rules.len();
             let channels: Vec<&str> = prepared.channels.names().collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
-            let geo = prepared.geo.files().len();
-            let line =
-                format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", file.display());
+            let geo = prepared.in_force.geo.files().len();
+            let line = format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", source.name());
             std::io::stdout().write_all(format!("{text}{line}").as_bytes())?;
             Ok(Exit::Done)
         }
@@ -41,10 +40,30 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
+/// Where the configuration stands.
+#[derive(Debug)]
+pub struct Source {
+    /// The file; without one the environment says everything.
+    pub file: Option<PathBuf>,
+    /// What lies over it.
+    pub environment: Environment,
+}
+
+impl Source {
+    /// As people are told of it.
+    pub fn name(&self) -> String {
+        self.file.as_ref().map_or_else(|| "the environment".to_owned(), |file| file.display().to_string())
+    }
+}
+
 /// The configuration that is meant; without one the command ends with `absent`.
-pub fn find(named: Option<PathBuf>, absent: Exit) -> anyhow::Result<PathBuf> {
-    let found = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
-    found.ok_or_else(|| {
+pub fn find(named: Option<PathBuf>, absent: Exit) -> anyhow::Result<Source> {
+    let environment = Environment::of(std::env::vars_os());
+    let file = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
+    if file.is_some() || !environment.is_empty() {
+        return Ok(Source { file, environment });
+    }
+    Err({
         let places = PLACES.join(" nor ");
         let needed = NOT_TO_BE_GUESSED;
         let message = format!(
@@ -55,8 +74,8 @@ pub fn find(named: Option<PathBuf>, absent: Exit) -> anyhow::Result<PathBuf> {
 }
 
 /// Builds everything it names that needs no network, or tells every problem.
-pub fn prepare(file: &Path) -> Result<Prepared, Vec<Problem>> {
-    let (config, problems) = Config::load_partly(file, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+pub fn prepare(source: &Source) -> Result<Prepared, Vec<Problem>> {
+    let (config, problems) = Config::load_partly(source.file.as_deref(), &source.environment);
     app::prepare(config, problems)
 }
 

@@ -66,7 +66,6 @@ fn exit(error: &DemoError) -> Exit {
         DemoError::Folder { .. } | DemoError::Alerts(_) | DemoError::System(..) => Exit::Io,
         DemoError::Run(error) => service::exit(error),
         DemoError::Problems(_)
-        | DemoError::Geo(_)
         | DemoError::Broker { .. }
         | DemoError::Trimmed(_)
         | DemoError::Counts { .. }

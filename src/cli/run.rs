@@ -28,12 +28,12 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&file) {
+    let source = check::find(args.config, Exit::Config)?;
+    let prepared = match check::prepare(&source) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
-            return Err(fail(Exit::Config, format!("{}: nothing was started", file.display())));
+            return Err(fail(Exit::Config, format!("{}: nothing was started", source.name())));
         }
     };
     let form = match prepared.config.log_format {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
         let of = |error| exit(&RunError::Desk(Arc::new(error)));
-        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned() }), Exit::TryAgain);
+        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned(), holders: Vec::new() }), Exit::TryAgain);
         let locked = DeskError::Locked { path: "desk.db".to_owned(), holders: Vec::new(), waited_ms: 5000 };
         assert_eq!(of(locked), Exit::TryAgain);
         assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);

@@ -135,7 +135,8 @@ pub struct Counters {
     pub rejected: [u64; RejectReason::WORDS.len()],
     /// Fields that were dropped because the schema or the event's type does not have them.
     pub unknown_fields: u64,
-    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted.
+    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted. A change of the rules begins
+    /// them anew.
     pub findings: Vec<[u64; 3]>,
     /// Alerts, by the index of their band, `info` first.
     pub alerts: [u64; 5],

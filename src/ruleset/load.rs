@@ -12,7 +12,7 @@ use super::declare::Declared;
 use super::expr;
 use super::feature::FeatureSpec;
 use super::hash::HashKey;
-use super::model::{Feature, Name, Piece, Rule, Ruleset};
+use super::model::{Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here};
 use super::policy::Policy;
 use super::read::Reader;
@@ -244,7 +244,8 @@ impl<'s> Loader<'s> {
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
             }
             if place.is_some()
-                && let Some(feature) = build_feature(name, spec, filter.as_ref(), layout, key)
+                && let Some(feature) =
+                    build_feature(name, spec, filter.as_ref(), &self.declared.names.amounts, layout, key)
             {
                 features.push(feature);
             }
@@ -360,6 +361,7 @@ fn build_feature(
     name: &str,
     spec: &FeatureSpec,
     filter: Option<&expr::Typed>,
+    amounts: &[NamedAmount],
     layout: &mut Layout,
     key: HashKey,
 ) -> Option<Feature> {
@@ -372,7 +374,7 @@ fn build_feature(
         by: spec.by?,
         over_ms: spec.over_ms,
         include_current: spec.include_current,
-        identity: spec.identity(filter),
+        identity: spec.identity(filter, amounts),
         parts: Vec::new(),
         read_on: TypeSet::NONE,
     })

@@ -126,6 +126,12 @@ catalogue! {
     CHANNEL_SENDS_LIMIT = gauge("walletwatch_channel_sends_limit", ["channel"], "Notices a channel sends at once, at most.");
     CHANNEL_FAILURES = gauge("walletwatch_channel_failures_in_a_row", ["channel"],
         "Tries that failed since the channel last took one; from 2 on /readyz fails.");
+    RELOADS = counter("walletwatch_reload_total", ["what", "outcome"],
+        "Reloads of rules (with lists and policy), notices, geo. Outcome: applied, refused (the old one stays).");
+    RELOAD_SUCCESS = gauge("walletwatch_reload_last_success_timestamp_seconds", ["what"],
+        "When what is in force was read; the start counts.");
+    RULE_WARMING = gauge("walletwatch_rule_warming_until_timestamp_seconds", ["rule"],
+        "Event time at which the windows that a rule reads since a reload are full.");
     READY = gauge("walletwatch_ready", [], "1 where /readyz says 200, else 0.");
     CHECK_FAILED = gauge("walletwatch_check_failed", ["check"], "1 where a check of /readyz fails, else 0.");
 }

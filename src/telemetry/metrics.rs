@@ -13,6 +13,7 @@ use prometheus::{
 
 use super::catalogue::{self, Family};
 use super::health::Report;
+use crate::event::Millis;
 
 /// All metrics of the process. Fields are named after the constants of the catalogue, which say what they mean.
 #[derive(Debug, Clone)]
@@ -58,6 +59,9 @@ pub struct Metrics {
     pub sends: IntGaugeVec,
     pub sends_limit: IntGaugeVec,
     pub channel_failures: IntGaugeVec,
+    pub reloads: IntCounterVec,
+    pub reload_success: IntGaugeVec,
+    pub warming: IntGaugeVec,
     ready: IntGauge,
     check_failed: IntGaugeVec,
 }
@@ -110,6 +114,9 @@ impl Metrics {
             sends: make.gauges(&c::CHANNEL_SENDS)?,
             sends_limit: make.gauges(&c::CHANNEL_SENDS_LIMIT)?,
             channel_failures: make.gauges(&c::CHANNEL_FAILURES)?,
+            reloads: make.counters(&c::RELOADS)?,
+            reload_success: make.gauges(&c::RELOAD_SUCCESS)?,
+            warming: make.gauges(&c::RULE_WARMING)?,
             ready: make.gauge(&c::READY)?,
             check_failed: make.gauges(&c::CHECK_FAILED)?,
             registry: make.registry.clone(),
@@ -127,6 +134,15 @@ impl Metrics {
         self.rules.reset();
         for (state, rules) in states {
             self.rules.with_label_values(&[state]).set(whole(*rules));
+        }
+    }
+
+    /// Something that can be reloaded was read, and is in force.
+    pub fn reload_is_known(&self, what: &str, now: Millis) {
+        self.reload_success.with_label_values(&[what]).set(now.0 / 1000);
+        for outcome in ["applied", "refused"] {
+            // There from the beginning: an alert on its growth sees the first one too.
+            self.reloads.with_label_values(&[what, outcome]);
         }
     }
 

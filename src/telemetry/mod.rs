@@ -9,6 +9,7 @@ pub mod health;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod reload;
 
 pub use health::Health;
 pub use metrics::Metrics;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::DemoError;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 
 /// The folder's mark: what it is, and that it may be replaced.
 const MARK: &str = "README.txt";
@@ -86,7 +86,8 @@ impl Folder {
         &self.path
     }
 
-    /// Writes the configuration for these servers, and reads it as `run` would.
+    /// Writes the configuration for these servers, and reads it as `run` would, but for the environment, which is
+    /// about somebody's own service.
     pub fn configure(
         &self,
         brokers: &str,
@@ -103,7 +104,7 @@ impl Folder {
             + &http;
         let path = self.file("walletwatch.toml");
         std::fs::write(&path, text).map_err(|source| DemoError::Folder { path: path.clone(), source })?;
-        let mut config = Config::load(&path, None).map_err(DemoError::Problems)?;
+        let mut config = Config::load(&path, &Environment::default()).map_err(DemoError::Problems)?;
         config.kafka.is_embedded = true;
         Ok(config)
     }

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use super::{Controls, Prepared, Role, RunError, Until, prepare};
 use crate::clock;
-use crate::geo::{Databases, OpenError};
 use crate::report::Problem;
 use crate::ruleset::{Audience, Band, Policy, Route, State};
 use crate::shutdown::Shutdown;
@@ -44,6 +43,7 @@ use fact::{Fact, Teller};
 use folder::Folder;
 use model::{Counts, Model, Setting, Stage};
 use player::Player;
+use screen::Screen;
 pub use summary::Outcome;
 use watcher::Watcher;
 
@@ -116,9 +116,6 @@ pub enum DemoError {
     /// Its own configuration or rules are wrong.
     #[error("the demo's own configuration is refused: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Problems(Vec<Problem>),
-    /// Its own geo databases are wrong.
-    #[error("the demo's own geo databases are refused: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Geo(Vec<OpenError>),
     /// The embedded broker.
     #[error("the embedded broker could not {what}: {source}")]
     Broker {
@@ -187,6 +184,7 @@ pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, D
     let (teller, told) = Teller::new(Instant::now());
     let folder = Folder::make(&options.out)?;
     log(&folder)?;
+    let screen = Screen::open(options.show)?;
     let broker = Broker::start(options.events)?;
     let servers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -198,13 +196,12 @@ pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, D
     let sms = gateway::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
     let http = options.keep.then(free_port).transpose().map_err(listen)?;
     let config = folder.configure(&broker.address(), mail, sms, http)?;
-    let geo = Databases::open(&config.geo_files).map_err(DemoError::Geo)?;
     let mut prepared = prepare(Some(config), Vec::new()).map_err(DemoError::Problems)?;
-    prepared.policy = Arc::new(policy(&prepared.policy));
+    prepared.in_force.policy = Arc::new(policy(&prepared.in_force.policy));
     let generator = generator(options.events, options.seed)?;
     let model = Model::new(Setting { http, ..setting(&generator, options.events, &prepared) });
     let stage = Play { options, folder: &folder, broker: &broker, teller, controls: Controls::new()? };
-    let result = stage.run(prepared, generator, geo, model, &told, out);
+    let result = stage.run(prepared, generator, model, &told, screen, out);
     servers.shutdown_timeout(Duration::from_millis(200));
     result
 }
@@ -257,7 +254,8 @@ fn generator(events: u64, seed: u64) -> Result<Generator, DemoError> {
 }
 
 fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
-    let shadow = prepared.ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
+    let shadow =
+        prepared.in_force.ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
     Setting {
         people: plan(events, 0).accounts(),
         events,
@@ -265,7 +263,7 @@ fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
         day: (generator.watched_from(), generator.watched_to()),
         planted: generator.truth().collect(),
         shadow: shadow.collect(),
-        policy: Policy::clone(&prepared.policy),
+        policy: Policy::clone(&prepared.in_force.policy),
         http: None,
     }
 }
@@ -306,16 +304,17 @@ impl Play<'_> {
         &self,
         prepared: Prepared,
         generator: Generator,
-        geo: Databases,
         mut model: Model,
         told: &Receiver<(u64, Fact)>,
+        screen: Option<Screen>,
         out: &mut dyn std::io::Write,
     ) -> Result<Outcome, DemoError> {
         let planted = model.setting.planted.clone();
-        let mut threads = self.start(prepared, generator, geo, &planted)?;
+        let mut threads = self.start(prepared, generator, &planted)?;
         let mut lines = plain::Lines::new(out, self.options.show == Show::Lines { with_progress: true });
-        let played = Display::open(self.options.show, &mut lines)
-            .and_then(|mut display| self.play(&mut threads, &mut model, told, &mut display));
+        let mut display = screen.map_or_else(|| Display::Lines(&mut lines), Display::Screen);
+        let played = self.play(&mut threads, &mut model, told, &mut display);
+        drop(display);
         // Whatever happened, everybody is asked to end, and waited for.
         self.controls.shutdown.request();
         threads.all_alerts.fetch_min(0, Ordering::Relaxed);
@@ -336,16 +335,11 @@ impl Play<'_> {
         Ok(outcome)
     }
 
-    fn start(
-        &self,
-        prepared: Prepared,
-        mut generator: Generator,
-        geo: Databases,
-        planted: &[Line],
-    ) -> Result<Threads, DemoError> {
+    fn start(&self, prepared: Prepared, mut generator: Generator, planted: &[Line]) -> Result<Threads, DemoError> {
         let watcher = Watcher::open(self.broker, &self.folder.file("alerts.ndjson"), self.teller.clone())?;
         let (address, day_from) = (self.broker.address(), generator.watched_from());
         let shutdown = self.controls.shutdown.clone();
+        let geo = Arc::clone(&prepared.in_force.geo);
         let player = Player::new(&address, day_from, planted, geo, self.teller.clone(), shutdown)?;
         let (end, all_alerts) = (Shutdown::default(), Arc::new(AtomicU64::new(UNKNOWN)));
         let (until, controls) = (Until::Said(end.clone()), self.controls.clone());
@@ -476,18 +470,11 @@ pub enum Wish {
 
 /// Where the story is told.
 enum Display<'d, 'o> {
-    Screen(Box<screen::Screen>),
+    Screen(Screen),
     Lines(&'d mut plain::Lines<'o>),
 }
 
-impl<'d, 'o> Display<'d, 'o> {
-    fn open(show: Show, lines: &'d mut plain::Lines<'o>) -> Result<Self, DemoError> {
-        Ok(match show {
-            Show::Screen { is_colored } => Display::Screen(Box::new(screen::Screen::open(is_colored)?)),
-            Show::Lines { .. } => Display::Lines(lines),
-        })
-    }
-
+impl Display<'_, '_> {
     fn tell(&mut self, model: &Model, news: Option<model::News>) -> Result<(), DemoError> {
         match self {
             Display::Screen(_) => Ok(()),

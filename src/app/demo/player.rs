@@ -60,7 +60,7 @@ pub struct Player {
     /// Events and accounts of planted scenes.
     events: HashSet<String>,
     accounts: HashSet<String>,
-    geo: Databases,
+    geo: Arc<Databases>,
     pace: Pace,
     day_from: Millis,
     sent: u64,
@@ -73,7 +73,7 @@ impl Player {
         brokers: &str,
         day_from: Millis,
         planted: &[Line],
-        geo: Databases,
+        geo: Arc<Databases>,
         teller: Teller,
         shutdown: Shutdown,
     ) -> Result<Self, DemoError> {

@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 
 use super::model::Model;
 use super::view::{self, Theme};
-use super::{DemoError, Wish};
+use super::{DemoError, Show, Wish};
 
 /// The terminal while the demo has it.
 pub struct Screen {
@@ -19,10 +19,14 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal.
-    pub fn open(is_colored: bool) -> Result<Self, DemoError> {
+    /// Takes the terminal, where it is wanted, and says that there is more to come.
+    pub fn open(show: Show) -> Result<Option<Self>, DemoError> {
+        let Show::Screen { is_colored } = show else { return Ok(None) };
         let terminal = ratatui::try_init().map_err(|e| DemoError::System("take the terminal", e))?;
-        Ok(Screen { terminal, theme: Theme::new(is_colored) })
+        let mut screen = Screen { terminal, theme: Theme::new(is_colored) };
+        let theme = screen.theme;
+        screen.terminal.draw(|frame| view::greet(frame, theme)).map_err(|e| DemoError::System("draw", e))?;
+        Ok(Some(screen))
     }
 
     /// Draws a frame, then looks at the keys.

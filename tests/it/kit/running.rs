@@ -94,10 +94,24 @@ impl Running {
         });
     }
 
+    /// Sends a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let (flag, id) = (format!("-{name}"), self.child.id().to_string());
+        let status = Command::new("kill").args([flag, id]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// A check of `/readyz`: its state and detail.
+    pub fn check(&self, name: &str) -> Option<(String, String)> {
+        let (_, text) = self.get("/readyz")?;
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let check = report["checks"].as_array()?.iter().find(|check| check["name"] == name)?;
+        Some((check["state"].as_str()?.to_owned(), check["detail"].as_str()?.to_owned()))
+    }
+
     /// SIGTERM; it must be out within ten seconds, with 0.
     pub fn terminate(mut self) -> Vec<Value> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
-        assert!(status.success());
+        self.signal("TERM");
         let status = wait_until("it is out", Duration::from_secs(10), || self.child.try_wait().expect("a child"));
         assert_eq!(status.code(), Some(0), "{:#?}", self.log());
         self.log()

@@ -88,6 +88,19 @@ impl Theme {
     }
 }
 
+/// Draws the first frame, while nothing is known yet.
+pub fn greet(frame: &mut Frame<'_>, theme: Theme) {
+    let text = vec![
+        Line::styled("walletwatch demo", theme.title()),
+        Line::default(),
+        Line::styled("An embedded Kafka, a mail server and an SMS gateway are starting.", theme.faint()),
+        Line::styled("Then a wallet's day is played, with attacks in it.", theme.faint()),
+    ];
+    let [_, middle, _] =
+        Layout::vertical([Constraint::Fill(1), Constraint::Length(4), Constraint::Fill(1)]).areas(frame.area());
+    frame.render_widget(Paragraph::new(text).alignment(Alignment::Center), middle);
+}
+
 /// Draws a frame.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     let area = frame.area();

@@ -157,6 +157,13 @@ fn frame(model: &Model, columns: u16, rows: u16) -> String {
 }
 
 #[test]
+fn while_everything_starts_it_says_so() {
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).expect("a terminal");
+    terminal.draw(|frame| greet(frame, Theme::new(true))).expect("a frame");
+    insta::assert_snapshot!(terminal.backend().to_string());
+}
+
+#[test]
 fn before_the_day_nothing_has_happened() {
     insta::assert_snapshot!(frame(&told(900).0, 80, 24));
 }
