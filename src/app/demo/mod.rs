@@ -291,8 +291,10 @@ struct Threads {
 /// How the day went.
 #[derive(Default)]
 struct Day {
-    /// Records sent, once all are.
-    sent: Option<u64>,
+    /// Records sent.
+    sent: u64,
+    /// All of them were.
+    is_whole: bool,
     /// What the pipeline counted, once it has ended.
     summary: Option<Summary>,
     /// Since when only the last alerts are waited for.
@@ -324,11 +326,11 @@ impl Play<'_> {
         let day = played?;
         watched.transpose()?;
         let summary = day.summary.unwrap_or_default();
-        if let Some(sent) = day.sent {
-            self.broker.audit()?.check(sent, &summary)?;
-            model.sent = sent;
+        if day.is_whole {
+            self.broker.audit()?.check(day.sent, &summary)?;
         }
-        let outcome = self.outcome(&model, &summary, day.sent.is_some())?;
+        model.sent = day.sent;
+        let outcome = self.outcome(&model, &summary, day.is_whole)?;
         // A picture is gone from the terminal; what it told stays there in lines.
         let written = lines.story(&model).and_then(|()| table::table(&model, &outcome, self.folder.path(), out));
         written.map_err(|e| DemoError::System("write", e))?;
@@ -364,10 +366,10 @@ impl Play<'_> {
         loop {
             self.show(model, told, display)?;
             if ended(&threads.player) {
-                let sent = join(threads.player.take(), "player")?.transpose()?;
+                day.sent = join(threads.player.take(), "player")?.transpose()?.unwrap_or(0);
                 // A player that was asked to stop has not sent everything.
-                day.sent = sent.filter(|_| !self.controls.shutdown.is_requested());
-                match self.options.keep && day.sent.is_some() {
+                day.is_whole = !self.controls.shutdown.is_requested();
+                match self.options.keep && day.is_whole {
                     true => self.keep(model)?,
                     false => threads.end.request(),
                 }

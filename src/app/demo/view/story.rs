@@ -35,17 +35,33 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         return;
     }
     let rows = usize::from(inner.height);
-    let whole = lines(model, true, wide, theme);
-    let lines = if whole.len() <= rows { whole } else { lines(model, false, wide, theme) };
+    let mut lines = Vec::new();
+    for detail in [Detail::Everything, Detail::Reasons, Detail::Names] {
+        lines = page(model, detail, wide, theme);
+        if lines.len() <= rows {
+            break;
+        }
+    }
     let hidden = lines.len().saturating_sub(rows);
     // An attack of many events shows its end.
     let shown: Vec<Line<'_>> = lines.into_iter().skip(hidden).collect();
     frame.render_widget(Paragraph::new(shown), inner);
 }
 
-/// All of it, with explanations or in brief.
-fn lines(model: &Model, with_texts: bool, wide: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut page = Page { lines: Vec::new(), with_texts, wide, theme };
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Detail {
+    /// The rules by their names.
+    Names,
+    /// And why each of them fired.
+    Reasons,
+    /// And what the owner usually does.
+    Everything,
+}
+
+/// All of it, in so much detail.
+fn page(model: &Model, detail: Detail, wide: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut page = Page { lines: Vec::new(), detail, wide, theme };
     let mut is_first = true;
     for entry in &model.story.entries {
         match entry {
@@ -66,7 +82,7 @@ fn lines(model: &Model, with_texts: bool, wide: usize, theme: Theme) -> Vec<Line
 /// The lines so far.
 struct Page {
     lines: Vec<Line<'static>>,
-    with_texts: bool,
+    detail: Detail,
     wide: usize,
     theme: Theme,
 }
@@ -98,7 +114,7 @@ impl Page {
                 Span::raw(finding.rule.clone()),
             ];
             self.lines.push(Line::from(spans));
-            if self.with_texts {
+            if self.detail >= Detail::Reasons {
                 self.faint(&format!("{INDENT}      "), &finding.text);
             }
         }
@@ -106,7 +122,7 @@ impl Page {
 
     fn usual(&mut self, alert: &AlertDocument) {
         for (name, text) in [("usually", usual(alert)), ("last seen", last_seen(alert))] {
-            if let Some(text) = text.filter(|_| self.with_texts) {
+            if let Some(text) = text.filter(|_| self.detail == Detail::Everything) {
                 self.faint(INDENT, &format!("{name}: {text}"));
             }
         }
