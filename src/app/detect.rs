@@ -258,6 +258,19 @@ fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &
     }
 }
 
+/// Records taken so far.
+pub fn taken(metrics: &Metrics) -> u64 {
+    let outcomes = ["accepted", "late", "duplicate"];
+    let event = |word: &&str| outcomes.map(|outcome| metrics.events.with_label_values(&[*word, outcome]).get());
+    let rejected = RejectReason::WORDS.iter().map(|word| metrics.rejected.with_label_values(&[word]).get());
+    EventType::WORDS.iter().flat_map(event).chain(rejected).sum()
+}
+
+/// Alerts made so far.
+pub fn alerts(metrics: &Metrics) -> u64 {
+    BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum()
+}
+
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
@@ -286,7 +299,7 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.findings += total;
         }
     }
-    summary.alerts = BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum();
+    summary.alerts = alerts(metrics);
     summary.acknowledged = children(&metrics.acknowledged).map(|(_, total)| total).sum();
     for (labels, total) in children(&metrics.notices).filter(|(_, total)| *total > 0) {
         let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).filter(|v| !v.is_empty()).collect();

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+mod demo;
 mod generate;
 mod geo;
 mod output;
@@ -29,6 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Demo(demo::Args),
     Check(check::Args),
     #[command(subcommand)]
     Config(config::Command),
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(command) => config::run(command),
         Command::Replay(args) => replay::run(args),

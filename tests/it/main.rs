@@ -9,6 +9,7 @@
 mod check;
 mod config;
 mod deliver;
+mod demo;
 mod desk;
 mod generate;
 mod generate_people;
