@@ -92,7 +92,9 @@ impl Desk {
         let lock = private_file(&config.path.with_added_extension("lock")).map_err(open)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(DeskError::InUse { path }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(DeskError::InUse { holders: holders(&config.path), path });
+            }
             Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
         }
         // It holds addresses and telephone numbers: made by us, so that only we can read it.

@@ -4,10 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
     /// Another instance has it.
-    #[error("the desk {path} is in use by another instance")]
+    #[error("the desk {path} is in use by {}", named(holders, "another instance"))]
     InUse {
         /// The file.
         path: String,
+        /// Who has it, as far as the system tells.
+        holders: Vec<String>,
     },
     /// A newer version wrote it.
     #[error("the desk is of version {found}, this program knows up to {known}: it is left as it is")]
@@ -31,7 +33,7 @@ pub enum DeskError {
     /// Another program, such as a shell on the file or a backup, did not give up its lock in time.
     #[error(
         "the desk {path} is locked by {}: waited {waited_ms} ms; end that program, or start again once it is done",
-        if holders.is_empty() { "another program".to_owned() } else { holders.join(", ") }
+        named(holders, "another program")
     )]
     Locked {
         /// The file.
@@ -63,6 +65,10 @@ pub enum DeskError {
     /// SQLite's word inside of the desk, which names its file before it tells anybody.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+fn named(holders: &[String], otherwise: &str) -> String {
+    if holders.is_empty() { otherwise.to_owned() } else { holders.join(", ") }
 }
 
 impl DeskError {

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What SQLite locks: the file, and in WAL mode the memory that its users share.
-const LOCKED_FILES: [&str; 2] = ["", "-shm"];
+/// What SQLite locks, the file and in WAL mode the memory that its users share; and what an instance of ours locks.
+const LOCKED_FILES: [&str; 3] = ["", "-shm", ".lock"];
 
 /// Programs that hold a lock on the desk, such as `sqlite3 (process 4711)`, in the order of their numbers.
 pub(super) fn holders(desk: &Path) -> Vec<String> {

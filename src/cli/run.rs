@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
         let of = |error| exit(&RunError::Desk(Arc::new(error)));
-        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned() }), Exit::TryAgain);
+        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned(), holders: Vec::new() }), Exit::TryAgain);
         let locked = DeskError::Locked { path: "desk.db".to_owned(), holders: Vec::new(), waited_ms: 5000 };
         assert_eq!(of(locked), Exit::TryAgain);
         assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);
