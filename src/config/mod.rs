@@ -98,13 +98,13 @@ impl Config {
     pub fn load_partly(path: Option<&Path>, environment: &Environment) -> (Option<Config>, Vec<Problem>) {
         match open(path, environment) {
             Ok(Read { config, problems, .. }) => (Some(config), problems),
-            Err(problem) => (None, vec![problem]),
+            Err(problems) => (None, problems),
         }
     }
 
     /// What is in force and where it comes from.
     pub fn show(path: Option<&Path>, environment: &Environment) -> Result<Vec<Shown>, Vec<Problem>> {
-        match open(path, environment).map_err(|problem| vec![problem])? {
+        match open(path, environment)? {
             Read { shown, problems, .. } if problems.is_empty() => Ok(shown),
             Read { problems, .. } => Err(problems),
         }
@@ -132,11 +132,12 @@ struct Read {
     shown: Vec<Shown>,
 }
 
-fn open(path: Option<&Path>, environment: &Environment) -> Result<Read, Problem> {
+fn open(path: Option<&Path>, environment: &Environment) -> Result<Read, Vec<Problem>> {
     let folder = path.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
     let folders = Folders { config: folder, credentials: environment.credentials.clone() };
     let Some(path) = path else { return Ok(read("(no file)", String::new(), &folders, environment)) };
-    let text = text_of(path).map_err(|why| Problem::nowhere("C008", format!("cannot read {}: {why}", path.display())));
+    let cannot = |why| vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))];
+    let text = text_of(path).map_err(cannot);
     Ok(read(&path.to_string_lossy(), text?, &folders, environment))
 }
 
