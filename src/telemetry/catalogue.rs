@@ -134,6 +134,8 @@ catalogue! {
         "Event time at which the windows that a rule reads since a reload are full.");
     READY = gauge("walletwatch_ready", [], "1 where /readyz says 200, else 0.");
     CHECK_FAILED = gauge("walletwatch_check_failed", ["check"], "1 where a check of /readyz fails, else 0.");
+    CHECK_WARNING = gauge("walletwatch_check_warning", ["check"],
+        "1 where a check of /readyz warns, else 0: a refused reload warns until a good one.");
 }
 
 /// What the client library tells of the process (Linux).

@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use super::catalogue::{self, Family};
-use super::health::Report;
+use super::health::{Report, State};
 use crate::event::Millis;
 
 /// All metrics of the process. Fields are named after the constants of the catalogue, which say what they mean.
@@ -64,6 +64,7 @@ pub struct Metrics {
     pub warming: IntGaugeVec,
     ready: IntGauge,
     check_failed: IntGaugeVec,
+    check_warning: IntGaugeVec,
 }
 
 impl Metrics {
@@ -119,6 +120,7 @@ impl Metrics {
             warming: make.gauges(&c::RULE_WARMING)?,
             ready: make.gauge(&c::READY)?,
             check_failed: make.gauges(&c::CHECK_FAILED)?,
+            check_warning: make.gauges(&c::CHECK_WARNING)?,
             registry: make.registry.clone(),
         };
         metrics.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -151,6 +153,7 @@ impl Metrics {
         self.ready.set(i64::from(report.ready));
         for check in &report.checks {
             self.check_failed.with_label_values(&[&check.name]).set(i64::from(check.has_failed()));
+            self.check_warning.with_label_values(&[&check.name]).set(i64::from(check.state == State::Warning));
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -235,7 +238,7 @@ impl Maker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::health::{Health, State};
+    use crate::telemetry::health::Health;
 
     #[test]
     fn every_family_of_the_catalogue_is_made_once_as_it_says() {

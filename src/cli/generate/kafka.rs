@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use super::pace::Pace;
 use super::progress::Progress;
 use super::{generator, sim_failure};
 use crate::cli::{Exit, fail};
@@ -75,6 +76,7 @@ pub fn to_kafka(
     brokers: &str,
     topics: &[String; 3],
     order: &[Vec<Topic>],
+    pace: &Pace,
     progress: &mut Progress,
 ) -> anyhow::Result<Generator> {
     let deliveries = Arc::new(Deliveries::default());
@@ -109,6 +111,10 @@ pub fn to_kafka(
             last = generator(plan)?;
         }
         while let Some(record) = last.next_record().map_err(sim_failure)? {
+            pace.wait(record.stamp);
+            if pace.is_stopped() {
+                break;
+            }
             if wanted.contains(&record.topic) {
                 send(&producer, &deliveries, topics, &record)?;
                 sent += 1;

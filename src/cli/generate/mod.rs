@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{Exit, fail};
+use crate::clock;
 use crate::event::Millis;
 use crate::sim::{Generator, Plan, Profile, START, SimError, Topic};
 
 mod kafka;
+mod pace;
 mod progress;
 
 use kafka::to_kafka;
+use pace::Pace;
 use progress::Progress;
 
 /// Bytes written at once.
@@ -27,6 +30,10 @@ const FILE_BUFFER_BYTES: usize = 1 << 20;
 #[command(after_help = "Examples:
   walletwatch generate --events 100000 --seed 7 --out events.ndjson --truth truth.ndjson
   walletwatch generate --events 1000000 --profile w3 --brokers localhost:9092
+  walletwatch generate --events 1000000 --start now-21d --speed 20000 --brokers localhost:9092
+
+The last one is live traffic: three weeks in which people learn to know the wallet, in a minute
+and a half, then each record at the moment it is stamped with, until Ctrl-C.
 
 The times begin at --start and not at now, so give Kafka topics that keep records so old,
 or a --start so many days ago as the stream is long (it is told on stderr).")]
@@ -43,7 +50,7 @@ pub struct Args {
     /// Kind of wallet.
     #[arg(long, value_enum, default_value = "wallet")]
     profile: ProfileName,
-    /// The first moment, RFC 3339 [default: 2026-01-05T00:00:00Z].
+    /// The first moment: RFC 3339, now, or such as now-21d (s, m, h, d) [default: 2026-01-05T00:00:00Z].
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<Millis>,
     /// Events per second of event time [default: by the accounts, about 1 to 4].
@@ -67,6 +74,9 @@ pub struct Args {
     /// Writes all records of one topic before the next one's: names of --topics in the order wanted.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "TOPIC,…", requires = "brokers")]
     topic_order: Vec<String>,
+    /// Writes N seconds of event time in a second, and nothing before its time comes; without it as fast as it can.
+    #[arg(long, value_name = "N", value_parser = speed, conflicts_with = "topic_order")]
+    speed: Option<f64>,
     /// Where to write what was planted and the totals, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -91,8 +101,33 @@ enum ProfileName {
 }
 
 fn time(text: &str) -> Result<Millis, String> {
+    if let Some(before) = text.strip_prefix("now") {
+        let before_ms = if before.is_empty() { Some(0) } else { before.strip_prefix('-').and_then(ago) };
+        let before_ms = before_ms.ok_or_else(|| "now, or so long before it: now-90m, now-2h, now-21d".to_owned())?;
+        return Ok(clock::now().plus(-before_ms));
+    }
     let time: jiff::Timestamp = text.parse().map_err(|e| format!("a time such as 2026-01-05T00:00:00Z: {e}"))?;
     Ok(Millis(time.as_millisecond()))
+}
+
+/// Seconds, minutes, hours or days, in ms.
+fn ago(text: &str) -> Option<i64> {
+    let unit_ms = |unit| match unit {
+        's' => Some(1000),
+        'm' => Some(60_000),
+        'h' => Some(3_600_000),
+        'd' => Some(86_400_000),
+        _ => None,
+    };
+    let unit_ms: i64 = text.chars().last().and_then(unit_ms)?;
+    let number: u32 = text.get(..text.len() - 1)?.parse().ok()?;
+    i64::from(number).checked_mul(unit_ms)
+}
+
+/// Event time for each second of real time.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "a number, such as 1 or 20000".to_owned())?;
+    if (0.001..=1e9).contains(&speed) { Ok(speed) } else { Err("0.001 to 1000000000".to_owned()) }
 }
 
 /// Minutes or hours, in ms.
@@ -115,11 +150,17 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let topics = topic_names(&args)?;
     let order = topic_order(&args, &topics)?;
     let mut progress = Progress::new(args.events, args.no_progress);
+    let pace = Pace::new(args.speed, plan.start)?;
     let generator = match (&args.brokers, &args.out) {
         (Some(_), Some(_)) => return Err(fail(Exit::Usage, "--out and --brokers: give one of them")),
-        (Some(brokers), None) => to_kafka(&plan, brokers, &topics, &order, &mut progress)?,
-        (None, out) => to_file(&plan, out.as_deref().unwrap_or(Path::new("-")), &mut progress)?,
+        (Some(brokers), None) => to_kafka(&plan, brokers, &topics, &order, &pace, &mut progress)?,
+        (None, out) => to_file(&plan, out.as_deref().unwrap_or(Path::new("-")), &pace, &mut progress)?,
     };
+    if pace.is_stopped() {
+        // What was planted and not written would be no truth.
+        progress.stopped();
+        return Ok(Exit::Done);
+    }
     if let Some(path) = &args.truth {
         write_truth(&generator, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -184,7 +225,7 @@ fn topic_order(args: &Args, names: &[String; 3]) -> anyhow::Result<Vec<Vec<Topic
     Ok(order.into_iter().map(|topic| vec![topic]).collect())
 }
 
-fn to_file(plan: &Plan, path: &Path, progress: &mut Progress) -> anyhow::Result<Generator> {
+fn to_file(plan: &Plan, path: &Path, pace: &Pace, progress: &mut Progress) -> anyhow::Result<Generator> {
     let sink: Box<dyn Write> = match path {
         p if p == Path::new("-") => Box::new(std::io::stdout().lock()),
         p => Box::new(File::create(p).with_context(|| format!("cannot write {}", p.display()))?),
@@ -192,6 +233,13 @@ fn to_file(plan: &Plan, path: &Path, progress: &mut Progress) -> anyhow::Result<
     let mut out = BufWriter::with_capacity(FILE_BUFFER_BYTES, sink);
     let mut generator = generator(plan)?;
     while let Some(record) = generator.next_record().map_err(sim_failure)? {
+        if pace.is_early(record.stamp) {
+            out.flush().context("cannot write events")?;
+            pace.wait(record.stamp);
+        }
+        if pace.is_stopped() {
+            break;
+        }
         out.write_all(record.value).and_then(|()| out.write_all(b"\n")).context("cannot write events")?;
         progress.count(1);
     }

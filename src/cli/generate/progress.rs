@@ -100,6 +100,16 @@ impl Progress {
         );
     }
 
+    /// Somebody has stopped it.
+    pub fn stopped(&self) {
+        if self.look != Look::Silent {
+            let before = if self.look == Look::Lines { "" } else { "\n" };
+            let (done, of) = (self.done, self.of);
+            let told = "what it wrote is whole, no truth is told";
+            let _ = writeln!(std::io::stderr(), "{before}generate: stopped after {done} of {of} events: {told}");
+        }
+    }
+
     fn tell(&self, is_last: bool) {
         let text = text(self.look, self.done, self.of, self.began.elapsed());
         let end = if is_last || self.look == Look::Lines { "\n" } else { "" };
