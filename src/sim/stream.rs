@@ -169,6 +169,11 @@ impl Generator {
         self.timeline.watched_from().plus(self.timeline.watched_ms())
     }
 
+    /// The first and the last moment of the stream, about.
+    pub fn span(&self) -> (Millis, Millis) {
+        (self.plan.start, self.plan.start.plus(self.timeline.span_ms()))
+    }
+
     /// The next record; `None` when all are made.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, SimError> {
         let next = self.next_ordinary();

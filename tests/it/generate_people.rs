@@ -169,10 +169,10 @@ fn people_have_devices_payees_and_journeys_of_their_own() {
         if let (EventType::Transfer, Some(payee)) = (d.kind, &d.payee) {
             *payees.entry(&d.account).or_default().entry(payee).or_default() += 1;
         }
-        if let Some((country, network)) = &d.place {
-            if *network != Network::Vpn {
-                countries.entry(&d.account).or_default().insert(country);
-            }
+        if let Some((country, network)) = &d.place
+            && *network != Network::Vpn
+        {
+            countries.entry(&d.account).or_default().insert(country);
         }
     }
     let often: Vec<usize> = devices.iter().filter(|(a, _)| logins[*a] >= 25).map(|(_, d)| d.len()).collect();

@@ -88,10 +88,13 @@ impl Progress {
         let totals = generator.totals();
         let attacks = generator.truth().filter(|line| !line.expect.is_empty()).count();
         let lookalikes = generator.truth().count() - attacks;
+        let (from, to) = generator.span();
         // Nobody is left to tell when stderr is gone.
         let _ = writeln!(
             std::io::stderr(),
-            "{} attacks, {} look-alikes, {} repeated, {} late, {} malformed",
+            "{} to {}: {} attacks, {} look-alikes, {} repeated, {} late, {} malformed",
+            from.rfc3339(),
+            to.rfc3339(),
             attacks,
             lookalikes,
             totals.duplicates,
