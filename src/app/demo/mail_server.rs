@@ -144,7 +144,8 @@ fn subject(mail: &str) -> String {
         let lower = word.to_ascii_lowercase();
         let is_encoded = lower.starts_with("=?utf-8?b?") && lower.ends_with("?=");
         // Blanks between two encoded words are no part of the text.
-        if !subject.is_empty() && !(is_encoded && after_encoded) {
+        let is_parted = !(is_encoded && after_encoded);
+        if is_parted && !subject.is_empty() {
             subject.push(' ');
         }
         let encoded = word.get(10..word.len().saturating_sub(2)).unwrap_or_default();

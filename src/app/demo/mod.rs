@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -413,14 +413,9 @@ impl Play<'_> {
         display: &mut Display<'_, '_>,
     ) -> Result<(), DemoError> {
         let frame_ends = Instant::now() + FRAME;
-        loop {
-            match told.recv_timeout(frame_ends.saturating_duration_since(Instant::now())) {
-                Ok((at_ms, fact)) => {
-                    let news = model.apply(at_ms, &fact);
-                    display.tell(model, news)?;
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        while let Ok((at_ms, fact)) = told.recv_timeout(frame_ends.saturating_duration_since(Instant::now())) {
+            let news = model.apply(at_ms, &fact);
+            display.tell(model, news)?;
         }
         model.count(self.teller.elapsed_ms(), counts(&self.controls.metrics, model));
         if display.draw(model)? == Wish::End {

@@ -60,7 +60,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
         let mut before = first;
         let mut end = rest.len();
         for (at, c) in chars {
-            let is_break = (before == ' ' && c != ' ') || (c != ' ' && (is_wide(before) || is_wide(c)));
+            let is_break = c != ' ' && (before == ' ' || is_wide(before) || is_wide(c));
             if is_break && !CLOSING.contains(c) && !is_opening(before) {
                 end = at;
                 break;
