@@ -15,14 +15,14 @@ use super::hash::HashKey;
 use super::model::{Feature, Name, Piece, Rule, Ruleset};
 use super::names::{Constant, Here};
 use super::policy::Policy;
-use super::read::Reader;
+use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
-use super::yaml::{self, Kind, Node};
 use super::{checks, policy};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
+use crate::yaml::{self, Kind, Node, Reader};
 
 /// Rules of a set, at most.
 pub const RULES_MAX: usize = 2000;
@@ -44,7 +44,7 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
     let mut loader = Loader::new(sources);
     let trees = loader.trees();
     for (path, file, tree) in &trees {
-        let mut reader = Reader { file, problems: &mut loader.problems };
+        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut loader.problems };
         loader.declared.read(&mut reader, path, tree);
     }
     let mut drafts = Vec::new();
@@ -90,8 +90,8 @@ fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> Policy {
         return Policy::default();
     }
     let policy = sources.text("policy.yaml", problems).and_then(|file| {
-        let tree = yaml::parse(&file, problems)?;
-        policy::read(&mut Reader { file: &file, problems }, &tree)
+        let tree = yaml::parse(&file, &RULE_FILES, problems)?;
+        policy::read(&mut Reader { file: &file, dialect: &RULE_FILES, problems }, &tree)
     });
     policy.unwrap_or_default()
 }
@@ -120,7 +120,7 @@ impl<'s> Loader<'s> {
             let file = self.sources.text(path, &mut self.problems);
             let tree = file.and_then(|file| {
                 let before = self.problems.len();
-                let tree = yaml::parse(&file, &mut self.problems);
+                let tree = yaml::parse(&file, &RULE_FILES, &mut self.problems);
                 if tree.is_none() && self.problems.len() == before {
                     let problem = Problem::error(codes::SHAPE, &file, 0..0, "there is nothing in this file");
                     self.problems.push(problem.help("a rule file begins with `version: 1`"));
@@ -141,7 +141,7 @@ impl<'s> Loader<'s> {
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
         let Kind::Map(map) = &tree.kind else { return };
-        let mut reader = Reader { file, problems: &mut self.problems };
+        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut self.problems };
         let defaults = map.get("defaults").and_then(|node| match &node.kind {
             Kind::Map(map) => Some(map),
             _ => None,

@@ -25,10 +25,10 @@ mod rule;
 mod snippet;
 mod sources;
 mod test_case;
-pub mod yaml;
 
 pub use hash::HashKey;
 pub use load::{Loaded, load};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
+pub use read::RULE_FILES;
 pub use sources::Sources;

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::codes;
 use super::declare::check_version;
 use super::model::Audience;
-use super::read::Reader;
 use super::rule::AUDIENCES;
-use super::yaml::{Map, Node};
+use crate::yaml::{Map, Node, Reader};
 
 /// How much an alert weighs, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
