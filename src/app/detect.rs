@@ -7,16 +7,18 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{RunError, Stages};
+use super::{Prepared, RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Counters, Engine, FindingRecord, Input, Sink};
-use crate::event::{Closed, Event, EventType, RejectReason, Rejection};
+use crate::detect::{Counters, Engine, FindingRecord, ForeignInput, Input, Sink};
+use crate::event::mapping::Origin;
+use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
-use crate::ingest::{Batch, DeadLetter};
+use crate::ingest::keys::{Keys, OtherKeys};
+use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::ruleset::{Band, Ruleset, State};
 use crate::telemetry::Metrics;
-use crate::telemetry::events::{DetectionStarted, Summary};
+use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::metrics::grow;
 
 /// How long it waits for a batch before it looks after offsets.
@@ -30,6 +32,8 @@ pub struct Detection {
     engine: Engine,
     producer: Producer,
     offsets: Offsets,
+    /// Whether the keys of the topics are the accounts.
+    keys: Keys,
     /// The number of the last batch.
     ticket: usize,
 }
@@ -55,7 +59,8 @@ impl Detection {
             prepared.config.engine.clone(),
             prepared.key,
         );
-        Detection { offsets: consumer.offsets(), stages, engine, producer, ticket: 0 }
+        let keys = Keys::new(prepared.config.kafka.topics.len());
+        Detection { offsets: consumer.offsets(), stages, engine, producer, keys, ticket: 0 }
     }
 
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
@@ -82,17 +87,36 @@ impl Detection {
             config: &prepared.config.kafka,
             batch,
             ticket: self.ticket,
+            keys: &mut self.keys,
             failed: None,
         };
-        let inputs = batch.records().map(|record| Input { lane: record.lane, value: record.value });
-        self.engine.take(inputs, batch.moment, geo, &mut outputs);
+        if prepared.mappings.iter().all(Option::is_none) {
+            self.engine.take(batch.records().map(input), batch.moment, geo, &mut outputs);
+        } else {
+            let inputs = batch.records().map(|record| foreign(record, prepared));
+            self.engine.take(inputs, batch.moment, geo, &mut outputs);
+        }
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
         self.offsets.handled(batch);
         self.stages.metrics.batches.inc();
         count(&self.stages.metrics, self.engine.counters(), &prepared.ruleset);
+        self.name_other_keys(batch.moment);
         Ok(())
+    }
+
+    /// Counts records whose key is not the account, and names the topics where they are many.
+    fn name_other_keys(&mut self, moment: Millis) {
+        let topics = &self.stages.prepared.config.kafka.topics;
+        let metrics = &self.stages.metrics;
+        for (topic, [records, others]) in topics.iter().zip(self.keys.totals()) {
+            grow(&metrics.with_account.with_label_values(&[topic]), records);
+            grow(&metrics.other_keys.with_label_values(&[topic]), others);
+        }
+        for OtherKeys { topic, records, others } in self.keys.to_name(moment) {
+            KeysAreNotAccounts { topic: topics.get(topic).map_or("", String::as_str), records, others }.tell();
+        }
     }
 
     /// Everything acknowledged, then the offsets.
@@ -117,12 +141,30 @@ impl Detection {
     }
 }
 
+/// A record of our own events.
+fn input<'r>(record: Record<'r>) -> Input<'r> {
+    Input { lane: record.lane, value: record.value }
+}
+
+/// A record of a topic that may have a mapping.
+fn foreign<'r>(record: Record<'r>, prepared: &'r Prepared) -> ForeignInput<'r> {
+    let topic = usize::from(record.position.topic);
+    let Position { partition, offset, .. } = record.position;
+    let name = prepared.config.kafka.topics.get(topic).map_or("", String::as_str);
+    ForeignInput {
+        input: input(record),
+        mapping: prepared.mappings.get(topic).and_then(Option::as_ref),
+        origin: Origin { topic: name, partition, offset, stamp: Some(record.stamp), key: record.key },
+    }
+}
+
 /// Takes what the engine finds in one batch to Kafka.
 struct Outputs<'o> {
     producer: &'o Producer,
     config: &'o KafkaConfig,
     batch: &'o Batch,
     ticket: usize,
+    keys: &'o mut Keys,
     /// The first failure; after it nothing more is written.
     failed: Option<KafkaError>,
 }
@@ -153,7 +195,7 @@ impl Outputs<'_> {
 
 impl Sink for Outputs<'_> {
     fn rejected(&mut self, input: usize, rejection: &Rejection) {
-        let Some(record) = self.batch.records().nth(input) else { return };
+        let Some(record) = self.batch.record(input) else { return };
         let config = self.config;
         let topic = config.topics.get(usize::from(record.position.topic)).map_or("", String::as_str);
         let letter = DeadLetter::new(&record, topic, rejection);
@@ -163,7 +205,11 @@ impl Sink for Outputs<'_> {
 
     fn duplicate(&mut self, _: usize) {}
 
-    fn accepted(&mut self, _: usize, _: &Event<'_>, _: bool) {}
+    fn accepted(&mut self, input: usize, event: &Event<'_>, _: bool) {
+        if let Some(record) = self.batch.record(input) {
+            self.keys.count(record.position.topic, record.key, event.account.as_deref());
+        }
+    }
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
         let config = self.config;
@@ -186,6 +232,9 @@ fn count(metrics: &Metrics, counters: &Counters, ruleset: &Ruleset) {
     }
     for (word, total) in RejectReason::WORDS.iter().zip(counters.rejected).filter(|(_, total)| *total > 0) {
         grow(&metrics.rejected.with_label_values(&[word]), total);
+    }
+    for (reason, total) in &counters.ignored {
+        grow(&metrics.ignored.with_label_values(&[reason]), *total);
     }
     grow(&metrics.duplicates, counters.duplicates);
     grow(&metrics.late, counters.late);
@@ -235,7 +284,11 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.rejected_by_reason.insert((*word).to_owned(), total);
         }
     }
-    summary.records = summary.accepted + summary.duplicates + summary.rejected;
+    for (labels, total) in children(&metrics.ignored) {
+        summary.ignored += total;
+        summary.ignored_by_reason.extend(labels.into_iter().map(|(_, reason)| (reason, total)));
+    }
+    summary.records = summary.accepted + summary.duplicates + summary.rejected + summary.ignored;
     for (labels, total) in children(&metrics.findings) {
         let has = |name: &str, value: &str| labels.iter().any(|(n, v)| n == name && v == value);
         if has("state", "live") && has("outcome", "fired") {

@@ -7,10 +7,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::config::{Config, Pack};
+use crate::config::{Config, MappingSource, Pack, TopicMapping};
 use crate::deliver::channel::Channels;
 use crate::deliver::router;
 use crate::deliver::template::Templates;
+use crate::event::mapping::{self, Mapping};
 use crate::geo::Databases;
 use crate::report::{Problem, did_you_mean};
 use crate::ruleset::{HashKey, Loaded, Policy, Ruleset, Sources, files, load};
@@ -27,6 +28,8 @@ pub struct Prepared {
     pub key: HashKey,
     /// The geo databases.
     pub geo: Databases,
+    /// How each topic's records are read, in the order of the topics; `None`: they are our own events.
+    pub mappings: Vec<Option<Mapping>>,
     /// The channels.
     pub channels: Channels,
     /// The texts of the notices.
@@ -45,6 +48,7 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     let channels = keep(channels, &mut problems);
     let opened = Databases::open(&config.geo_files);
     let geo = keep(opened.map_err(|e| e.iter().map(|e| e.problem()).collect()), &mut problems);
+    let mappings = keep(mappings(&config), &mut problems);
     if let (Some(loaded), Some(templates)) = (&loaded, &templates) {
         problems.extend(unknown_notices(&loaded.ruleset, templates));
     }
@@ -55,17 +59,20 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     {
         problems.extend(router::check(&loaded.policy, channels));
     }
-    match (loaded, templates, channels, geo) {
-        (Some(loaded), Some(templates), Some(channels), Some(geo)) if problems.is_empty() => Ok(Prepared {
-            config,
-            warnings: loaded.ruleset.warnings.clone(),
-            ruleset: Arc::new(loaded.ruleset),
-            policy: Arc::new(loaded.policy),
-            key,
-            geo,
-            channels,
-            templates: Arc::new(templates),
-        }),
+    match (loaded, templates, channels, geo, mappings) {
+        (Some(loaded), Some(templates), Some(channels), Some(geo), Some(mappings)) if problems.is_empty() => {
+            Ok(Prepared {
+                config,
+                warnings: loaded.ruleset.warnings.clone(),
+                ruleset: Arc::new(loaded.ruleset),
+                policy: Arc::new(loaded.policy),
+                key,
+                geo,
+                mappings,
+                channels,
+                templates: Arc::new(templates),
+            })
+        }
         (loaded, ..) => {
             problems.extend(loaded.into_iter().flat_map(|loaded| loaded.ruleset.warnings));
             Err(problems)
@@ -94,6 +101,34 @@ fn rules(config: &Config, key: HashKey) -> Result<Loaded, Vec<Problem>> {
         })?,
     };
     load(&sources, key, Some(clock::now()))
+}
+
+/// The mappings, in the order of the topics. One whose own tests fail is not used.
+fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
+    let mut mappings: Vec<Option<Mapping>> = config.kafka.topics.iter().map(|_| None).collect();
+    let mut problems = Vec::new();
+    for TopicMapping { topic, from } in &config.mappings {
+        let loaded = match from {
+            MappingSource::Builtin(builtin) => builtin.load(),
+            MappingSource::File(path) => match std::fs::read(path) {
+                Ok(bytes) => mapping::load_bytes(&path.to_string_lossy(), &bytes),
+                Err(error) => {
+                    let message = format!("cannot read the mapping {}: {error}", path.display());
+                    Err(vec![Problem::nowhere(mapping::codes::FILE, message)])
+                }
+            },
+        };
+        match loaded {
+            Ok(mapping) => {
+                problems.extend(mapping::failed(&mapping));
+                if let Some(of_topic) = mappings.get_mut(*topic) {
+                    *of_topic = Some(mapping);
+                }
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(mappings) } else { Err(problems) }
 }
 
 /// A notice that a rule names needs its texts.

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod generate;
 mod geo;
+mod mapping;
 mod output;
 mod replay;
 mod rules;
@@ -34,6 +35,8 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::Command),
     #[command(subcommand)]
+    Mapping(mapping::Command),
+    #[command(subcommand)]
     Geo(geo::Command),
 }
 
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Rules(command) => rules::run(command),
+        Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
     };
     match result {

@@ -18,10 +18,12 @@ use crate::report::{Problem, SourceFile};
 mod channels;
 mod detection;
 mod kafka;
+mod mappings;
 mod secrets;
 mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
+pub use mappings::{MappingSource, TopicMapping};
 pub use secrets::Folders;
 
 use table::{Reader, Section};
@@ -46,6 +48,8 @@ pub const NOT_TO_BE_GUESSED: &str = "kafka.brokers (HOST:PORT of some brokers), 
 pub struct Config {
     /// Kafka.
     pub kafka: KafkaConfig,
+    /// How the records of topics are read that do not hold our own events.
+    pub mappings: Vec<TopicMapping>,
     /// The rules.
     pub rules: RulesConfig,
     /// The geo databases, in the order in which they are asked.
@@ -128,7 +132,7 @@ fn read(name: &str, text: String, folders: &Folders) -> (Option<Config>, Vec<Pro
 
 /// Reads every section, so that every problem is found.
 fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
-    let kafka = kafka::read(root.section("kafka"), folders);
+    let (kafka, mappings) = kafka::read(root.section("kafka"), folders);
     let rules = detection::rules(root.section("rules"), folders);
     let (geo_files, geo_trust_events) = detection::geo(root.section("geo"), folders);
     let engine = Options { geo_trust_events, ..detection::limits(root.section("limits")) };
@@ -147,6 +151,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     root.tell_unknown();
     Config {
         kafka,
+        mappings,
         rules,
         geo_files,
         engine,

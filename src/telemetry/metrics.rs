@@ -14,6 +14,12 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// `walletwatch_events_rejected_total{reason}`: each is a dead letter.
     pub rejected: IntCounterVec,
+    /// `walletwatch_records_ignored_total{reason}`: records that a mapping leaves out on purpose.
+    pub ignored: IntCounterVec,
+    /// `walletwatch_records_with_account_total{topic}`: accepted events with an account.
+    pub with_account: IntCounterVec,
+    /// `walletwatch_records_key_not_account_total{topic}`: those whose key is not that account.
+    pub other_keys: IntCounterVec,
     /// `walletwatch_events_duplicate_total`.
     pub duplicates: IntCounter,
     /// `walletwatch_events_late_total`: among the accepted.
@@ -53,6 +59,13 @@ impl Metrics {
         Ok(Metrics {
             events: counters("events_total", "Accepted events.", &["type"])?,
             rejected: counters("events_rejected_total", "Records that became dead letters.", &["reason"])?,
+            ignored: counters("records_ignored_total", "Records that a mapping leaves out on purpose.", &["reason"])?,
+            with_account: counters("records_with_account_total", "Accepted events with an account.", &["topic"])?,
+            other_keys: counters(
+                "records_key_not_account_total",
+                "Accepted events whose record's key is not their account.",
+                &["topic"],
+            )?,
             duplicates: counter("events_duplicate_total", "Events that had been accepted before.")?,
             late: counter("events_late_total", "Accepted events that were late.")?,
             unknown_fields: counter("event_fields_unknown_total", "Fields that the schema does not have.")?,
