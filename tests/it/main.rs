@@ -16,6 +16,7 @@ mod kafka;
 mod kit;
 mod kit_works;
 mod layers;
+mod mapping;
 mod oracle;
 mod replay;
 mod rules;
