@@ -122,6 +122,6 @@ pub(super) fn too_deep(text: &str, depth_max: usize) -> bool {
 }
 
 #[cfg(test)]
-mod properties;
+pub(super) mod properties;
 #[cfg(test)]
 mod tests;

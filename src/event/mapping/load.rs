@@ -17,7 +17,7 @@ use super::test::read_tests;
 use super::{Entry, Mapping, Then, codes};
 use crate::event::decode::needed;
 use crate::event::key::{Key, KeySet, Name as _};
-use crate::event::{Closed as _, EventType};
+use crate::event::{Closed as _, EventType, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
 use crate::yaml::{self, Dialect, Kind, Map, Node, Reader};
 
@@ -62,7 +62,8 @@ pub fn load(file: &Arc<SourceFile>) -> Result<Mapping, Vec<Problem>> {
         return Err(problems);
     };
     let reader = Reader { file, dialect: &MAPPING_FILES, problems: &mut problems };
-    let mapping = Loader { reader, paths: Paths::default(), common: Vec::new(), used: Vec::new() }.read(&tree);
+    let mapping =
+        Loader { reader, paths: Paths::default(), common: Vec::new(), common_span: 0..0, used: Vec::new() }.read(&tree);
     match mapping {
         Some(mapping) if problems.iter().all(|problem| problem.level != Level::Error) => Ok(mapping),
         _ => Err(problems),
@@ -81,6 +82,8 @@ struct Loader<'f, 'n> {
     paths: Paths,
     /// The fields of every event, where its type has them.
     common: Vec<Filled<'n>>,
+    /// Where they stand.
+    common_span: Range<usize>,
     /// Those that some entry took.
     used: Vec<Target>,
 }
@@ -102,6 +105,7 @@ impl<'f, 'n> Loader<'f, 'n> {
             }
         }
         let embedded = map.get("embedded").map(|node| self.embedded(node)).unwrap_or_default();
+        self.common_span = map.get("fields").map_or(0..0, |node| node.span.clone());
         self.common = map.get("fields").map(|node| self.fields(node)).unwrap_or_default();
         let entries = map.get("records").map(|node| self.entries(node)).unwrap_or_default();
         self.judge_common();
@@ -248,10 +252,15 @@ impl<'f, 'n> Loader<'f, 'n> {
         let own = map.get("fields").map(|node| self.fields(node)).unwrap_or_default();
         let has = |key: Key| kind.is_none_or(|kind| KeySet::of(kind).has(key));
         for field in own.iter().filter(|field| !has(field.target.key())) {
-            let kind = kind.map_or("", |kind| kind.word());
-            let message = format!("an event of type `{kind}` has no field `{}`", field.target.name());
-            let known: Vec<&str> = Target::all().filter(|t| has(t.key()) && *t != target).map(Target::name).collect();
-            self.reader.unknown_word(codes::FIELD, field.key_span.clone(), message, field.target.name(), known);
+            let name = field.target.name();
+            let message = format!("an event of type `{}` has no field `{name}`", kind.map_or("", |kind| kind.word()));
+            let with: Vec<&str> = TypeSet::ALL
+                .iter()
+                .filter(|kind| KeySet::of(*kind).has(field.target.key()))
+                .map(|kind| kind.word())
+                .collect();
+            let help = format!("types that have it: {}", with.join(", "));
+            self.reader.error_help(codes::FIELD, field.key_span.clone(), message, &help);
         }
         let mut fields = self.sources(&own, kind);
         let common = self.common_beside(&own, kind);
@@ -283,6 +292,14 @@ impl<'f, 'n> Loader<'f, 'n> {
 
     /// Tells fields without which every event of the type would be refused.
     fn require(&mut self, entry: &Node, kind: Option<EventType>, found: &[(Target, Source)], own: &[Filled<'n>]) {
+        // What a problem was told about may be what is missing.
+        let is_doubtful = |problem: &Problem| {
+            let within = |span: &Range<usize>, at: &Range<usize>| span.start <= at.start && at.end <= span.end;
+            problem.at.as_ref().is_some_and(|(_, at)| within(&entry.span, at) || within(&self.common_span, at))
+        };
+        if self.reader.problems.iter().any(is_doubtful) {
+            return;
+        }
         let is = |key: Key, word: &str| {
             found.iter().any(|(t, s)| *t == Target::Top(key) && matches!(s, Source::Constant(text) if text == word))
         };
