@@ -145,3 +145,52 @@ fn show_gives_what_ships_and_names_it() {
     assert_eq!(unknown.status.code(), Some(64));
     assert!(text(&unknown.stderr).contains("did you mean `okta`?"), "{}", text(&unknown.stderr));
 }
+
+// === The page ===
+
+/// One fenced block of a page: its words after the fence, and its text.
+fn blocks(page: &str) -> Vec<(Vec<&str>, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(words) = line.strip_prefix("```") else { continue };
+        let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        blocks.push((words.split(' ').collect(), text.join("\n")));
+    }
+    blocks
+}
+
+/// Each file of the page is written, each command run, and what follows a command is what it says.
+#[test]
+fn the_page_does_not_lie() {
+    let page = std::fs::read_to_string(folder("rules/mappings/README.md")).expect("the page");
+    let place = tempfile::tempdir().expect("a folder");
+    let bin = Path::new(env!("CARGO_BIN_EXE_walletwatch")).parent().expect("a folder").to_path_buf();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let mut said: Option<String> = None;
+    let (mut files, mut commands, mut answers) = (0, 0, 0);
+    for (words, block) in blocks(&page) {
+        match words.as_slice() {
+            ["yaml" | "json" | "toml", name] => {
+                std::fs::write(place.path().join(name), block + "\n").expect("written");
+                files += 1;
+            }
+            ["sh"] => {
+                let mut command = Command::new("sh");
+                let ran =
+                    command.args(["-ec", &block]).current_dir(place.path()).env("PATH", &path).env("NO_COLOR", "1");
+                let output = ran.output().expect("a shell");
+                assert!(output.status.success(), "{block}\n{}{}", text(&output.stdout), text(&output.stderr));
+                said = Some(text(&output.stdout));
+                commands += 1;
+            }
+            ["text"] => {
+                let said = said.take().expect("a command before its answer");
+                assert_eq!(said.trim_end(), block, "what the page says is on the right");
+                answers += 1;
+            }
+            other => panic!("a block that nobody runs: {other:?}"),
+        }
+    }
+    assert_eq!((files, commands, answers), (3, 4, 3));
+}
