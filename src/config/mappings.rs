@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::secrets::Folders;
-use super::table::Section;
+use super::table::{Located, Section};
 use crate::event::mapping::{Builtin, builtin};
 use crate::report::did_you_mean;
 
@@ -41,27 +41,27 @@ pub fn read(section: &Section<'_, '_>, topics: &[String], folders: &Folders) -> 
             };
             section.refuse_with_help("C007", &topic.at, message, help);
         }
-        let names = || builtin().iter().map(|builtin| builtin.name);
-        let from = match builtin().iter().find(|builtin| builtin.name == from.value) {
-            Some(builtin) => Some(MappingSource::Builtin(*builtin)),
-            None => {
-                let path = folders.path(&from.value);
-                let is_there = path.is_file();
-                if !is_there {
-                    let message = format!("`{}` is neither a file nor a mapping that ships", from.value);
-                    let help = match did_you_mean(&from.value, names()) {
-                        Some(near) => format!("did you mean \"{near}\"?"),
-                        None => format!(
-                            "a path from this file's folder, or one of {}",
-                            names().collect::<Vec<_>>().join(", ")
-                        ),
-                    };
-                    section.refuse_with_help("C006", &from.at, message, help);
-                }
-                is_there.then_some(MappingSource::File(path))
-            }
-        };
+        let from = from.and_then(|from| source(section, &from, folders));
         mappings.extend(place.zip(from).map(|(topic, from)| TopicMapping { topic, from }));
     }
     mappings
+}
+
+/// What a mapping's text names: one that ships, or a file.
+fn source(section: &Section<'_, '_>, from: &Located<String>, folders: &Folders) -> Option<MappingSource> {
+    if let Some(builtin) = builtin().iter().find(|builtin| builtin.name == from.value) {
+        return Some(MappingSource::Builtin(*builtin));
+    }
+    let path = folders.path(&from.value);
+    if path.is_file() {
+        return Some(MappingSource::File(path));
+    }
+    let names: Vec<&str> = builtin().iter().map(|builtin| builtin.name).collect();
+    let message = format!("`{}` is neither a file nor a mapping that ships", from.value);
+    let help = match did_you_mean(&from.value, names.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("a path from this file's folder, or one of {}", names.join(", ")),
+    };
+    section.refuse_with_help("C006", &from.at, message, help);
+    None
 }

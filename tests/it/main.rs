@@ -17,6 +17,7 @@ mod kit;
 mod kit_works;
 mod layers;
 mod mapping;
+mod mapping_run;
 mod oracle;
 mod replay;
 mod rules;
