@@ -7,6 +7,7 @@
 mod builtin;
 pub mod codes;
 mod condition;
+mod constant;
 mod load;
 mod parts;
 mod paths;
@@ -14,6 +15,8 @@ mod pointer;
 mod source;
 mod target;
 mod test;
+mod walk;
+mod when;
 
 use std::sync::Arc;
 
@@ -83,6 +86,7 @@ pub struct Origin<'a> {
 
 /// What became of a record that was not refused.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is matched at once, and a box would cost each event an allocation")]
 pub enum Mapped<'a> {
     /// An event. Fields of the record that nobody asked for are not counted as unknown: there are always some.
     Event(Decoded<'a>),

@@ -1,16 +1,16 @@
-//! Reads sources and conditions out of a mapping file.
+//! Reads sources out of a mapping file: where values come from and what is made of them.
 //!
 //! Guarantees: a constant is checked against its field when the file is loaded; a text that could be a forgotten
 //! pointer is no constant unless it says so. Every mistake is told at its place, and reading goes on.
 
 use super::codes;
-use super::condition::{Condition, Is, Test};
+use super::constant::{Unfit, check, is_checked};
 use super::paths::Paths;
 use super::pointer::Pointer;
 use super::source::{Otherwise, Part, Source, Take, TimeUnit};
 use super::target::Target;
+use crate::event::EventType;
 use crate::event::key::Key;
-use crate::event::{Country, Currency, EventType, Field, FieldKind, Millis};
 use crate::yaml::{Entry, Kind, Map, Node, Reader};
 
 /// Rows of one table, at most.
@@ -54,7 +54,7 @@ impl Parts<'_, '_> {
         self.slot_of(&pointer, node)
     }
 
-    fn slot_of(&mut self, pointer: &Pointer, node: &Node) -> Option<usize> {
+    pub fn slot_of(&mut self, pointer: &Pointer, node: &Node) -> Option<usize> {
         match self.paths.slot(pointer) {
             Ok(slot) => Some(slot),
             Err(why) => {
@@ -304,149 +304,5 @@ impl Parts<'_, '_> {
         let message = format!("`{}` has no unit: times and amounts have", of.target.name());
         self.reader.error(codes::SHAPE, node.head(), message);
         None
-    }
-
-    // === Conditions ===
-
-    /// A condition: places and what they hold; of a list of such, one.
-    pub fn condition(&mut self, node: &Node) -> Option<Condition> {
-        let groups = self.reader.one_or_more(node, "a condition");
-        let any_of: Vec<Option<Vec<Test>>> = groups.iter().map(|group| self.tests(group)).collect();
-        any_of.into_iter().collect::<Option<Vec<_>>>().map(|any_of| Condition { any_of })
-    }
-
-    fn tests(&mut self, node: &Node) -> Option<Vec<Test>> {
-        let map = self.reader.map(node, "a condition")?;
-        if map.entries.is_empty() {
-            self.reader.error(codes::VALUE, node.head(), "a condition asks something");
-            return None;
-        }
-        let tests: Vec<Option<Test>> = map.entries.iter().map(|entry| self.test(entry)).collect();
-        tests.into_iter().collect()
-    }
-
-    fn test(&mut self, entry: &Entry) -> Option<Test> {
-        let slot = match Pointer::parse(&entry.key) {
-            Ok(pointer) => self.slot_of(&pointer, &entry.value),
-            Err(why) => {
-                let message = format!("`{}` is no pointer", entry.key);
-                self.reader.error_help(codes::POINTER, entry.key_span.clone(), message, why);
-                None
-            }
-        };
-        let is = self.is(&entry.value);
-        Some(Test { slot: slot?, is: is? })
-    }
-
-    fn is(&mut self, node: &Node) -> Option<Is> {
-        match &node.kind {
-            Kind::Broken => None,
-            Kind::Scalar(_) if node.is_null() => Some(Is::Absent),
-            Kind::Scalar(_) => self.reader.scalar(node, "a value").map(|text| Is::OneOf(vec![text.to_owned()])),
-            Kind::Seq(items) if !items.is_empty() => {
-                let any: Vec<Option<Is>> = items.iter().map(|item| self.is(item)).collect();
-                let any: Vec<Is> = any.into_iter().collect::<Option<_>>()?;
-                let words = any.iter().map(|is| match is {
-                    Is::OneOf(words) => Some(words.clone()),
-                    _ => None,
-                });
-                // Words alone, as they mostly are, are one look.
-                match words.collect::<Option<Vec<_>>>() {
-                    Some(words) => Some(Is::OneOf(words.concat())),
-                    None => Some(Is::Any(any)),
-                }
-            }
-            Kind::Seq(_) => {
-                self.reader.error(codes::VALUE, node.head(), "one of no values is never true");
-                None
-            }
-            Kind::Map(map) => self.asked(node, map),
-        }
-    }
-
-    fn asked(&mut self, node: &Node, map: &Map) -> Option<Is> {
-        let known = ["is", "not", "starts_with", "ends_with", "contains", "at_least", "at_most"];
-        self.reader.keys(map, &known, &["matches"]);
-        let mut all = Vec::new();
-        for entry in &map.entries {
-            let value = &entry.value;
-            let text = |parts: &mut Self| parts.reader.scalar(value, "a text").map(str::to_owned);
-            all.push(match entry.key.as_str() {
-                "is" => {
-                    let is_present = self.reader.word(value, "state", &[("present", true), ("absent", false)]);
-                    is_present.map(|is_present| if is_present { Is::Present } else { Is::Absent })
-                }
-                "not" => self.is(value).map(|is| Is::Not(Box::new(is))),
-                "starts_with" => text(self).map(Is::StartsWith),
-                "ends_with" => text(self).map(Is::EndsWith),
-                "contains" => text(self).map(Is::Contains),
-                "at_least" => self.number(value).map(Is::AtLeast),
-                "at_most" => self.number(value).map(Is::AtMost),
-                _ => None,
-            });
-        }
-        if map.entries.is_empty() {
-            self.reader.error(codes::VALUE, node.head(), "a condition asks something");
-            return None;
-        }
-        let mut all: Vec<Is> = all.into_iter().collect::<Option<_>>()?;
-        if all.len() == 1 { all.pop() } else { Some(Is::All(all)) }
-    }
-
-    fn number(&mut self, node: &Node) -> Option<f64> {
-        let text = self.reader.scalar(node, "a number")?;
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-        if number.is_none() {
-            self.reader.error(codes::VALUE, node.span.clone(), format!("`{text}` is no number"));
-        }
-        number
-    }
-}
-
-// === Constants ===
-
-/// Why a text is no value of a field.
-enum Unfit {
-    /// It is none of these words.
-    Word(&'static [&'static str]),
-    /// Something else is expected.
-    Value(&'static str),
-}
-
-/// Whether a wrong constant of this field would be found: it takes few values, or ones of a certain form.
-fn is_checked(target: Target) -> bool {
-    match target {
-        Target::Top(Key::Currency) => true,
-        Target::Place(_) => !matches!(Field::parse(target.name()).map(Field::kind), Some(FieldKind::Text)),
-        _ => !matches!(Field::parse(target.name()).map(Field::kind), None | Some(FieldKind::Text | FieldKind::Id(_))),
-    }
-}
-
-/// Whether a text is a value of a field.
-fn check(of: For, text: &str) -> Result<(), Unfit> {
-    let name = of.target.name();
-    let is = |fits: bool, expected| if fits { Ok(()) } else { Err(Unfit::Value(expected)) };
-    let Some(field) = Field::parse(name) else {
-        return match name {
-            "currency" => is(Currency::parse(text).is_some(), "an ISO 4217 code such as CNY"),
-            "geo.latitude" | "geo.longitude" => {
-                is(text.parse::<f64>().is_ok_and(|n| n.is_finite()), "a number of degrees")
-            }
-            _ => Ok(()),
-        };
-    };
-    match field.kind() {
-        FieldKind::Word => {
-            let words = of.kind.map_or(field.words(), |kind| field.words_on(kind));
-            if words.contains(&text) { Ok(()) } else { Err(Unfit::Word(words)) }
-        }
-        FieldKind::Bool => is(matches!(text, "true" | "false"), "true or false"),
-        FieldKind::Int => is(text.parse::<u32>().is_ok_and(|n| n >= 1), "a whole number of 1 or more"),
-        FieldKind::Float => is(text.parse::<f64>().is_ok_and(|n| n.is_finite()), "a number"),
-        FieldKind::Ip => is(text.parse::<std::net::IpAddr>().is_ok(), "an IPv4 or IPv6 address"),
-        FieldKind::Country => is(Country::parse(text).is_some(), "a code of two letters"),
-        FieldKind::Asn => is(text.trim_start_matches("AS").parse::<u32>().is_ok(), "a number such as AS64500"),
-        FieldKind::Time => is(Millis::parse(text).is_some(), "a time such as 2026-11-22T03:04:05Z"),
-        FieldKind::Money | FieldKind::Geo | FieldKind::Text | FieldKind::Id(_) => Ok(()),
     }
 }

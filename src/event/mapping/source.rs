@@ -143,7 +143,7 @@ impl Source {
                     let Some(value) = source.value(scene)? else { return Ok(None) };
                     whole.push_str(&value.text());
                 }
-                (!whole.is_empty()).then(|| Val::Text(Cow::Owned(whole)))
+                (!whole.is_empty()).then_some(Val::Text(Cow::Owned(whole)))
             }
             Source::If { when, then, otherwise } => {
                 return if is_true(when, scene.found) { then.value(scene) } else { otherwise.value(scene) };

@@ -43,13 +43,22 @@ struct Record {
 
 #[derive(Debug)]
 enum Expect {
-    /// These fields, and whatever else; `None`: the field is absent.
-    Event(Vec<(Target, Option<String>, Range<usize>)>),
+    /// These fields, and whatever else.
+    Event(Vec<Expected>),
     Ignored(Option<String>),
     Rejected {
         reason: Option<RejectReason>,
         field: Option<String>,
     },
+}
+
+/// What a field of the event is expected to be.
+#[derive(Debug)]
+struct Expected {
+    target: Target,
+    /// `None`: it is absent.
+    text: Option<String>,
+    at: Range<usize>,
 }
 
 /// What went otherwise than a test expects.
@@ -119,10 +128,7 @@ fn failures(mapping: &Mapping, test: &Test) -> Vec<Failure> {
             let mut json = Vec::new();
             let event = encode(&decoded.event, &mut json).and_then(|()| serde_json::from_slice::<Json>(&json));
             let event = event.unwrap_or_default();
-            fields
-                .iter()
-                .filter_map(|(target, expected, at)| differs(*target, expected.as_deref(), at, &event))
-                .collect()
+            fields.iter().filter_map(|expected| differs(expected, &event)).collect()
         }
         (Expect::Event(_), _) => whole("an event".to_owned()),
         (Expect::Ignored(expected), Ok(Mapped::Ignored(reason)))
@@ -147,7 +153,9 @@ fn failures(mapping: &Mapping, test: &Test) -> Vec<Failure> {
 }
 
 /// How a field differs from what is expected.
-fn differs(target: Target, expected: Option<&str>, at: &Range<usize>, event: &Json) -> Option<Failure> {
+fn differs(expected: &Expected, event: &Json) -> Option<Failure> {
+    let Expected { target, text, at } = expected;
+    let expected = text.as_deref();
     let found = target.name().split('.').try_fold(event, |json, name| json.get(name));
     let found = match found {
         None | Some(Json::Null) => None,
@@ -156,7 +164,7 @@ fn differs(target: Target, expected: Option<&str>, at: &Range<usize>, event: &Js
     };
     let is_equal = match (expected, found.as_deref()) {
         (None, None) => true,
-        (Some(expected), Some(found)) => expected == found || same(target, expected, found),
+        (Some(expected), Some(found)) => expected == found || same(*target, expected, found),
         _ => false,
     };
     let shown = |value: Option<&str>| value.map_or("nothing".to_owned(), |text| format!("`{text}`"));
@@ -283,8 +291,7 @@ fn expect(reader: &mut Reader<'_>, node: &Node) -> Option<Expect> {
     if let Some(reason) = map.get("rejected") {
         return rejected(reader, map, reason);
     }
-    let fields: Vec<Option<(Target, Option<String>, Range<usize>)>> =
-        map.entries.iter().map(|entry| expected(reader, entry)).collect();
+    let fields: Vec<Option<Expected>> = map.entries.iter().map(|entry| expected(reader, entry)).collect();
     fields.into_iter().collect::<Option<_>>().map(Expect::Event)
 }
 
@@ -300,7 +307,7 @@ fn rejected(reader: &mut Reader<'_>, map: &Map, node: &Node) -> Option<Expect> {
     Some(Expect::Rejected { reason: Some(reason?), field })
 }
 
-fn expected(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Target, Option<String>, Range<usize>)> {
+fn expected(reader: &mut Reader<'_>, entry: &Entry) -> Option<Expected> {
     let Some(target) = Target::parse(&entry.key) else {
         let message = format!("our events have no field `{}`", entry.key);
         let known = Target::all().map(Target::name).collect::<Vec<_>>();
@@ -309,8 +316,8 @@ fn expected(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Target, Option<St
     };
     let at = entry.key_span.start..entry.value.span.end.max(entry.key_span.end);
     if entry.value.is_null() {
-        return Some((target, None, at));
+        return Some(Expected { target, text: None, at });
     }
     let text = reader.scalar(&entry.value, target.name())?;
-    Some((target, Some(text.to_owned()), at))
+    Some(Expected { target, text: Some(text.to_owned()), at })
 }
