@@ -25,7 +25,7 @@ pub(super) fn keep(tx: &Transaction<'_>, newer: &ContactDocument, as_of: Millis)
     tx.prepare_cached("INSERT OR REPLACE INTO contacts VALUES (?1, ?2, ?3)")?.execute(params![
         merged.account,
         as_of.0,
-        serde_json::to_vec(&merged).unwrap_or_default()
+        serde_json::to_vec(&merged)?
     ])?;
     Ok(true)
 }

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::case_number::CaseNumber;
 use super::contacts::{self, parse_time};
 use super::error::DeskError;
 use super::group::{Decision, Hold, OpenCase, Subject, decide};
+use super::holder::holders;
 use super::notice::Compose;
 use super::outbox::{self, NewNotice};
 use super::{DeskConfig, schema};
@@ -90,13 +92,15 @@ impl Desk {
         let lock = private_file(&config.path.with_added_extension("lock")).map_err(open)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(DeskError::InUse { path }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(DeskError::InUse { holders: holders(&config.path), path });
+            }
             Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
         }
         // It holds addresses and telephone numbers: made by us, so that only we can read it.
         private_file(&config.path).map_err(open)?;
-        let (connection, case_key) = connect(&config.path).map_err(|error| match error {
-            DeskError::Sqlite(source) => DeskError::Unusable { path, source },
+        let (connection, case_key) = connect(&config).map_err(|error| match located(error, &config) {
+            DeskError::Failed { path, source } => DeskError::Unusable { path, source },
             error => error,
         })?;
         Ok(Desk { config, case_key, connection: Mutex::new(connection), _lock: lock })
@@ -138,6 +142,14 @@ impl Desk {
                 self.settle_waiting(tx, &notice, composer, now, &mut taken)?;
             }
             Ok(taken)
+        })
+    }
+
+    /// Writes a mark and nothing else: fails where the file cannot be written now.
+    pub fn probe(&self, now: Millis) -> Result<(), DeskError> {
+        self.write(|tx| {
+            tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('probed_ms', ?1)")?.execute([now.0])?;
+            Ok(())
         })
     }
 
@@ -188,7 +200,7 @@ impl Desk {
             time.0,
             now.0,
             case.counter,
-            serde_json::to_string(&decisions).unwrap_or_default(),
+            serde_json::to_string(&decisions)?,
             bytes,
         ])?;
         taken.alerts += 1;
@@ -261,14 +273,17 @@ impl Desk {
 
     pub(super) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, DeskError>) -> Result<T, DeskError> {
         let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let result = work(&transaction)?;
-        transaction.commit()?;
-        Ok(result)
+        let written = || -> Result<T, DeskError> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        written().map_err(|error| located(error, &self.config))
     }
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DeskError>) -> Result<T, DeskError> {
-        work(&self.connection())
+        work(&self.connection()).map_err(|error| located(error, &self.config))
     }
 
     /// A panic while it was held rolled its transaction back: the connection is sound.
@@ -316,9 +331,22 @@ fn save_offsets(tx: &Transaction<'_>, offsets: &[Offset]) -> Result<(), DeskErro
     Ok(())
 }
 
+/// The error with its file, and with the program that is in the way where one is.
+fn located(error: DeskError, config: &DeskConfig) -> DeskError {
+    let DeskError::Sqlite(source) = error else { return error };
+    let path = config.path.display().to_string();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            DeskError::Locked { path, holders: holders(&config.path), waited_ms: config.lock_wait_ms_max }
+        }
+        _ => DeskError::Failed { path, source },
+    }
+}
+
 /// Opens the file, brings its tables up to date and reads the key of the case numbers.
-fn connect(path: &Path) -> Result<(Connection, [u8; 16]), DeskError> {
-    let mut connection = Connection::open(path)?;
+fn connect(config: &DeskConfig) -> Result<(Connection, [u8; 16]), DeskError> {
+    let mut connection = Connection::open(&config.path)?;
+    connection.busy_timeout(Duration::from_millis(config.lock_wait_ms_max))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

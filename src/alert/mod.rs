@@ -10,6 +10,7 @@ mod contacts;
 mod desk;
 mod error;
 mod group;
+mod holder;
 mod notice;
 mod outbox;
 mod queue;
@@ -36,6 +37,9 @@ pub const CASE_QUIET_MS: i64 = 24 * 3_600_000;
 /// So long after its opening (event time, ms) a case takes no more alerts, however many came: otherwise
 /// constant noise would keep a user from ever hearing again.
 pub const CASE_SPAN_MS_MAX: i64 = 7 * 24 * 3_600_000;
+/// How long the desk waits for another program to give up its lock on the file, ms: a backup takes moments, and a
+/// stop must be over in ten seconds.
+pub const LOCK_WAIT_MS_MAX: u64 = 5_000;
 
 /// What the desk is told by the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct DeskConfig {
     pub case_quiet_ms: i64,
     /// [`CASE_SPAN_MS_MAX`].
     pub case_span_ms_max: i64,
+    /// [`LOCK_WAIT_MS_MAX`].
+    pub lock_wait_ms_max: u64,
 }
 
 impl DeskConfig {
@@ -64,6 +70,7 @@ impl DeskConfig {
             team_notice_ttl_ms: TEAM_NOTICE_TTL_MS,
             case_quiet_ms: CASE_QUIET_MS,
             case_span_ms_max: CASE_SPAN_MS_MAX,
+            lock_wait_ms_max: LOCK_WAIT_MS_MAX,
         }
     }
 }

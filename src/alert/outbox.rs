@@ -178,7 +178,7 @@ impl Desk {
             order.alert.account,
             order.audience.word(),
             place.addressee.word(),
-            serde_json::to_string(place.chain).unwrap_or_default(),
+            serde_json::to_string(place.chain)?,
             made.state().word(),
             made.channel(),
             order.created.0,

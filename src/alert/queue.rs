@@ -3,7 +3,7 @@
 //! Guarantees: a notice leaves the queue only as sent or failed; what is personal in a message goes when it is
 //! sent. Does not send.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -128,6 +128,18 @@ impl Desk {
                 }
             }
             Ok(depth)
+        })
+    }
+
+    /// How many notices are not done yet, by channel (`None`: they wait for a contact).
+    pub fn open_notices(&self) -> Result<BTreeMap<Option<String>, u64>, DeskError> {
+        self.read(|c| {
+            let mut rows = c.prepare_cached(
+                "SELECT channel, count(*) FROM notices WHERE state = 'queued' GROUP BY channel
+                 UNION ALL SELECT NULL, count(*) FROM notices WHERE state = 'waiting'",
+            )?;
+            let open = rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+            Ok(open.collect::<Result<_, _>>()?)
         })
     }
 

@@ -4,22 +4,26 @@
 //! acknowledged; what cannot be written stops it, nothing is skipped. Epoch, batch log and durable state join
 //! here, before the commit.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
+use super::current::{InForce, Version};
 use super::{Prepared, RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Counters, Engine, FindingRecord, ForeignInput, Input, Sink};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
-use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
+use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::keys::{Keys, OtherKeys};
 use crate::ingest::{Batch, DeadLetter, Position, Record};
-use crate::ruleset::{Band, Ruleset, State};
+use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
-use crate::telemetry::metrics::grow;
+use crate::telemetry::health::Pulse;
+use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,58 +34,105 @@ const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 pub struct Detection {
     stages: Stages,
     engine: Engine,
+    /// What the engine decides with.
+    in_force: InForce,
+    /// How far it has followed the reloads.
+    version: Version,
     producer: Producer,
     offsets: Offsets,
     /// Whether the keys of the topics are the accounts.
     keys: Keys,
+    key_counts: KeyCounts,
     /// The number of the last batch.
     ticket: usize,
+    counts: EngineCounts,
+    gauges: StateGauges,
+    pulse: Pulse,
 }
 
 impl Detection {
     /// For a reader that was opened; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer) -> Self {
+    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
+        let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
         DetectionStarted {
             topics: &prepared.config.kafka.topics,
             partitions: lanes.len(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
             goes_on: consumer.goes_on(),
-            rules_digest: &prepared.ruleset.digest,
-            rules: prepared.ruleset.rules.len(),
-            geo: prepared.geo.date().as_deref(),
+            rules_digest: &in_force.ruleset.digest,
+            rules: in_force.ruleset.rules.len(),
+            geo: in_force.geo.date().as_deref(),
         }
         .tell();
         let engine = Engine::new(
-            std::sync::Arc::clone(&prepared.ruleset),
-            prepared.policy.bands,
+            Arc::clone(&in_force.ruleset),
+            in_force.policy.bands,
             prepared.config.engine.clone(),
             prepared.key,
         );
+        let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
+        let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
+        let (offsets, version) = (consumer.offsets(), Version::default());
         let keys = Keys::new(prepared.config.kafka.topics.len());
-        Detection { offsets: consumer.offsets(), stages, engine, producer, keys, ticket: 0 }
+        let key_counts = KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics);
+        Detection {
+            stages,
+            engine,
+            in_force,
+            version,
+            producer,
+            offsets,
+            keys,
+            key_counts,
+            ticket: 0,
+            counts,
+            gauges,
+            pulse,
+        }
+    }
+
+    /// How far it lies behind what is written.
+    pub fn lag(&self) -> Lag {
+        self.offsets.lag()
     }
 
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
+            self.pulse.beat(Instant::now());
+            self.follow();
             if let Some(batch) = next {
                 self.take(&batch)?;
                 batches.give_back(batch);
             }
             self.producer.check()?;
             self.offsets.tick(self.ticket, self.producer.acknowledged_below())?;
+            self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged(), Instant::now());
         }
         self.drain()?;
         self.stages.detected.store(true, Ordering::Release);
         Ok(())
     }
 
+    /// Goes over to what was reloaded: between two batches.
+    fn follow(&mut self) {
+        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+        if !Arc::ptr_eq(&next.ruleset, &self.in_force.ruleset) {
+            let begun = Instant::now();
+            let swapped = self.engine.swap(Arc::clone(&next.ruleset), next.policy.bands);
+            self.counts.rules(&next.ruleset);
+            tell_swapped(&swapped, &next.ruleset, begun.elapsed(), &self.stages.metrics);
+        }
+        self.in_force = next;
+    }
+
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {
         self.ticket += 1;
         let prepared = &self.stages.prepared;
-        let geo = (!prepared.geo.is_empty()).then_some(&prepared.geo);
+        let databases = &*self.in_force.geo;
+        let geo = (!databases.is_empty()).then_some(databases);
         let mut outputs = Outputs {
             producer: &self.producer,
             config: &prepared.config.kafka,
@@ -100,20 +151,15 @@ impl Detection {
             return Err(error.into());
         }
         self.offsets.handled(batch);
-        self.stages.metrics.batches.inc();
-        count(&self.stages.metrics, self.engine.counters(), &prepared.ruleset);
+        self.counts.take(self.engine.counters());
         self.name_other_keys(batch.moment);
         Ok(())
     }
 
     /// Counts records whose key is not the account, and names the topics where they are many.
     fn name_other_keys(&mut self, moment: Millis) {
+        self.key_counts.take(&self.keys);
         let topics = &self.stages.prepared.config.kafka.topics;
-        let metrics = &self.stages.metrics;
-        for (topic, [records, others]) in topics.iter().zip(self.keys.totals()) {
-            grow(&metrics.with_account.with_label_values(&[topic]), records);
-            grow(&metrics.other_keys.with_label_values(&[topic]), others);
-        }
         for OtherKeys { topic, records, others } in self.keys.to_name(moment) {
             KeysAreNotAccounts { topic: topics.get(topic).map_or("", String::as_str), records, others }.tell();
         }
@@ -131,7 +177,6 @@ impl Detection {
         }
         self.offsets.finish()?;
         let acknowledged = self.producer.acknowledged();
-        self.stages.metrics.acknowledged.set(i64::try_from(acknowledged).unwrap_or(i64::MAX));
         tracing::info!(
             acknowledged,
             commits = self.offsets.commits(),
@@ -170,16 +215,22 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    fn send(&mut self, outgoing: &Outgoing<'_>) {
+    fn send(&mut self, cause: Option<Millis>, outgoing: &Outgoing<'_>) {
         if self.failed.is_none() {
-            self.failed = self.producer.send(self.ticket, outgoing).err();
+            self.failed = self.producer.send_about(self.ticket, cause, outgoing).err();
         }
     }
 
-    fn send_document(&mut self, topic: &str, key: Option<&str>, document: &impl serde::Serialize) {
+    fn send_document(
+        &mut self,
+        topic: &str,
+        key: Option<&str>,
+        cause: Option<Millis>,
+        document: &impl serde::Serialize,
+    ) {
         match serde_json::to_vec(document) {
             Ok(value) => {
-                self.send(&Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
+                self.send(cause, &Outgoing { topic, key: key.map(str::as_bytes), value: Some(&value), headers: &[] });
             }
             // Documents hold texts and numbers only: one that is not JSON is a bug, and nothing is skipped.
             Err(error) => {
@@ -200,7 +251,7 @@ impl Sink for Outputs<'_> {
         let topic = config.topics.get(usize::from(record.position.topic)).map_or("", String::as_str);
         let letter = DeadLetter::new(&record, topic, rejection);
         let (key, value, headers) = (letter.key, letter.value, &letter.headers);
-        self.send(&Outgoing { topic: &config.dead_letter_topic, key, value, headers });
+        self.send(None, &Outgoing { topic: &config.dead_letter_topic, key, value, headers });
     }
 
     fn duplicate(&mut self, _: usize) {}
@@ -213,69 +264,48 @@ impl Sink for Outputs<'_> {
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
         let config = self.config;
-        self.send_document(&config.contacts_topic, Some(&document.account), &document);
+        self.send_document(&config.contacts_topic, Some(&document.account), None, &document);
     }
 
     fn finding(&mut self, _: usize, _: FindingRecord) {}
 
-    fn alert(&mut self, _: usize, document: AlertDocument) {
+    fn alert(&mut self, input: usize, document: AlertDocument) {
         let config = self.config;
         let key = document.account.clone();
-        self.send_document(&config.alerts_topic, key.as_deref(), &Document::Alert(Box::new(document)));
+        // Its latency counts from here.
+        let cause = self.batch.records().nth(input).map(|record| record.stamp);
+        self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
     }
 }
 
-/// The engine's counts, as metrics.
-fn count(metrics: &Metrics, counters: &Counters, ruleset: &Ruleset) {
-    for (word, total) in EventType::WORDS.iter().zip(counters.accepted).filter(|(_, total)| *total > 0) {
-        grow(&metrics.events.with_label_values(&[word]), total);
+/// What a change of the rules means for what is known: who goes on, who begins anew.
+fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &Metrics) {
+    RulesSwapped {
+        digest: &ruleset.digest,
+        rules: ruleset.rules.len(),
+        features_kept: swapped.features_kept,
+        features_new: &swapped.features_new,
+        took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     }
-    for (word, total) in RejectReason::WORDS.iter().zip(counters.rejected).filter(|(_, total)| *total > 0) {
-        grow(&metrics.rejected.with_label_values(&[word]), total);
-    }
-    for (reason, total) in &counters.ignored {
-        grow(&metrics.ignored.with_label_values(&[reason]), *total);
-    }
-    grow(&metrics.duplicates, counters.duplicates);
-    grow(&metrics.late, counters.late);
-    grow(&metrics.unknown_fields, counters.unknown_fields);
-    grow(&metrics.contacts, counters.contacts);
-    for (rule, totals) in ruleset.rules.iter().zip(&counters.findings) {
-        for (outcome, total) in ["fired", "repeated", "excepted"].iter().zip(totals).filter(|(_, total)| **total > 0) {
-            grow(&metrics.findings.with_label_values(&[rule.id.as_str(), state_word(rule.state), outcome]), *total);
-        }
-    }
-    for band in [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical] {
-        let total = counters.alerts_of(band);
-        if total > 0 {
-            grow(&metrics.alerts.with_label_values(&[band.word()]), total);
-        }
-    }
-    for (outcome, total) in ["asked", "unknown"].iter().zip(counters.geo).filter(|(_, total)| *total > 0) {
-        grow(&metrics.geo.with_label_values(&[outcome]), total);
-    }
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Draft => "draft",
-        State::Shadow => "shadow",
-        State::Live => "live",
-        State::Off => "off",
+    .tell();
+    for (rule, until) in &swapped.warming {
+        RuleWarming { rule, until: *until }.tell(metrics);
     }
 }
 
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
-        duplicates: metrics.duplicates.get(),
-        late: metrics.late.get(),
         contacts: metrics.contacts.get(),
-        acknowledged: u64::try_from(metrics.acknowledged.get()).unwrap_or(0),
+        desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
+        desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {
-        summary.accepted += metrics.events.with_label_values(&[word]).get();
+        let of = |outcome: &str| metrics.events.with_label_values(&[*word, outcome]).get();
+        summary.accepted += of("accepted") + of("late");
+        summary.late += of("late");
+        summary.duplicates += of("duplicate");
     }
     for word in RejectReason::WORDS {
         let total = metrics.rejected.with_label_values(&[word]).get();
@@ -295,10 +325,9 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.findings += total;
         }
     }
-    summary.alerts = children(&metrics.alerts).map(|(_, total)| total).sum();
-    summary.desk_alerts = metrics.desk_alerts.with_label_values(&["new"]).get();
-    summary.desk_known = metrics.desk_alerts.with_label_values(&["known"]).get();
-    for (labels, total) in children(&metrics.notices) {
+    summary.alerts = BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum();
+    summary.acknowledged = children(&metrics.acknowledged).map(|(_, total)| total).sum();
+    for (labels, total) in children(&metrics.notices).filter(|(_, total)| *total > 0) {
         let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).filter(|v| !v.is_empty()).collect();
         summary.notices.insert(values.join(" "), total);
     }

@@ -4,6 +4,8 @@
 //! first failure stops everybody; a stop is over within [`DRAIN_TIME_MAX`]. In steps: prepare, start, wait,
 //! drain.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,17 +13,29 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::alert::DeskError;
+use crate::clock;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
-use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
+use crate::ingest::kafka::producer::Acknowledged;
+use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Producer, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
-use crate::telemetry::Metrics;
 use crate::telemetry::events::Summary;
+use crate::telemetry::health::{self, State};
+use crate::telemetry::http::Server;
+use crate::telemetry::{Health, Metrics};
 
+mod counts;
+mod current;
 mod detect;
 mod notify;
 mod prepare;
+mod reload;
+mod watch;
 
 pub use prepare::{Prepared, prepare};
+
+use current::Current;
+use reload::Reloader;
+use watch::{Watch, Watched};
 
 /// How often the main thread looks whether somebody asked to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,6 +77,9 @@ pub enum RunError {
     /// A counter that cannot be made.
     #[error("failed to make the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The address of metrics and health.
+    #[error("failed to listen on http.listen = {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
     /// A stop took too long.
     #[error("the stop took longer than {} s; what was not acknowledged comes again after the next start", DRAIN_TIME_MAX.as_secs())]
     DrainTooLong,
@@ -90,18 +107,53 @@ pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, R
             tracing::error!(%error, "signals cannot be caught: only a hard stop will end this process");
         }
     });
-    let stages = Stages { prepared: Arc::new(prepared), metrics, shutdown, detected: Arc::default() };
+    let health = Health::new(Instant::now());
+    let server = serve(&prepared, &metrics, &health, &runtime)?;
+    let current = Arc::new(Current::new(prepared.in_force.clone()));
+    let reloader = Reloader::new(&prepared, Arc::clone(&current), metrics.clone(), health.clone());
+    let bell = reloader.bell();
+    runtime.spawn(async move {
+        if let Err(error) = reload::on_hangup(bell).await {
+            tracing::error!(%error, "SIGHUP cannot be caught: it will end this process");
+        }
+    });
+    let prepared = Arc::new(prepared);
+    let stages = Stages { prepared, current, metrics, health, shutdown, detected: Arc::default() };
+    stages.start_reloading(reloader)?;
     let result = stages.run(role, until_end, &runtime);
+    if let Some(server) = server {
+        runtime.block_on(server.stop());
+    }
     // What still runs there is cut off: it repeats after the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
+}
+
+/// Serves metrics and health, where that was configured: from the first moment, and until the last stage has ended.
+fn serve(
+    prepared: &Prepared,
+    metrics: &Metrics,
+    health: &Health,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Option<Server>, RunError> {
+    let Some(listen) = prepared.config.http.listen else {
+        tracing::info!("http.listen is not set: /metrics and /readyz are not served");
+        return Ok(None);
+    };
+    let server = Server::start(listen, metrics.clone(), health.clone(), runtime.handle())
+        .map_err(|error| RunError::Listen(listen, error))?;
+    tracing::info!(address = %server.address(), "serving /metrics, /healthz and /readyz");
+    Ok(Some(server))
 }
 
 /// What the threads share.
 #[derive(Clone)]
 struct Stages {
     prepared: Arc<Prepared>,
+    /// What is in force now.
+    current: Arc<Current>,
     metrics: Metrics,
+    health: Health,
     shutdown: Shutdown,
     /// Detection has taken, and written, everything it was to take.
     detected: Arc<AtomicBool>,
@@ -112,16 +164,23 @@ impl Stages {
         let config = &self.prepared.config;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
-        let notify = role.notifies().then(|| notify::Notify::open(self, runtime)).transpose()?;
-        let detection = role.detects().then(|| self.open_detection()).transpose()?;
+        let mut watched = Watched::default();
+        let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
+        let detection = role.detects().then(|| self.open_detection(&mut watched)).transpose()?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
             let (full, taken) = batches();
-            let shutdown = self.shutdown.clone();
+            let (shutdown, health) = (self.shutdown.clone(), self.health.clone());
+            let pulse = self.pulse("reading", &mut watched);
             running += 2;
             spawn("reading", &done, move || {
-                let end = consumer.run(full, until_end, &|| shutdown.is_requested())?;
+                let stop = || {
+                    pulse.beat(Instant::now());
+                    shutdown.is_requested()
+                };
+                let end = consumer.run(full, until_end, &stop)?;
+                health.forget("reading");
                 if end == End::Reached {
                     tracing::info!("everything up to the ends at the start is read");
                 }
@@ -135,16 +194,38 @@ impl Stages {
             spawn("notification", &done, move || notify.run(until_end, waits_for_detection))?;
         }
         drop(done);
-        self.wait(running, &ended)?;
+        let watch = Watch::start(self.clone(), watched)?;
+        self.health.tell(health::SERVICE, State::Ok, "running", Instant::now());
+        let result = self.wait(running, &ended);
+        watch.stop();
+        result?;
         Ok(detect::summary(&self.metrics))
     }
 
-    fn open_detection(&self) -> Result<(Consumer, detect::Detection), RunError> {
+    /// Starts the thread that reloads. Nobody waits for it: a stop does not, for a database may take seconds to check.
+    fn start_reloading(&self, reloader: Reloader) -> Result<(), RunError> {
+        let shutdown = self.shutdown.clone();
+        let body = move || reloader.run(&shutdown);
+        let started = std::thread::Builder::new().name("reloading".to_owned()).spawn(body);
+        started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
+    }
+
+    fn open_detection(&self, watched: &mut Watched) -> Result<(Consumer, detect::Detection), RunError> {
         let config = &self.prepared.config;
         let consumer = Consumer::open(&config.kafka)?;
-        let producer = Producer::open(&config.kafka)?;
-        let detection = detect::Detection::new(self.clone(), &consumer, producer);
+        let producer = Producer::open_telling(&config.kafka, acknowledged(&self.metrics, &config.kafka))?;
+        let pulse = self.pulse("detection", watched);
+        let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
+        watched.given_up = Some(consumer.given_up());
+        watched.lags.push(detection.lag());
         Ok((consumer, detection))
+    }
+
+    /// The sign of life of a stage.
+    fn pulse(&self, stage: &'static str, watched: &mut Watched) -> health::Pulse {
+        let pulse = self.health.pulse(stage, watch::SILENCE_MAX, Instant::now());
+        watched.pulses.push((stage, pulse.clone()));
+        pulse
     }
 
     /// Waits for all threads. The first failure stops the others and is the one that is told.
@@ -167,6 +248,7 @@ impl Stages {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.shutdown.is_requested() {
+                self.health.tell(health::SERVICE, State::Failed, "stopping", Instant::now());
                 let since = *stopping.get_or_insert_with(Instant::now);
                 if since.elapsed() > DRAIN_TIME_MAX {
                     return Err(first.unwrap_or(RunError::DrainTooLong));
@@ -175,6 +257,23 @@ impl Stages {
         }
         first.map_or(Ok(()), Err)
     }
+}
+
+/// Counts what Kafka acknowledged, and how long each alert took until then.
+fn acknowledged(metrics: &Metrics, config: &KafkaConfig) -> Acknowledged {
+    let topics = [&config.alerts_topic, &config.contacts_topic, &config.dead_letter_topic];
+    let counter = |topic: &String| (topic.clone(), metrics.acknowledged.with_label_values(&[topic]));
+    let counters: HashMap<String, prometheus::IntCounter> = topics.into_iter().map(counter).collect();
+    let latency = metrics.alert_latency.clone();
+    Box::new(move |topic, cause| {
+        if let Some(counter) = counters.get(topic) {
+            counter.inc();
+        }
+        if let Some(stamp) = cause {
+            // A record from the future took no time.
+            latency.observe(clock::now().since(stamp).max(0) as f64 / 1000.0);
+        }
+    })
 }
 
 /// Starts a stage's thread; how it ended is told to `done`, a panic too.

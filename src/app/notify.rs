@@ -6,20 +6,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use tokio::runtime::Handle;
 
+use super::current::Version;
+use super::watch::Watched;
 use super::{RunError, Stages};
-use crate::alert::{Desk, Offset, Record, Taken};
+use crate::alert::{Compose, Desk, Offset, Record, Taken};
 use crate::deliver::channel::Channels;
 use crate::deliver::compose::Composer;
-use crate::deliver::service::{Drained, Service};
+use crate::deliver::service::{CONTACTS, Drained, Service, View};
 use crate::deliver::worker::WallTime;
 use crate::ingest::kafka::Follower;
 use crate::ingest::kafka::follow::{Followed, Kind};
 use crate::ruleset::Policy;
 use crate::telemetry::Metrics;
+use crate::telemetry::health::Pulse;
+use crate::telemetry::metrics::Growth;
 
 /// How long one reading waits for something.
 const WAIT: Duration = Duration::from_millis(100);
@@ -31,12 +36,17 @@ pub struct Notify {
     stages: Stages,
     follower: Follower,
     service: Service,
+    composer: Arc<Composer>,
+    /// How far it has followed the reloads.
+    version: Version,
     runtime: Handle,
+    counts: Counts,
+    pulse: Pulse,
 }
 
 impl Notify {
     /// Opens the desk and both topics and starts the channels.
-    pub fn open(stages: &Stages, runtime: &tokio::runtime::Runtime) -> Result<Self, RunError> {
+    pub fn open(stages: &Stages, runtime: &tokio::runtime::Runtime, watched: &mut Watched) -> Result<Self, RunError> {
         let prepared = &stages.prepared;
         private_folder(&prepared.config.state_directory).map_err(|e| RunError::System("make state.directory", e))?;
         let desk = Desk::open(prepared.config.desk.clone()).map_err(desk_failed)?;
@@ -44,22 +54,28 @@ impl Notify {
         let next: BTreeMap<(String, i32), i64> =
             known.into_iter().map(|offset| ((offset.topic, offset.partition), offset.next)).collect();
         let follower = Follower::open(&prepared.config.kafka, &next)?;
-        let composer =
-            Composer::new(Arc::clone(&prepared.policy), prepared.channels.clone(), Arc::clone(&prepared.templates));
+        let in_force = &prepared.in_force;
+        let (policy, templates) = (Arc::clone(&in_force.policy), Arc::clone(&in_force.templates));
+        let composer = Arc::new(Composer::new(policy, prepared.channels.clone(), templates));
         let handle = runtime.handle().clone();
-        let service =
-            Service::start(Arc::new(desk), Arc::new(composer), &prepared.channels, Arc::new(WallTime), &handle);
+        let shared: Arc<dyn Compose> = Arc::clone(&composer) as Arc<dyn Compose>;
+        let service = Service::start(Arc::new(desk), shared, &prepared.channels, Arc::new(WallTime), &handle);
         let channels: Vec<&str> = prepared.channels.names().collect();
-        let absent = absent_channels(&prepared.policy, &prepared.channels);
-        if !absent.is_empty() {
-            let absent = absent.join(",");
-            tracing::warn!(
-                absent,
-                "routes of the policy name channels that are not configured and no other: nobody is notified by them"
-            );
-        }
+        tell_absent(&in_force.policy, &prepared.channels);
         tracing::info!(channels = channels.join(","), goes_on = !next.is_empty(), "notification started");
-        Ok(Notify { stages: stages.clone(), follower, service, runtime: handle })
+        watched.lags.extend(follower.lags());
+        watched.notices = Some(service.view());
+        let counts = Counts::new(&stages.metrics, service.view());
+        let pulse = stages.pulse("notification", watched);
+        let (stages, version) = (stages.clone(), Version::default());
+        Ok(Notify { stages, follower, service, composer, version, runtime: handle, counts, pulse })
+    }
+
+    /// Goes over to what was reloaded.
+    fn follow(&mut self) {
+        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+        tell_absent(&next.policy, &self.stages.prepared.channels);
+        self.composer.change(next.policy, next.templates);
     }
 
     /// Runs until asked to stop; with `until_end`, until every notice of what was to be read was tried.
@@ -80,14 +96,19 @@ impl Notify {
                 break self.idle();
             }
         };
-        let runtime = self.runtime.clone();
-        let drained = runtime.block_on(self.finish());
+        self.stages.health.forget("notification");
+        let drained = self.runtime.clone().block_on(self.service.stop(IN_FLIGHT_TIME_MAX));
+        self.counts.tries();
         tracing::info!(in_flight = drained == Drained::CutOff, "notification stopped");
         result
     }
 
     fn step(&mut self) -> Result<(), RunError> {
+        self.pulse.beat(Instant::now());
+        self.counts.tries();
         let records = self.follower.read(WAIT)?;
+        // After the reading: what was made with newer rules may name newer notices.
+        self.follow();
         if !records.is_empty() {
             self.take(&records)?;
         }
@@ -97,7 +118,7 @@ impl Notify {
         failed.map_or(Ok(()), |error| Err(RunError::Desk(error)))
     }
 
-    fn take(&self, followed: &[Followed]) -> Result<(), RunError> {
+    fn take(&mut self, followed: &[Followed]) -> Result<(), RunError> {
         let kafka = &self.stages.prepared.config.kafka;
         let mut records = Vec::with_capacity(followed.len());
         let mut next: HashMap<(Kind, i32), i64> = HashMap::new();
@@ -120,13 +141,15 @@ impl Notify {
             next.into_iter().map(|((kind, partition), next)| Offset { topic: topic(kind), partition, next }).collect();
         offsets.sort();
         let taken = self.service.take(&records, &offsets).map_err(desk_failed)?;
-        count(&self.stages.metrics, &taken);
+        self.counts.take(&taken);
         Ok(())
     }
 
     /// Waits until every notice was tried, unless a stop comes first.
     fn idle(&self) -> Result<(), RunError> {
         let shutdown = self.stages.shutdown.clone();
+        // Waiting for the last notices is no silence.
+        self.stages.health.forget("notification");
         self.runtime.block_on(async {
             tokio::select! {
                 idle = self.service.idle() => idle.map_err(RunError::Desk),
@@ -134,13 +157,70 @@ impl Notify {
             }
         })
     }
+}
 
-    async fn finish(self) -> Drained {
-        let metrics = self.stages.metrics.clone();
-        for ((channel, outcome, reason), total) in self.service.tally() {
-            metrics.notices.with_label_values(&[channel.as_str(), outcome, reason]).inc_by(total);
+/// What notification counts, as metrics: the children of labels are made when they are first needed, once.
+struct Counts {
+    metrics: Metrics,
+    view: View,
+    desk: [(&'static str, IntCounter); 3],
+    decisions: HashMap<(&'static str, &'static str), IntCounter>,
+    undeliverable: HashMap<&'static str, IntCounter>,
+    tries: HashMap<(String, &'static str, &'static str), Growth>,
+}
+
+impl Counts {
+    fn new(metrics: &Metrics, view: View) -> Self {
+        let desk = ["new", "known", "unreadable"].map(|word| (word, metrics.desk_alerts.with_label_values(&[word])));
+        let mut counts = Counts {
+            metrics: metrics.clone(),
+            desk,
+            decisions: HashMap::new(),
+            undeliverable: HashMap::new(),
+            tries: HashMap::new(),
+            view,
+        };
+        // There from the start, so that the first one shows as growth.
+        for channel in counts.view.channels().into_keys() {
+            counts.tried((channel, "sent", "delivered"), 0);
         }
-        self.service.stop(IN_FLIGHT_TIME_MAX).await
+        counts
+    }
+
+    /// What the desk said of a batch.
+    fn take(&mut self, taken: &Taken) {
+        let Counts { metrics, desk, decisions, undeliverable, .. } = self;
+        for ((_, counter), total) in desk.iter().zip([taken.alerts, taken.known, taken.unreadable]) {
+            counter.inc_by(total);
+        }
+        for ((audience, reason), total) in &taken.decisions {
+            let make = || metrics.decisions.with_label_values(&[audience, reason]);
+            decisions.entry((audience, reason)).or_insert_with(make).inc_by(*total);
+        }
+        for (reason, total) in &taken.undeliverable {
+            let make = || metrics.notices.with_label_values(&["none", "undeliverable", reason]);
+            undeliverable.entry(reason).or_insert_with(make).inc_by(*total);
+        }
+        metrics.contacts_late.inc_by(taken.contact_late);
+    }
+
+    /// What the channels have done since the last look.
+    fn tries(&mut self) {
+        for (what, total) in self.view.tally() {
+            self.tried(what, total);
+        }
+    }
+
+    fn tried(&mut self, what: (String, &'static str, &'static str), total: u64) {
+        let metrics = &self.metrics;
+        let growth = self.tries.entry(what).or_insert_with_key(|(channel, outcome, reason)| {
+            Growth::new(match channel.as_str() {
+                // The desk's own word for a contact that did not come in time.
+                CONTACTS => metrics.contacts_late.clone(),
+                channel => metrics.notices.with_label_values(&[channel, outcome, reason]),
+            })
+        });
+        growth.reach(total);
     }
 }
 
@@ -153,21 +233,19 @@ fn absent_channels<'p>(policy: &'p Policy, channels: &Channels) -> Vec<&'p str> 
     absent.into_iter().collect()
 }
 
-fn desk_failed(error: crate::alert::DeskError) -> RunError {
-    RunError::Desk(Arc::new(error))
+fn tell_absent(policy: &Policy, channels: &Channels) {
+    let absent = absent_channels(policy, channels);
+    if !absent.is_empty() {
+        let absent = absent.join(",");
+        tracing::warn!(
+            absent,
+            "routes of the policy name channels that are not configured and no other: nobody is notified by them"
+        );
+    }
 }
 
-/// What the desk said of a batch, as metrics.
-fn count(metrics: &Metrics, taken: &Taken) {
-    for (outcome, total) in [("new", taken.alerts), ("known", taken.known), ("unreadable", taken.unreadable)] {
-        metrics.desk_alerts.with_label_values(&[outcome]).inc_by(total);
-    }
-    for ((audience, reason), total) in &taken.decisions {
-        metrics.decisions.with_label_values(&[audience, reason]).inc_by(*total);
-    }
-    for (reason, total) in &taken.undeliverable {
-        metrics.notices.with_label_values(&["none", "undeliverable", reason]).inc_by(*total);
-    }
+fn desk_failed(error: crate::alert::DeskError) -> RunError {
+    RunError::Desk(Arc::new(error))
 }
 
 /// A folder that only we can read, made if it is missing.

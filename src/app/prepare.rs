@@ -1,106 +1,124 @@
 //! From a configuration to everything that can be built without a network.
 //!
-//! Guarantees: rules, policy, templates, channels, lists and geo databases are all read before anything is
-//! said, so that every problem of all of them is told at once. Starts nothing.
+//! Guarantees: rules with their tests, policy, templates, channels, lists and geo databases are all read before
+//! anything is said, so that every problem of all of them is told at once. Starts nothing. A reload builds with the
+//! same functions: what a start accepts a reload accepts, and the other way round.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::current::InForce;
+use super::reload::Seen;
 use crate::clock;
-use crate::config::{Config, MappingSource, Pack, TopicMapping};
+use crate::config::{Config, MappingSource, Pack, Places, TopicMapping};
 use crate::deliver::channel::Channels;
+use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
 use crate::event::mapping::{self, Mapping};
 use crate::geo::Databases;
-use crate::report::{Problem, did_you_mean};
-use crate::ruleset::{HashKey, Loaded, Policy, Ruleset, Sources, files, load};
+use crate::report::Problem;
+use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
+use crate::tuning;
 
 /// Everything that runs need not build again.
 pub struct Prepared {
     /// The configuration.
     pub config: Config,
-    /// The rules.
-    pub ruleset: Arc<Ruleset>,
-    /// The policy.
-    pub policy: Arc<Policy>,
+    /// What is in force at the start.
+    pub in_force: InForce,
+    /// How the files looked that it was read from.
+    pub seen: Seen,
     /// The key of the ids' hashes; it lives as long as the state: in memory.
     pub key: HashKey,
-    /// The geo databases.
-    pub geo: Databases,
     /// How each topic's records are read, in the order of the topics; `None`: they are our own events.
     pub mappings: Vec<Option<Mapping>>,
     /// The channels.
     pub channels: Channels,
-    /// The texts of the notices.
-    pub templates: Arc<Templates>,
     /// What is doubtful but runs.
     pub warnings: Vec<Problem>,
+}
+
+/// A rule set with its policy, checked and tested.
+pub struct Rules {
+    /// The rules.
+    pub ruleset: Arc<Ruleset>,
+    /// The policy.
+    pub policy: Arc<Policy>,
 }
 
 /// Builds it, or tells every problem, warnings among them. `problems` are those of the configuration itself.
 pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Prepared, Vec<Problem>> {
     let Some(config) = config else { return Err(problems) };
     let key = random_key();
-    let loaded = keep(rules(&config, key), &mut problems);
-    let templates = keep(Templates::load(&config.notices), &mut problems);
-    let channels = Channels::build(&config.channels).map_err(|found| without_told(found, &problems));
-    let channels = keep(channels, &mut problems);
-    let opened = Databases::open(&config.geo_files);
-    let geo = keep(opened.map_err(|e| e.iter().map(|e| e.problem()).collect()), &mut problems);
-    let mappings = keep(mappings(&config), &mut problems);
-    if let (Some(loaded), Some(templates)) = (&loaded, &templates) {
-        problems.extend(unknown_notices(&loaded.ruleset, templates));
+    // Before anything is read: what changes from now on is seen as changed.
+    let seen = Seen::now(&config);
+    let mut keep = Keep { places: &config.places, problems: &mut problems };
+    let (rules, mentions) = if config.places.is_read("rules") { load_rules(&config, key) } else { Default::default() };
+    let rules = rules.and_then(|rules| keep.built(rules));
+    let files = NoticeFiles::read(&config.notices);
+    if let Some(known) = files.names().filter(|_| config.places.is_read("alerts")) {
+        keep.found(unknown_notices(&mentions.notices, &known));
     }
-    // The shipped policy and the default one take the channels that are there; somebody's own means its words.
-    if let (Some(loaded), Some(channels)) = (&loaded, &channels)
-        && config.rules.pack == Pack::None
-        && loaded.policy != Policy::default()
-    {
-        problems.extend(router::check(&loaded.policy, channels));
+    let templates = keep.built(Templates::of(files, &config.notices));
+    let channels = keep.built(Channels::build(&config.channels));
+    let geo = keep.built(load_geo(&config));
+    let mappings = keep.built(mappings(&config));
+    if config.places.are_channels_known() {
+        keep.found(routes(&config, &mentions));
     }
-    match (loaded, templates, channels, geo, mappings) {
-        (Some(loaded), Some(templates), Some(channels), Some(geo), Some(mappings)) if problems.is_empty() => {
-            Ok(Prepared {
-                config,
-                warnings: loaded.ruleset.warnings.clone(),
-                ruleset: Arc::new(loaded.ruleset),
-                policy: Arc::new(loaded.policy),
-                key,
-                geo,
-                mappings,
-                channels,
-                templates: Arc::new(templates),
-            })
+    match (rules, templates, channels, geo, mappings) {
+        (Some(Rules { ruleset, policy }), Some(templates), Some(channels), Some(geo), Some(mappings))
+            if problems.is_empty() =>
+        {
+            let warnings = ruleset.warnings.clone();
+            let mentions = Arc::new(mentions);
+            let in_force = InForce { ruleset, policy, mentions, templates: Arc::new(templates), geo: Arc::new(geo) };
+            Ok(Prepared { config, in_force, seen, key, mappings, channels, warnings })
         }
-        (loaded, ..) => {
-            problems.extend(loaded.into_iter().flat_map(|loaded| loaded.ruleset.warnings));
+        (rules, ..) => {
+            problems.extend(rules.into_iter().flat_map(|rules| rules.ruleset.warnings.clone()));
             Err(problems)
         }
     }
 }
 
-fn keep<T>(built: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
-    built.map_err(|found| problems.extend(found)).ok()
+/// Keeps what the stages build and what they find, each problem at its place in the configuration.
+struct Keep<'k> {
+    places: &'k Places,
+    problems: &'k mut Vec<Problem>,
 }
 
-/// What the SMS channel says of the allowed prefixes the configuration says too, and it knows the place.
-fn without_told(mut found: Vec<Problem>, problems: &[Problem]) -> Vec<Problem> {
-    found.retain(|problem| problems.is_empty() || !matches!(problem.code, "N041" | "N042"));
-    found
+impl Keep<'_> {
+    fn built<T>(&mut self, built: Result<T, Vec<Problem>>) -> Option<T> {
+        built.map_err(|found| self.found(found)).ok()
+    }
+
+    fn found(&mut self, found: Vec<Problem>) {
+        self.places.add(found, self.problems);
+    }
 }
 
-fn rules(config: &Config, key: HashKey) -> Result<Loaded, Vec<Problem>> {
+/// Loads the rules and runs their tests, and says what they name of others; `None` where the configuration does
+/// not say which they are.
+pub fn load_rules(config: &Config, key: HashKey) -> (Option<Result<Rules, Vec<Problem>>>, Mentions) {
     let sources = match (&config.rules.pack, &config.rules.directory) {
         (Pack::Builtin, _) => Sources::builtin(),
         // That it is missing was told.
-        (Pack::None, None) => return Err(Vec::new()),
-        (Pack::None, Some(directory)) => files::read(directory).map_err(|error| {
-            let message = format!("cannot read the rules in {}: {error}", directory.display());
-            vec![Problem::nowhere("C006", message).help("rules.directory names a folder with *.yaml files")]
-        })?,
+        (Pack::None, None) => return (None, Mentions::default()),
+        (Pack::None, Some(directory)) => match files::read(directory) {
+            Ok(sources) => sources,
+            Err(error) => {
+                let message = format!("cannot read the rules in {}: {error}", directory.display());
+                let problem = Problem::nowhere("C006", message).about("rules.directory");
+                let problem = problem.help("`rules.directory` names a folder with *.yaml files");
+                return (Some(Err(vec![problem])), Mentions::default());
+            }
+        },
     };
-    load(&sources, key, Some(clock::now()))
+    let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
+    (Some(loaded.and_then(|loaded| tested(loaded, key))), mentions)
 }
 
 /// The mappings, in the order of the topics. One whose own tests fail is not used.
@@ -131,20 +149,33 @@ fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
     if problems.is_empty() { Ok(mappings) } else { Err(problems) }
 }
 
-/// A notice that a rule names needs its texts.
-fn unknown_notices(ruleset: &Ruleset, templates: &Templates) -> Vec<Problem> {
-    let known: Vec<&str> = templates.notices().collect();
-    let mut problems = Vec::new();
-    for rule in &ruleset.rules {
-        let Some(notice) = rule.notice.as_deref().filter(|notice| !known.contains(notice)) else { continue };
-        let message = format!("rule `{}` names the notice `{notice}`, which has no texts", rule.id);
-        let problem = Problem::error("N023", &rule.at.0, rule.at.1.clone(), message);
-        problems.push(match did_you_mean(notice, known.iter().copied()) {
-            Some(near) => problem.help(format!("write `{near}`")),
-            None => problem.help(format!("there are: {}", known.join(", "))),
-        });
+/// A rule set whose tests pass.
+fn tested(Loaded { ruleset, policy }: Loaded, key: HashKey) -> Result<Rules, Vec<Problem>> {
+    let ruleset = Arc::new(ruleset);
+    let mut problems = tuning::failed_tests(&ruleset, key);
+    if problems.is_empty() {
+        return Ok(Rules { ruleset, policy: Arc::new(policy) });
     }
-    problems
+    problems.extend(ruleset.warnings.clone());
+    Err(problems)
+}
+
+/// Opens the geo databases, each problem about the key that names the file.
+pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
+    Databases::open(&config.geo_files).map_err(|errors| {
+        let key = |path: &Path| {
+            let number = config.geo_files.iter().position(|file| file == path);
+            number.map_or_else(|| "geo.files".to_owned(), |number| format!("geo.files[{number}]"))
+        };
+        errors.iter().map(|error| error.problem().about(key(error.path()))).collect()
+    })
+}
+
+/// What is wrong with the routes of a policy. The shipped policy takes the channels that are there; somebody's own
+/// means its words.
+pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
+    let is_own = config.rules.pack == Pack::None;
+    if is_own { router::check(&mentions.channels, &config.channels) } else { Vec::new() }
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

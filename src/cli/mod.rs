@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod config;
 mod generate;
 mod geo;
 mod mapping;
@@ -30,6 +31,8 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    #[command(subcommand)]
+    Config(config::Command),
     Replay(replay::Args),
     Generate(generate::Args),
     #[command(subcommand)]
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Config(command) => config::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Rules(command) => rules::run(command),

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::alert::DeskError;
 use crate::app::{self, Role, RunError};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
@@ -29,12 +28,12 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let file = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&file) {
+    let source = check::find(args.config, Exit::Config)?;
+    let prepared = match check::prepare(&source) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
-            return Err(fail(Exit::Config, format!("{}: nothing was started", file.display())));
+            return Err(fail(Exit::Config, format!("{}: nothing was started", source.name())));
         }
     };
     let form = match prepared.config.log_format {
@@ -67,8 +66,8 @@ fn exit(error: &RunError) -> Exit {
             Kind::Io => Exit::Io,
             Kind::Bug => Exit::Bug,
         },
-        RunError::Desk(error) if matches!(**error, DeskError::InUse { .. }) => Exit::TryAgain,
-        RunError::Desk(_) | RunError::System(..) => Exit::Io,
+        RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
+        RunError::Desk(_) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
     }
@@ -79,11 +78,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::alert::DeskError;
 
     #[test]
     fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
         let of = |error| exit(&RunError::Desk(Arc::new(error)));
-        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned() }), Exit::TryAgain);
+        assert_eq!(of(DeskError::InUse { path: "desk.db".to_owned(), holders: Vec::new() }), Exit::TryAgain);
+        let locked = DeskError::Locked { path: "desk.db".to_owned(), holders: Vec::new(), waited_ms: 5000 };
+        assert_eq!(of(locked), Exit::TryAgain);
         assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);
         assert_eq!(of(DeskError::Newer { found: 9, known: 1 }), Exit::Io);
     }

@@ -1,9 +1,10 @@
-//! The configuration: read whole, every problem at once.
+//! The configuration: a file with the environment over it, read whole, every problem at once.
 //!
 //! Guarantees: a [`Config`] is complete and consistent, its secrets read; a key that is unknown, missing or
 //! wrong is told with file, line and column, all of them together. `default.toml` is the manual: it holds every
 //! key. Touches no network and does not open rules or databases: the stages do.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,18 +15,30 @@ use crate::deliver::config::{ChannelsConfig, NoticesConfig};
 use crate::detect::Options;
 use crate::ingest::kafka::KafkaConfig;
 use crate::report::{Problem, SourceFile};
+use crate::telemetry::http::HttpConfig;
 
 mod channels;
 mod detection;
+mod environment;
+mod http;
 mod kafka;
+mod manual;
 mod mappings;
+mod places;
+mod recover;
 mod secrets;
+pub mod show;
 mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
+pub use environment::Environment;
 pub use mappings::{MappingSource, TopicMapping};
+pub use places::Places;
 pub use secrets::Folders;
+pub use show::Shown;
 
+use environment::Overlay;
+use recover::recover;
 use table::{Reader, Section};
 
 /// The manual: every key with its meaning and default.
@@ -64,42 +77,71 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// What users read.
     pub notices: NoticesConfig,
+    /// Metrics and health.
+    pub http: HttpConfig,
     /// Lines of the log.
     pub log_format: LogFormat,
     /// Which lines: a filter such as `info` or `info,walletwatch::ingest=debug`.
     pub log_filter: String,
+    /// Where the keys stand, for problems with their values that the stages find.
+    pub places: Places,
 }
 
 impl Config {
-    /// Reads a file. `credentials` is `$CREDENTIALS_DIRECTORY`.
-    pub fn load(path: &Path, credentials: Option<PathBuf>) -> Result<Config, Vec<Problem>> {
-        match Self::load_partly(path, credentials) {
+    /// Reads a file with the environment over it.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Config, Vec<Problem>> {
+        match Self::load_partly(Some(path), environment) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(problems),
         }
     }
 
     /// Reads a file as far as it can be read, so that whoever checks can go on to what it names. Usable only
-    /// where there is no problem: what is wrong or missing reads as absent.
-    pub fn load_partly(path: &Path, credentials: Option<PathBuf>) -> (Option<Config>, Vec<Problem>) {
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        match text_of(path) {
-            Ok(text) => {
-                let (config, problems, _) =
-                    read(&path.to_string_lossy(), text, &Folders { config: folder, credentials });
-                (config, problems)
-            }
-            Err(why) => (None, vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))]),
+    /// where there is no problem: what is wrong or missing reads as absent. Without a file the environment says
+    /// everything.
+    pub fn load_partly(path: Option<&Path>, environment: &Environment) -> (Option<Config>, Vec<Problem>) {
+        match open(path, environment) {
+            Ok(Read { config, problems, .. }) => (Some(config), problems),
+            Err(problem) => (None, vec![problem]),
+        }
+    }
+
+    /// What is in force and where it comes from.
+    pub fn show(path: Option<&Path>, environment: &Environment) -> Result<Vec<Shown>, Vec<Problem>> {
+        match open(path, environment).map_err(|problem| vec![problem])? {
+            Read { shown, problems, .. } if problems.is_empty() => Ok(shown),
+            Read { problems, .. } => Err(problems),
         }
     }
 
     /// Reads a text that stands in a file of this name.
     pub fn parse(name: &str, text: String, folders: &Folders) -> Result<Config, Vec<Problem>> {
-        match read(name, text, folders) {
-            (Some(config), problems, _) if problems.is_empty() => Ok(config),
-            (_, problems, _) => Err(problems),
+        match read(name, text, folders, &Environment::default()) {
+            Read { config, problems, .. } if problems.is_empty() => Ok(config),
+            Read { problems, .. } => Err(problems),
         }
     }
+}
+
+/// What was read.
+struct Read {
+    /// As far as it could be read.
+    config: Config,
+    /// Everything that is wrong.
+    problems: Vec<Problem>,
+    /// Every key that was asked for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "held against the manual by a test"))]
+    known: Vec<String>,
+    /// What is in force and where it comes from.
+    shown: Vec<Shown>,
+}
+
+fn open(path: Option<&Path>, environment: &Environment) -> Result<Read, Problem> {
+    let folder = path.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+    let folders = Folders { config: folder, credentials: environment.credentials.clone() };
+    let Some(path) = path else { return Ok(read("(no file)", String::new(), &folders, environment)) };
+    let text = text_of(path).map_err(|why| Problem::nowhere("C008", format!("cannot read {}: {why}", path.display())));
+    Ok(read(&path.to_string_lossy(), text?, &folders, environment))
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
@@ -110,24 +152,47 @@ fn text_of(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
-/// Reads a text: what could be read, everything that is wrong, and every key that was asked for.
-fn read(name: &str, text: String, folders: &Folders) -> (Option<Config>, Vec<Problem>, Vec<String>) {
+
+/// Reads a text with the environment over it: what could be read, and everything that is wrong.
+fn read(name: &str, text: String, folders: &Folders, environment: &Environment) -> Read {
     let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
-    let reader = Reader::new(Arc::clone(&file));
-    let (root, errors) = DeTable::parse_recoverable(&file.text);
-    let config = sections(&Section::root(&reader, root.get_ref()), folders);
-    let known = reader.known_keys();
-    let mut problems = reader.into_problems();
-    if let Some(error) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-        // One broken line makes nonsense of what follows: what stands before it can be judged, and no more.
-        let at = error.span().unwrap_or(0..0);
-        problems.retain(|problem| {
-            problem.code != "C003" && problem.at.as_ref().is_some_and(|(_, place)| place.end <= at.start)
-        });
-        let message = format!("not TOML: {}", error.message().trim());
-        problems.push(Problem::error("C001", &file, at, message).help("what follows is judged once this is mended"));
+    let recovered = recover(&file.text);
+    let reader = Reader::new(Arc::clone(&file), recovered.unread);
+    for (at, message) in &recovered.errors {
+        let problem = reader.error("C001", at, format!("not TOML: {message}"));
+        reader.tell(with_fix(problem, &file, at, message));
     }
-    (errors.is_empty().then_some(config), problems, known)
+    let overlay = Overlay::new(environment, file.text.len());
+    let (mut root, _) = DeTable::parse_recoverable(&recovered.text);
+    overlay.lay_over(root.get_mut());
+    let mut config = sections(&Section::root(&reader, root.get_ref()), folders);
+    config.places = reader.places().moved(|span| overlay.placed(span));
+    let known = reader.known_keys();
+    let shown = show::effective(root.get_ref(), &file, &overlay, &config);
+    Read { config, problems: overlay.place(reader.into_problems()), known, shown }
+}
+
+/// An error of TOML with what to write instead, where that is plain.
+fn with_fix(problem: Problem, file: &SourceFile, at: &Range<usize>, message: &str) -> Problem {
+    let words = file.text.get(at.clone()).unwrap_or_default();
+    if message.starts_with("unclosed table") {
+        return problem.fix(at.start..at.start, "]");
+    }
+    let line = file.text.get(..at.start).and_then(|before| before.lines().next_back()).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    match example_of(key).filter(|_| message.starts_with("string values must be quoted")) {
+        Some(example) if example.starts_with('"') && !words.contains('"') => {
+            problem.fix(at.clone(), format!("\"{words}\""))
+        }
+        Some(example) => problem.help(format!("write it like `{key} = {example}`")),
+        None => problem.help("what else its section needs is judged once this is mended"),
+    }
+}
+
+/// What the manual gives a key.
+fn example_of(key: &str) -> Option<&'static str> {
+    let values = MANUAL.lines().filter_map(|line| line.trim_start_matches("# ").split_once(" = "));
+    values.into_iter().find(|(known, _)| *known == key).map(|(_, value)| value)
 }
 
 /// Reads every section, so that every problem is found.
@@ -147,6 +212,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     let desk_path = state_directory.as_ref().map(|directory| directory.join("desk.db"));
     let (desk, notices) = channels::alerts(root.section("alerts"), desk_path.unwrap_or_default(), folders);
     let channels = channels::channels(root, folders);
+    let http = http::read(root.section("http"));
     let (log_filter, log_format) = detection::log(root.section("log"));
     root.tell_unknown();
     Config {
@@ -159,8 +225,10 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         desk,
         channels,
         notices,
+        http,
         log_format,
         log_filter,
+        places: Places::default(),
     }
 }
 
@@ -212,7 +280,7 @@ mod tests {
     fn the_manual_holds_every_key_and_no_other() {
         let (_folder, folders) = folder();
         let text = usable();
-        let (_, problems, known) = read("default.toml", text, &folders);
+        let Read { problems, known, .. } = read("default.toml", text, &folders, &Environment::default());
         assert_eq!(crate::report::render(&problems, false), "");
         let mut section = String::new();
         let mut written = Vec::new();
@@ -239,6 +307,103 @@ mod tests {
         let manual = Config::parse("default.toml", required, &folders).expect("the manual");
         let minimal = Config::parse("minimal.toml", minimal(), &folders).expect("a minimal file");
         assert_eq!(format!("{manual:#?}"), format!("{minimal:#?}"));
+    }
+
+    #[test]
+    fn every_key_can_be_said_by_the_environment_and_means_the_same() {
+        let (_folder, folders) = folder();
+        let in_file = Config::parse("default.toml", usable(), &folders).expect("everything");
+        let left_out =
+            |key: &manual::Key| matches!((key.section, key.key), ("kafka", "token_file") | ("rules", "pack"));
+        let mut variables = environment::tests::examples(|key| !left_out(key));
+        variables.push(("WALLETWATCH_RULES__PACK".into(), "none".into()));
+        let said = read("(no file)", String::new(), &folders, &Environment::of(variables));
+        assert_eq!(crate::report::render(&said.problems, false), "");
+        assert_eq!(format!("{:#?}", said.config), format!("{in_file:#?}"));
+        assert!(said.shown.iter().any(|one| matches!(one.value, Some((_, show::Origin::Environment { .. })))));
+    }
+
+    #[test]
+    fn a_variable_stands_before_the_file_and_the_file_before_the_default() {
+        let text = format!("{}[log]\nfilter = \"debug\"\nformat = \"json\"\n", minimal());
+        let environment = Environment::of([("WALLETWATCH_LOG__FILTER".into(), "trace".into())]);
+        let said = read("w.toml", text, &Folders::default(), &environment);
+        let config = said.config;
+        assert_eq!((config.log_filter.as_str(), config.log_format), ("trace", LogFormat::Json));
+        assert_eq!(config.kafka.brokers, ["localhost:9092"]);
+    }
+
+    #[test]
+    fn mistakes_in_the_environment_name_the_variable_and_never_tell_a_secret() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let text = format!("{}[log]\nfilter = 7\n", minimal());
+        let mut environment: Vec<(std::ffi::OsString, std::ffi::OsString)> = [
+            ("WALLETWATCH_KAFKA__BROKRES", "kafka:9092"),
+            ("WALLETWATCH_EMAIL__PASSWORD", "canary"),
+            ("WALLETWATCH_WEBHOOK__SOC__SECRET", "canary"),
+            ("WALLETWATCH_SECRET", "canary"),
+            ("WALLETWATCH_kafka__tls", "false"),
+            ("WALLETWATCH_KAFKA__TLS", "maybe"),
+            ("WALLETWATCH_KAFKA__COMMIT_INTERVAL_MS", "soon"),
+            ("WALLETWATCH_KAFKA__TOPICS", "wallet.logins, wallet.logins"),
+            ("WALLETWATCH_KAFKA__GROUP", ""),
+            ("WALLETWATCH_RULES__PACK", "builtni"),
+            ("WALLETWATCH_SMS__URL", "https://sms.example/"),
+            ("WALLETWATCH_LOG__FILTER", "info"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        environment.push(("WALLETWATCH_STATE__DIRECTORY".into(), std::ffi::OsString::from_vec(vec![0xff, 0xfe])));
+        let said = read("w.toml", text, &Folders::default(), &Environment::of(environment));
+        let told = crate::report::render(&said.problems, false);
+        assert!(!told.contains("canary"), "{told}");
+        insta::assert_snapshot!(told);
+        insta::assert_snapshot!(crate::report::to_json(&said.problems));
+    }
+
+    #[test]
+    fn what_is_shown_means_the_same_when_it_is_fed_back() {
+        let (_folder, folders) = folder();
+        let environment = Environment::of([
+            ("WALLETWATCH_KAFKA__BROKERS".into(), "a:9093, b:9093".into()),
+            ("WALLETWATCH_EMAIL__REPLY_TO".into(), "a \"quoted\\ 名字 <x@y.example>".into()),
+        ]);
+        for text in [
+            usable(),
+            format!("{}[email]\nhost = \"h\"\nfrom = \"a@b.example\"\n[log]\nformat = \"json\"\n", minimal()),
+        ] {
+            let said = read("w.toml", text, &folders, &environment);
+            let shown = show::toml(&said.shown);
+            assert!(!shown.contains("canary"), "{shown}");
+            let again = read("shown.toml", shown.clone(), &folders, &Environment::default());
+            assert_eq!(crate::report::render(&again.problems, false), "", "{shown}");
+            assert_eq!(format!("{:#?}", said.config), format!("{:#?}", again.config));
+            let values = |shown: Vec<Shown>| -> Vec<_> {
+                shown.into_iter().map(|one| (one.section, one.key, one.value.map(|(value, _)| value))).collect()
+            };
+            assert_eq!(values(said.shown), values(again.shown));
+        }
+    }
+
+    #[test]
+    fn each_value_is_shown_with_where_it_comes_from() {
+        let (_folder, folders) = folder();
+        let text = "[kafka]\nbrokers = [\"localhost:9092\"]\nstart = \"latest\"\n\n[state]\ndirectory = \"/s\"\n\n[email]\nhost = \"smtp.example\"\nfrom = \"a@b.example\"\nsecurity = \"tls\"\n";
+        let environment = Environment::of(
+            [
+                ("WALLETWATCH_KAFKA__BROKERS", "a:9093,b:9093"),
+                ("WALLETWATCH_WEBHOOK__SOC__URL", "https://soar.example/"),
+                ("WALLETWATCH_WEBHOOK__SOC__SECRET_FILE", "soc-key"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        );
+        let said = read("w.toml", text.to_owned(), &folders, &environment);
+        insta::assert_snapshot!(show::toml(&said.shown));
+        let lines = show::json_lines(&said.shown);
+        let some = lines.lines().filter(|line| {
+            ["brokers", "\"kafka.start\"", "\"email.port", "ca_file"].iter().any(|key| line.contains(key))
+        });
+        insta::assert_snapshot!(some.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

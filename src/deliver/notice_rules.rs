@@ -26,7 +26,8 @@ const PICTURE: (&str, &str) = ("N005", "a notice holds no picture and no QR code
 const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number and no account to write to");
 const SECRET: (&str, &str) = ("N007", "a notice never asks for a code or password");
 const LEFT_OVER: (&str, &str) = ("N009", "every placeholder is replaced");
-const MARKUP: (&str, &str) = ("N011", "HTML holds only text, tables and lists, with inline styles");
+const MARKUP: (&str, &str) =
+    ("N011", "HTML holds only text, tables and lists, with inline styles and a sheet of plain colours");
 
 /// Digits that make a telephone number, with what people put between them.
 const PHONE_DIGITS_MIN: usize = 7;
@@ -58,6 +59,14 @@ static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"(?s)<(/?)([A-Za-
 static ATTRIBUTES: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"^(?:\s+([a-z-]+)="([^"<>]*)")*\s*$"#));
 static ATTRIBUTE: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r#"([a-z-]+)="([^"<>]*)""#));
 
+/// A sheet of its own, for what cannot stand inline: the colours for readers who prefer the dark.
+static SHEETS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"(?s)<style>([^<]*)</style>"));
+/// Rules of colours. No quotes, escapes or comments: nothing that writes, loads or hides a word.
+static SHEET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let rule = r"[.:a-z][a-z. -]*\{\s*(?:(?:color|background-color|border-color|color-scheme)\s*:\s*[#a-zA-Z0-9 ]+(?:!important)?\s*;\s*)*\}\s*";
+    regex(&format!(r"^\s*(?:{rule}|@media\s*\(prefers-color-scheme:\s*(?:dark|light)\)\s*\{{\s*(?:{rule})*\}}\s*)*$"))
+});
+
 /// A pattern of ours: a test builds them all.
 fn regex(pattern: &str) -> Option<Regex> {
     Regex::new(pattern).ok()
@@ -76,33 +85,41 @@ pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
         rest = rest.replace(value, "\u{1}");
     }
     let mut found = Vec::new();
-    for (rule, pattern) in [(LINK, &LINKS), (PICTURE, &PICTURES)] {
-        found.extend(matches(pattern, &rest).map(|words| offence(rule, words)));
-    }
+    found.extend(matches(&LINKS, &rest).map(|words| offence(LINK, whole_link(&rest, words))));
+    found.extend(matches(&PICTURES, &rest).map(|words| offence(PICTURE, words)));
     let is_phone = |words: &&str| words.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS_MIN;
     found.extend(matches(&NUMBERS, &rest).filter(is_phone).map(|words| offence(PHONE, words)));
     found.extend(matches(&REACHES, &rest).map(|words| offence(PHONE, words)));
     found.extend(sentences(&rest).filter(|s| asks(s)).map(|words| offence(SECRET, words.trim())));
     for mark in ["{{", "}}", "{%", "%}", "{#"] {
-        if rest.contains(mark) {
-            found.push(offence(LEFT_OVER, mark));
-        }
+        found.extend(rest.match_indices(mark).map(|(at, _)| offence(LEFT_OVER, beginning(&rest, at))));
     }
     found
 }
 
 /// The offences in rendered HTML: in its markup, and in the text a reader sees.
 pub fn html_offences(html: &str, trusted: &[&str]) -> Vec<Offence> {
-    let Some(tags) = TAGS.as_ref() else { return vec![offence(MARKUP, "<")] };
-    let mut found: Vec<Offence> = tags
+    let (Some(tags), Some(sheets), Some(sheet)) = (TAGS.as_ref(), SHEETS.as_ref(), SHEET.as_ref()) else {
+        return vec![offence(MARKUP, "<")];
+    };
+    let mut found: Vec<Offence> = sheets
         .captures_iter(html)
-        .filter(|tag| !is_allowed_tag(&tag[2].to_ascii_lowercase(), &tag[3]))
-        .map(|tag| offence(MARKUP, &tag[0]))
+        .filter(|found| !sheet.is_match(&found[1]))
+        .map(|found| offence(MARKUP, found[1].trim()))
         .collect();
-    let text = tags.replace_all(html, "\n");
-    if text.contains('<') {
-        found.push(offence(MARKUP, "<"));
-    }
+    let html = sheets.replace_all(html, "");
+    let refused: Vec<_> = tags
+        .captures_iter(&html)
+        .map(|tag| (tag[2].to_ascii_lowercase(), tag))
+        .filter(|(name, tag)| !is_allowed_tag(name, &tag[3]))
+        .collect();
+    // The end of an element is one cause with its beginning.
+    let is_end = |name: &str, tag: &regex::Captures<'_>| {
+        &tag[1] == "/" && refused.iter().any(|(other, begin)| other == name && &begin[1] != "/")
+    };
+    found.extend(refused.iter().filter(|(name, tag)| !is_end(name, tag)).map(|(_, tag)| offence(MARKUP, &tag[0])));
+    let text = tags.replace_all(&html, "\n");
+    found.extend(text.match_indices('<').map(|(at, _)| offence(MARKUP, beginning(&text, at))));
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#x27;", "'");
     let text = text.replace("&#x2f;", "/").replace("&nbsp;", " ").replace("&amp;", "&");
     found.extend(offences(&text, trusted));
@@ -126,6 +143,9 @@ fn is_allowed_tag(name: &str, attributes: &str) -> bool {
         "cellpadding",
         "cellspacing",
         "border",
+        "align",
+        "bgcolor",
+        "class",
     ];
     if name == "!doctype" {
         return attributes.trim().eq_ignore_ascii_case("html");
@@ -153,6 +173,25 @@ fn matches<'t>(pattern: &'static LazyLock<Option<Regex>>, text: &'t str) -> impl
     pattern.iter().flat_map(|p| p.find_iter(text)).map(|m| m.as_str())
 }
 
+/// The link that a match is part of, as far as its letters are ASCII: `https:` of `https://evil.example/x`.
+fn whole_link<'t>(text: &'t str, part: &'t str) -> &'t str {
+    let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let (before, from) = text.split_at_checked(start).unwrap_or(("", part));
+    let is_link = |c: char| c.is_ascii_graphic();
+    let start = before.trim_end_matches(is_link).len();
+    let more = from.get(part.len()..).unwrap_or_default();
+    let end = before.len() + part.len() + (more.len() - more.trim_start_matches(is_link).len());
+    let whole = text.get(start..end).unwrap_or(part);
+    whole.trim_matches(['.', ',', ';', ':', '!', '?', '(', ')', '"', '\'', '<', '>'])
+}
+
+/// A few words from a place on, so that it can be found again.
+fn beginning(text: &str, at: usize) -> &str {
+    const CHARS: usize = 20;
+    let rest = text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    rest.char_indices().nth(CHARS).and_then(|(end, _)| rest.get(..end)).unwrap_or(rest).trim_end()
+}
+
 fn offence((code, rule): (&'static str, &'static str), words: &str) -> Offence {
     const WORDS_CHARS_MAX: usize = 80;
     Offence { code, rule, words: words.chars().take(WORDS_CHARS_MAX).collect() }
@@ -168,7 +207,19 @@ mod tests {
 
     #[test]
     fn all_patterns_build() {
-        for pattern in [&LINKS, &PICTURES, &NUMBERS, &REACHES, &REQUESTS, &REFUSALS, &TAGS, &ATTRIBUTES, &ATTRIBUTE] {
+        for pattern in [
+            &LINKS,
+            &PICTURES,
+            &NUMBERS,
+            &REACHES,
+            &REQUESTS,
+            &REFUSALS,
+            &TAGS,
+            &ATTRIBUTES,
+            &ATTRIBUTE,
+            &SHEETS,
+            &SHEET,
+        ] {
             assert!(pattern.is_some());
         }
     }
@@ -246,7 +297,21 @@ mod tests {
     fn html_holds_nothing_that_loads_or_leads_away() {
         let codes = |html: &str| html_offences(html, &[]).into_iter().map(|o| o.code).collect::<Vec<_>>();
         assert!(codes("<!DOCTYPE html><p style=\"color: red\">Hello<br></p>").is_empty());
+        let dark = "@media (prefers-color-scheme: dark) {\n.a .b { color: #fff !important; }\np { background-color: black; }\n}";
+        assert!(
+            codes(&format!("<style>:root {{ color-scheme: light dark; }}\n{dark}</style><p class=\"a\">x</p>"))
+                .is_empty()
+        );
         for bad in [
+            "<style>p { background-color: url(x); }</style>",
+            "<style>p::after { content: \"call us\"; }</style>",
+            "<style>p { display: none; }</style>",
+            "<style>@media screen { p { color: red; } }</style>",
+            "<style>p { color: \\75rl; }</style>",
+            "<style>p { color: red; } /* x */</style>",
+            "<style>p { color: red; }",
+            "<STYLE>p { display: none; }</STYLE>",
+            "<style media=\"x\">p { color: red; }</style>",
             "<a href=\"x\">y</a>",
             "<img src=\"x\">",
             "<p onclick=\"x()\">",

@@ -104,7 +104,7 @@ fn hostile_texts_come_out_harmless() {
         let shown = text.chars().take(60).collect::<String>();
         told.push(format!("## {shown:?}\nSubject: {}\n{}SMS: {}", texts.subject, texts.text, texts.sms));
         let visible: Vec<&str> =
-            texts.html.lines().filter(|l| l.contains("<td") || l.contains("border-radius")).collect();
+            texts.html.lines().filter(|l| l.contains("<br>") || l.contains("ink phrase")).collect();
         told.push(visible.join("\n"));
     }
     insta::assert_snapshot!(told.join("\n"));
@@ -162,6 +162,40 @@ fn every_mistake_in_a_folder_of_notices_is_told_at_once() {
         "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
     );
     insta::assert_snapshot!(format!("{broken}\n---\n{}", load()));
+}
+
+#[test]
+fn a_folder_may_bring_a_frame_or_whole_texts_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    let config = NoticesConfig { directory: Some(folder.path().to_owned()), ..NoticesConfig::default() };
+    let html = |notice: &str| {
+        let templates = Templates::load(&config).expect("obeys the rules");
+        templates.render(&usual(notice, "en").order()).expect("renders").html
+    };
+    write("base.html", "<p>Ours: {% block heading %}{% endblock %} {{ rows[0][0] }}</p>");
+    write("unusual-payment/en.body.html", "<p>All our own, {{ case }}</p>");
+    write("README.md", "Our notices, see https://wiki.example");
+    assert_eq!(
+        html("unusual-login"),
+        "<p>Ours: There was a sign-in to your wallet account that is not like your usual ones. When</p>"
+    );
+    assert_eq!(html("unusual-payment"), "<p>All our own, WW-7F3K-92S</p>");
+    let told = || {
+        let problems = Templates::load(&config).map(|_| ()).expect_err("problems");
+        problems.iter().map(|p| described(p, folder.path())).collect::<Vec<_>>()
+    };
+    write("base.html", "<p>{{ rows[0][0] }}</p>\n<p>Go to wallet.example</p>");
+    write("frame.html", "x");
+    let told = told();
+    let (of_frame, of_base): (Vec<_>, Vec<_>) = told.iter().partition(|t| t.starts_with("N013"));
+    assert!(matches!(of_frame.as_slice(), [t] if t.contains("frame.html is not in the folder")), "{told:#?}");
+    let is_told = |t: &&String| t.starts_with("notices/base.html:2 [wallet.example]");
+    assert!(!of_base.is_empty() && of_base.iter().all(|t| is_told(&t)), "{told:#?}");
 }
 
 fn described(problem: &Problem, folder: &std::path::Path) -> String {

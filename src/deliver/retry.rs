@@ -40,6 +40,11 @@ impl Outcome {
         Outcome::Transient { reason, retry_after_ms: None }
     }
 
+    /// Whether it speaks of the channel rather than of the one message: a refusal shows that somebody is there.
+    pub fn blames_channel(self) -> bool {
+        matches!(self, Outcome::Transient { .. } | Outcome::Gone)
+    }
+
     /// The reason as a metric label.
     pub fn reason(self) -> &'static str {
         match self {

@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::channel::{Channels, Time};
+use super::channel::{Channel, Channels, Time};
+use super::retry::Outcome;
 use super::worker::Worker;
 use crate::alert::{Compose, Desk, DeskError, Offset, Record, Taken};
 use crate::event::Millis;
@@ -21,6 +22,43 @@ use crate::event::Millis;
 /// Notices by channel, outcome (`sent`, `retried`, `refused`, `failed`) and reason since the start. All words
 /// come from configuration and code.
 pub type Tally = BTreeMap<(String, &'static str, &'static str), u64>;
+
+/// How a channel does, as of its last try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChannelView {
+    /// Notices it is sending now.
+    pub in_flight: usize,
+    /// Notices it sends at once, at most.
+    pub sends_max: usize,
+    /// Tries that failed, for reasons of the channel's own, since it last took one.
+    pub failures_in_a_row: u32,
+    /// Why the last of them failed.
+    pub reason: &'static str,
+}
+
+/// What can be seen of a running service from outside.
+#[derive(Clone)]
+pub struct View(Arc<Shared>);
+
+impl View {
+    /// What was sent, retried, refused and failed so far.
+    pub fn tally(&self) -> Tally {
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Each channel by name.
+    pub fn channels(&self) -> BTreeMap<String, ChannelView> {
+        self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The desk. Blocks on the disk.
+    pub fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+}
+
+/// In place of a channel, in the tally: notices that went on without the contact they waited for.
+pub const CONTACTS: &str = "contacts";
 
 /// A running service.
 pub struct Service {
@@ -38,6 +76,7 @@ pub(super) struct Shared {
     settled: watch::Sender<()>,
     failed: watch::Sender<Option<Arc<DeskError>>>,
     tally: Mutex<Tally>,
+    channels: Mutex<BTreeMap<String, ChannelView>>,
 }
 
 /// How a drain ended.
@@ -65,6 +104,7 @@ impl Service {
             settled: watch::Sender::new(()),
             failed: watch::Sender::new(None),
             tally: Mutex::default(),
+            channels: Mutex::new(channels.iter().map(|(name, channel)| (name.clone(), view(&**channel))).collect()),
         });
         let (stop, stopping) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -121,7 +161,12 @@ impl Service {
 
     /// What was sent, retried, refused and failed so far.
     pub fn tally(&self) -> Tally {
-        self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view().tally()
+    }
+
+    /// What can be seen from outside, also after the stop.
+    pub fn view(&self) -> View {
+        View(Arc::clone(&self.shared))
     }
 
     /// Starts nothing more and waits for what is in flight, but no longer than `limit`.
@@ -189,6 +234,29 @@ impl Shared {
         }
     }
 
+    /// A channel is sending so many.
+    pub fn in_flight(&self, channel: &str, in_flight: usize) {
+        self.see(channel, |view| view.in_flight = in_flight);
+    }
+
+    /// How a try of a channel ended.
+    pub fn tried(&self, channel: &str, outcome: Outcome) {
+        self.see(channel, |view| match outcome {
+            Outcome::Delivered => (view.failures_in_a_row, view.reason) = (0, ""),
+            failed if failed.blames_channel() => {
+                view.failures_in_a_row = view.failures_in_a_row.saturating_add(1);
+                view.reason = failed.reason();
+            }
+            _ => {}
+        });
+    }
+
+    fn see(&self, channel: &str, change: impl FnOnce(&mut ChannelView)) {
+        if let Some(view) = self.channels.lock().unwrap_or_else(PoisonError::into_inner).get_mut(channel) {
+            change(view);
+        }
+    }
+
     /// Jitter need not be secret.
     pub fn random(&self) -> u64 {
         // Each `RandomState` has keys of its own.
@@ -201,6 +269,10 @@ impl Shared {
             self.failed.send_replace(Some(Arc::new(error)));
         }
     }
+}
+
+fn view(channel: &dyn Channel) -> ChannelView {
+    ChannelView { sends_max: channel.sends_max(), ..ChannelView::default() }
 }
 
 /// Lets notices go on that have waited long enough for their contact.
@@ -225,7 +297,10 @@ async fn stop_waiting(
             })
             .await?;
         if taken != Taken::default() {
-            shared.tally("contacts", "late", "contact_late", taken.contact_late);
+            shared.tally(CONTACTS, "late", "contact_late", taken.contact_late);
+            for (reason, notices) in &taken.undeliverable {
+                shared.tally("none", "undeliverable", reason, *notices);
+            }
             shared.arrived();
             shared.settled();
         }

@@ -53,6 +53,7 @@ impl Worker {
             if !stopping {
                 next = self.fill(&mut tasks, &mut in_flight, gone).await?;
             }
+            self.shared.in_flight(&self.name, in_flight.len());
             if stopping && tasks.is_empty() {
                 return Ok(());
             }
@@ -167,6 +168,7 @@ impl Worker {
             Step::NextChannel { .. } => "refused",
             Step::Expired => "failed",
         };
+        self.shared.tried(&self.name, outcome);
         self.shared.tally(&self.name, outcome_word, outcome.reason(), 1);
         if step != Step::Sent {
             tracing::warn!(channel = %self.name, notice, outcome = outcome_word, reason = outcome.reason(), "notice not delivered");

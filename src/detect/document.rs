@@ -77,7 +77,12 @@ pub struct FindingDocument {
     pub audience: Vec<Audience>,
     /// The rendered explanation.
     pub text: String,
-    /// The values the condition read.
+    /// The values the condition read, by the names rules write: a number as a number, a time in RFC 3339, a
+    /// duration in ISO 8601 (`PT12H4M`, the longest unit is a day of 24 hours), money as a decimal with its
+    /// currency (`12000.00 CNY`), coordinates as latitude and longitude in degrees (`31.23 121.47`), `null` where
+    /// it was missing. A rule that compares places carries both sightings: the event's as `time`, `ip`, `device`,
+    /// `geo`, `geo.country`, `geo.city`, `geo.accuracy_km`, `geo.network`, the other as the same behind the name
+    /// of its feature, and between them `distance_km` and `speed_kmh` (`inf` over no time).
     pub evidence: BTreeMap<String, serde_json::Value>,
 }
 

@@ -55,6 +55,11 @@ impl Duplicates {
         self.queue.front().map_or(0, |(accepted_ms, _)| self.newest_ms.saturating_sub(*accepted_ms))
     }
 
+    /// The newest time of an accepted event, ms; `None` before the first.
+    pub fn newest_ms(&self) -> Option<i64> {
+        (self.newest_ms != i64::MIN).then_some(self.newest_ms)
+    }
+
     /// How many ids are remembered.
     pub fn len(&self) -> usize {
         self.queue.len()

@@ -16,6 +16,7 @@ use super::lateness::Lateness;
 use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
+use super::swap::Swapped;
 use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
 use crate::features::{Banks, Ids, State, StateLimits, fill};
@@ -62,14 +63,13 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing. `key` must be the one the rule set was compiled with.
     pub fn new(rules: Arc<Ruleset>, bands: Bands, options: Options, key: HashKey) -> Self {
-        let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
-        let limits = StateLimits { entities_max: options.entities_max, profiles };
+        let limits = limits(&rules, &options);
         Engine {
             index: Index::new(&rules, options.also),
             state: State::new(&rules, limits),
             lateness: Lateness::new(options.lateness_max_ms),
             duplicates: Duplicates::new(options.event_id_window_ms, options.event_ids_max),
-            fired: Fired::default(),
+            fired: Fired::new(&rules),
             contacts: Contacts::default(),
             ids: Ids::new(key),
             chunk_ids: vec![Ids::new(key); CHUNK],
@@ -82,6 +82,21 @@ impl Engine {
             bands,
             options,
         }
+    }
+
+    /// Goes over to another rule set, between two events. It must be compiled with the same key. Windows,
+    /// histories and what rules are silent about go on where their definition stays.
+    pub fn swap(&mut self, rules: Arc<Ruleset>, bands: Bands) -> Swapped {
+        let limits = limits(&rules, &self.options);
+        let cold = self.state.follow(&rules, limits, self.lateness.horizon_ms());
+        self.fired.follow(&rules);
+        self.index = Index::new(&rules, self.options.also);
+        self.banks = Banks::new(&rules.layout);
+        self.counters.findings = vec![[0; 3]; rules.rules.len()];
+        self.hits.clear();
+        self.rules = rules;
+        self.bands = bands;
+        Swapped::new(&self.rules, &cold, self.duplicates.newest_ms())
     }
 
     /// Pins values on every event from now on, as a rule's test may.
@@ -172,6 +187,11 @@ impl Engine {
         self.state.entities(kind)
     }
 
+    /// Memory of the entities of a kind, estimated, bytes.
+    pub fn state_bytes(&self, kind: KeyField) -> usize {
+        self.state.bytes(kind)
+    }
+
     /// How many event ids are remembered.
     pub fn event_ids(&self) -> usize {
         self.duplicates.len()
@@ -203,12 +223,16 @@ impl Engine {
         self.counters.unknown_fields += u64::from(*unknown_fields);
         if self.duplicates.is_known(id) {
             self.counters.duplicates += 1;
+            count(&mut self.counters.duplicates_by_type, event.kind.index());
             return sink.duplicate(at);
         }
         self.duplicates.accept(id, event.time.0);
         let late = self.lateness.is_late(lane, event.time.0);
         self.lateness.accept(lane, event.time.0);
-        self.counters.late += u64::from(late);
+        if late {
+            self.counters.late += 1;
+            count(&mut self.counters.late_by_type, event.kind.index());
+        }
         count(&mut self.counters.accepted, event.kind.index());
         self.locate(event, geo);
         sink.accepted(at, event, late);
@@ -278,15 +302,8 @@ impl Engine {
             let outcome = if excepted {
                 RuleOutcome::Excepted
             } else {
-                repeat_or_fire(
-                    *at,
-                    rule,
-                    &self.rules,
-                    event,
-                    &mut self.ids,
-                    &mut self.fired,
-                    self.lateness.horizon_ms(),
-                )
+                let horizon_ms = self.lateness.horizon_ms();
+                repeat_or_fire(*at, rule, event, &mut self.ids, &mut self.fired, horizon_ms)
             };
             self.hits.push((*at, outcome));
         }
@@ -342,20 +359,19 @@ impl Engine {
 fn repeat_or_fire(
     at: u16,
     rule: &Rule,
-    rules: &Ruleset,
     event: &Event<'_>,
     ids: &mut Ids,
     fired: &mut Fired,
     horizon_ms: i64,
 ) -> RuleOutcome {
     let Some(dedup) = rule.dedup else { return RuleOutcome::Fired };
-    let Some((first, second)) = ids.pair(dedup.by, event) else { return RuleOutcome::Fired };
-    if fired.is_silent((at, first, second), event.time.0, dedup.for_ms) {
-        return RuleOutcome::Repeated;
-    }
-    let for_ms = |rule: u16| rules.rules.get(usize::from(rule)).and_then(|r| r.dedup).map_or(0, |d| d.for_ms);
-    fired.fire((at, first, second), event.time.0, horizon_ms, for_ms);
-    RuleOutcome::Fired
+    let Some(entity) = ids.pair(dedup.by, event) else { return RuleOutcome::Fired };
+    if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+}
+
+fn limits(rules: &Ruleset, options: &Options) -> StateLimits {
+    let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
+    StateLimits { entities_max: options.entities_max, profiles }
 }
 
 fn count(counts: &mut [u64], at: u8) {

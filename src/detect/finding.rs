@@ -27,10 +27,17 @@ pub fn explanation(rule: &Rule, row: &Row<'_>) -> String {
     text
 }
 
-/// The values the condition read, but for personal ones.
+/// The values the condition read, but for personal ones; where it compares places, both sightings and what lies
+/// between them.
 pub fn evidence(rule: &Rule, row: &Row<'_>) -> BTreeMap<String, Json> {
-    let public = rule.evidence.iter().filter(|(name, ..)| !is_personal(name));
-    public.map(|(name, ty, cell)| (name.clone(), json(&row.value(*ty, *cell)))).collect()
+    let kept = rule.evidence.iter().chain(&rule.sightings.kept).filter(|(name, ..)| !is_personal(name));
+    let kept = kept.map(|(name, ty, cell)| (name.clone(), json(&row.value(*ty, *cell))));
+    let own = rule.sightings.own.iter().map(|field| (field.name().to_owned(), json(&field.value(row.event))));
+    let travel = rule.sightings.travel.iter().map(|(name, quantity)| {
+        let value = quantity.tenths(row);
+        (name.clone(), json(&if value.is_nan() { Value::Missing } else { Value::Float(value) }))
+    });
+    kept.chain(own).chain(travel).collect()
 }
 
 /// Whether a name such as `acct_last_ok.user_agent` ends in a personal field.

@@ -15,11 +15,13 @@ mod lateness;
 mod output;
 mod pins;
 mod score;
+mod swap;
 
 pub use alert::id as alert_id;
 pub use engine::Engine;
 pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
+pub use swap::Swapped;
 
 #[cfg(test)]
 mod tests;

@@ -153,7 +153,7 @@ pub struct FindingRecord {
     pub by: BTreeMap<String, serde_json::Value>,
     /// The rule's score where it fired and is live, else 0.
     pub score: u8,
-    /// The values the condition read.
+    /// As in [`FindingDocument::evidence`](super::document::FindingDocument::evidence).
     pub evidence: BTreeMap<String, serde_json::Value>,
 }
 
@@ -183,15 +183,20 @@ pub struct Counters {
     pub accepted: [u64; EventType::WORDS.len()],
     /// Records whose event had been accepted before.
     pub duplicates: u64,
+    /// The same, by the index of the event's type.
+    pub duplicates_by_type: [u64; EventType::WORDS.len()],
     /// Accepted events that were late.
     pub late: u64,
+    /// The same, by the index of the event's type.
+    pub late_by_type: [u64; EventType::WORDS.len()],
     /// Refused records, by the index of the reason.
     pub rejected: [u64; RejectReason::WORDS.len()],
     /// Records that a mapping leaves out on purpose, by its reason.
     pub ignored: BTreeMap<String, u64>,
     /// Fields that were dropped because the schema or the event's type does not have them.
     pub unknown_fields: u64,
-    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted.
+    /// Findings, by the place of the rule in the rule set: fired, repeated, excepted. A change of the rules begins
+    /// them anew.
     pub findings: Vec<[u64; 3]>,
     /// Alerts, by the index of their band, `info` first.
     pub alerts: [u64; 5],
@@ -207,7 +212,9 @@ impl Counters {
         Counters {
             accepted: [0; EventType::WORDS.len()],
             duplicates: 0,
+            duplicates_by_type: [0; EventType::WORDS.len()],
             late: 0,
+            late_by_type: [0; EventType::WORDS.len()],
             rejected: [0; RejectReason::WORDS.len()],
             ignored: BTreeMap::new(),
             unknown_fields: 0,

@@ -104,6 +104,63 @@ fn an_alert_as_it_is_published() {
     insta::assert_snapshot!(take(&mut engine, &events).join("\n"));
 }
 
+/// A rule that compares places, as the shipped one does, and one that reads amounts and ages.
+const EVIDENCE: &str = r#"
+version: 1
+amounts: {large: {CNY: 5000, USD: 700}}
+features:
+  acct_last_ok: {last: login, where: result == "success", by: account, over: 30d}
+  acct_device:  {first_seen: login, where: result == "success", by: [account, device], over: 180d}
+  acct_out_1h:  {sum: transfer.amount, by: account, over: 1h}
+defaults: {revision: 1, state: live, owner: t, severity: low, runbook: "https://example.com/runbook", audience: [security]}
+rules:
+  - id: travel
+    title: t
+    on: login
+    score: 50
+    when: |
+      distance_km(geo, acct_last_ok.geo) > 500 + (geo.accuracy_km ?? 100)
+      and speed_kmh(geo, acct_last_ok.geo,
+                    acct_last_ok.age) > 900
+    explain: "{acct_last_ok.geo.country} then {geo.country}, {acct_last_ok.age} apart"
+    tests: [{name: t, given: {type: login, account: a, result: success}, events: [{geo: 31.23 121.47}, {expect: quiet}, {after: 1h, geo: 6.52 3.37, expect: fire}]}]
+  - id: money
+    title: t
+    on: transfer
+    score: 50
+    when: amount >= amounts.large and acct_device.age < 24h and acct_out_1h >= amounts.large and account.known_for < 30d
+    explain: "{amount}"
+    tests: [{name: t, given: {type: transfer, account: a, status: completed, device: d}, events: [{type: login, result: success}, {amount: 6000 CNY, after: 1m, expect: fire}, {amount: 1 CNY, expect: quiet}]}]
+"#;
+
+/// What somebody reads who is woken by it: both sightings, whole, and what lies between; ages and amounts with
+/// their units.
+#[test]
+fn evidence_as_people_and_programs_read_it() {
+    let mut engine = engine(EVIDENCE);
+    let shanghai = json!({"device": "d1", "ip": "203.0.113.9", "user_agent": "Mozilla",
+        "geo": {"country": "CN", "city": "Shanghai", "latitude": 31.2304, "longitude": 121.4737, "accuracy_km": 20,
+            "asn": 9808, "network": "mobile"}});
+    let lagos = json!({"device": "d2", "ip": "2001:db8::1", "user_agent": "curl",
+        "geo": {"country": "NG", "city": "Lagos", "latitude": 6.4541, "longitude": 3.3947}});
+    let paid = json!({"type": "transfer", "status": "completed", "amount": "12000", "currency": "CNY", "payee": "p1",
+        "device": "d2"});
+    let start = 1_767_225_600_000;
+    let events = [
+        login("e1", start, shanghai),
+        login("e2", start + 4_230_250, lagos.clone()),
+        login("e3", start + 4_230_250, json!({"geo": {"latitude": 31.0, "longitude": 121.0}})),
+        login("e4", start + 90_061_000, paid),
+    ];
+    let told = take(&mut engine, &events);
+    let findings: Vec<serde_json::Value> = told
+        .iter()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line.strip_prefix("alert ")?).ok())
+        .map(|alert| json!({"event": alert["event"]["id"], "text": alert["findings"][0]["text"], "evidence": alert["findings"][0]["evidence"]}))
+        .collect();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&findings).expect("JSON"));
+}
+
 #[test]
 fn a_late_event_is_asked_for_its_own_fields_only_and_its_score_counts_at_its_own_time() {
     let tail = r#"  - {id: api, title: t, on: login, score: 40, audience: [security], when: channel == "api", explain: "{failed} failed", TESTS}

@@ -11,6 +11,8 @@ pub struct Millis(pub i64);
 pub const TIME_MS_MIN: i64 = -62_167_219_200_000;
 /// The latest moment an event may name: the last that every offset can still write.
 pub const TIME_MS_MAX: i64 = 253_402_207_200_999;
+/// Stands for every moment too late to be counted in 64 bits.
+pub(super) const FAR: Millis = Millis(i64::MAX);
 
 impl Millis {
     /// This moment and `ms` more.
@@ -35,6 +37,25 @@ impl Millis {
     /// the second before it. `None` for anything else, and outside
     /// [`TIME_MS_MIN`]`..=`[`TIME_MS_MAX`].
     pub fn parse(text: &str) -> Option<Self> {
+        Self::of_years_0_to_9999(text)?.checked()
+    }
+
+    /// The moment of such a text without a bound above: a year of five digits or more, which some systems
+    /// write by ISO 8601 (`+010000-…`) and others by accident (`10000-…`), is [`FAR`].
+    pub(super) fn parse_unbounded(text: &str) -> Option<Self> {
+        Self::of_years_0_to_9999(text).or_else(|| Self::of_later_years(text))
+    }
+
+    fn of_later_years(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('+').unwrap_or(text);
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (thousands, rest) = text.split_at_checked(digits.checked_sub(4)?)?;
+        // A calendar year is like the one 10 000 years before it, so the last four digits say what days it has.
+        let is_later = thousands.bytes().any(|digit| digit != b'0');
+        if is_later { Self::of_years_0_to_9999(rest).map(|_| FAR) } else { None }
+    }
+
+    fn of_years_0_to_9999(text: &str) -> Option<Self> {
         let (head, tail) = text.as_bytes().split_first_chunk::<19>()?;
         let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', n1, n2, b':', s1, s2] =
             *head
@@ -49,7 +70,7 @@ impl Millis {
         }
         let (ms, offset) = fraction(tail)?;
         let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
-        Millis((seconds - offset_seconds(offset)?) * 1000 + ms).checked()
+        Some(Millis((seconds - offset_seconds(offset)?) * 1000 + ms))
     }
 
     /// This moment, if an event may name it.
@@ -157,6 +178,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_far_future_is_still_a_time() {
+        for (text, ms) in [
+            ("9999-12-31T23:59:59Z", Some(Millis(253_402_300_799_000))),
+            ("9999-12-31T23:59:59-23:59", Some(Millis(253_402_387_139_000))),
+            ("2026-11-22T03:04:05.678Z", Some(Millis(1_795_316_645_678))),
+            ("+010000-01-01T00:00:00Z", Some(FAR)),
+            ("10000-02-29T00:00:00.5+08:00", Some(FAR)),
+            ("+99999999999999999999999999-12-31T23:59:59Z", Some(FAR)),
+            ("+010001-02-29T00:00:00Z", None),
+            ("+010000-13-01T00:00:00Z", None),
+            ("+010000-01-01", None),
+            ("+002026-11-22T03:04:05Z", None),
+            ("+2026-11-22T03:04:05Z", None),
+            ("-010000-01-01T00:00:00Z", None),
+            ("-2026-01-01T00:00:00Z", None),
+            ("+", None),
+            ("", None),
+        ] {
+            assert_eq!(Millis::parse_unbounded(text), ms, "{text:?}");
+            let is_bounded = ms.and_then(Millis::checked);
+            assert_eq!(Millis::parse(text), is_bounded, "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_moment_is_read_back(ms in TIME_MS_MIN..=TIME_MS_MAX) {
@@ -177,7 +223,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "\\PC*") {
-            let _ = Millis::parse(&text);
+            let _ = Millis::parse_unbounded(&text);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::sum::{MICROS, NO_CURRENCY, Sum};
 use super::window::{Span, Window};
 use crate::event::{Currency, Field, Money};
 use crate::ruleset::expr::Ty;
-use crate::ruleset::row::Cell;
+use crate::ruleset::row::{Cell, Rep};
 use crate::ruleset::{self, Part};
 
 /// What is kept of one feature.
@@ -65,15 +65,41 @@ pub struct Shape {
     pub over_ms: i64,
     /// Its parts with their slots.
     pub parts: Vec<(Part, Ty, Cell)>,
+    /// What a `last` keeps, in the order in which it is kept.
+    pub kept: Vec<KeptField>,
+}
+
+/// A field that a `last` keeps. Over changes of the rules its place among the others stays, because entities
+/// hold values in that order; one that no rule reads any more has no slot, and nothing of it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptField {
+    /// The field.
+    pub field: Field,
+    /// How its value is laid out.
+    pub rep: Rep,
+    /// Where its value goes.
+    pub cell: Option<Cell>,
 }
 
 impl Shape {
-    /// The slots of the fields a `last` keeps.
-    pub fn kept_fields(&self) -> impl Iterator<Item = (Field, Cell)> {
-        self.parts.iter().filter_map(|(part, _, cell)| match part {
-            Part::Field(field) => Some((*field, *cell)),
-            _ => None,
-        })
+    /// What a feature keeps and where its value goes. `kept_before` is what its entities hold already.
+    pub fn new(feature: &ruleset::Feature, kept_before: &[KeptField]) -> Self {
+        let mut kept: Vec<KeptField> = kept_before.iter().map(|k| KeptField { cell: None, ..*k }).collect();
+        for (part, _, cell) in &feature.parts {
+            let Part::Field(field) = *part else { continue };
+            let read = KeptField { field, rep: cell.rep, cell: Some(*cell) };
+            match kept.iter_mut().find(|k| k.field == field) {
+                Some(known) => *known = read,
+                None => kept.push(read),
+            }
+        }
+        Shape {
+            aggregate: feature.aggregate,
+            pair: feature.by.second.is_some(),
+            over_ms: feature.over_ms,
+            parts: feature.parts.clone(),
+            kept,
+        }
     }
 
     /// An empty one.
@@ -132,7 +158,7 @@ impl Aggregate {
                     distinct.add(seen.time_ms, value, span);
                 }
             }
-            Aggregate::Last(last) => last.take(seen.time_ms, shape.kept_fields().map(|(_, c)| c), captured),
+            Aggregate::Last(last) => last.take(seen.time_ms, &shape.kept, captured),
             Aggregate::Seen(times) => times.add(seen.time_ms, span.over_ms),
             Aggregate::SeenKeys(keys) => keys.add(seen.second, seen.time_ms, span),
             Aggregate::Habit(habit) => {
@@ -163,7 +189,7 @@ impl Aggregate {
             }
             Aggregate::Last(last) => {
                 if let Some(age) = last.age_ms(time, over) {
-                    last.give(shape.kept_fields().map(|(_, cell)| cell), banks);
+                    last.give(&shape.kept, banks);
                     fill_age(Some(age), shape, banks);
                 }
             }

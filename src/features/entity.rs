@@ -63,6 +63,12 @@ impl<T: Kept> Table<T> {
         self.index.len()
     }
 
+    /// Memory of the table itself, bytes; what the entities point to is not in it.
+    pub fn table_bytes(&self) -> usize {
+        let places: usize = self.chunks.iter().map(Vec::capacity).sum();
+        places * size_of::<Entity<T>>() + self.index.allocation_size() + self.free.capacity() * size_of::<u32>()
+    }
+
     fn entity(&self, at: u32) -> Option<&Entity<T>> {
         self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK)
     }

@@ -1,13 +1,15 @@
 //! `last`: the newest event by (time, input order).
 //!
 //! Guarantees: keeps the fields some rule reads and nothing else; missing where the newest is later than the
-//! asking event or outside the window. Keeps one event.
+//! asking event or outside the window; a field that a rule began to read later is missing until the next event.
+//! Keeps one event.
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::Banks;
-use crate::ruleset::row::{Cell, Rep};
+use super::aggregate::KeptField;
+use crate::ruleset::row::Rep;
 
 /// The newest event of one entity.
 #[derive(Debug, Clone)]
@@ -25,8 +27,8 @@ impl Default for Last {
 }
 
 impl Last {
-    /// Takes an event whose fields stand in `from` at `cells`, where it is the newest.
-    pub fn take(&mut self, time_ms: i64, cells: impl Iterator<Item = Cell>, from: &mut Banks) {
+    /// Takes an event whose fields stand in `from`, where it is the newest.
+    pub fn take(&mut self, time_ms: i64, fields: &[KeptField], from: &mut Banks) {
         if time_ms < self.time_ms {
             return;
         }
@@ -34,7 +36,11 @@ impl Last {
         self.numbers.clear();
         self.ids.clear();
         let mut texts = 0;
-        for cell in cells {
+        for field in fields {
+            let Some(cell) = field.cell else {
+                self.take_nothing(field.rep, &mut texts);
+                continue;
+            };
             match cell.rep {
                 Rep::Num => self.numbers.extend_from_slice(from.numbers_at(cell.at, 1)),
                 Rep::Money | Rep::Geo => self.numbers.extend_from_slice(from.numbers_at(cell.at, 2)),
@@ -54,14 +60,32 @@ impl Last {
         }
     }
 
+    /// Holds the place of a field that no rule reads.
+    fn take_nothing(&mut self, rep: Rep, texts: &mut usize) {
+        match rep {
+            Rep::Num => self.numbers.push(f64::NAN),
+            Rep::Money | Rep::Geo => self.numbers.extend_from_slice(&[f64::NAN; 2]),
+            Rep::Ip => self.ids.extend_from_slice(&[0; 2]),
+            Rep::Id => {
+                self.ids.push(0);
+                match self.texts.get_mut(*texts) {
+                    Some(kept) => kept.clear(),
+                    None => self.texts.push(CompactString::default()),
+                }
+                *texts += 1;
+            }
+        }
+    }
+
     /// How old it is at a time; `None` where it is missing.
     pub fn age_ms(&self, time_ms: i64, over_ms: i64) -> Option<i64> {
         let inside = self.time_ms <= time_ms && self.time_ms > time_ms.saturating_sub(over_ms);
         inside.then(|| time_ms.saturating_sub(self.time_ms))
     }
 
-    /// Writes the kept fields, in the order of `take`.
-    pub fn give(&self, cells: impl Iterator<Item = Cell>, to: &mut Banks) {
+    /// Writes the kept fields. `fields` may have become longer since they were taken: what is not held stays
+    /// missing.
+    pub fn give(&self, fields: &[KeptField], to: &mut Banks) {
         let (mut numbers, mut ids, mut texts) = (self.numbers.as_slice(), self.ids.as_slice(), self.texts.iter());
         fn next<T: Copy>(kept: &mut &[T], to: &mut [T]) {
             for slot in to {
@@ -71,7 +95,22 @@ impl Last {
                 }
             }
         }
-        for cell in cells {
+        fn pass<T>(kept: &mut &[T], n: usize) {
+            *kept = kept.get(n..).unwrap_or_default();
+        }
+        for field in fields {
+            let Some(cell) = field.cell else {
+                match field.rep {
+                    Rep::Num => pass(&mut numbers, 1),
+                    Rep::Money | Rep::Geo => pass(&mut numbers, 2),
+                    Rep::Ip => pass(&mut ids, 2),
+                    Rep::Id => {
+                        pass(&mut ids, 1);
+                        texts.next();
+                    }
+                }
+                continue;
+            };
             match cell.rep {
                 Rep::Num => next(&mut numbers, to.numbers_at(cell.at, 1)),
                 Rep::Money | Rep::Geo => next(&mut numbers, to.numbers_at(cell.at, 2)),

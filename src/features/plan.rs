@@ -1,16 +1,40 @@
 //! Which features an event of each type updates and reads, worked out once per rule set.
 //!
-//! Guarantees: a feature that an event neither counts for nor is asked about costs nothing. Holds no state.
+//! Guarantees: a feature that an event neither counts for nor is asked about costs nothing. Over a change of the
+//! rules a feature whose definition stays keeps its number, under which entities hold its state, whatever its
+//! name and place; a number is given to another feature only when no entity holds anything under it. Holds no
+//! state.
 
-use super::aggregate::Shape;
+use super::aggregate::{KeptField, Shape};
 use crate::event::{Closed, EventType, TypeSet};
 use crate::ruleset::expr::Condition;
 use crate::ruleset::row::Cell;
 use crate::ruleset::{Aggregate, Feature, KeyField, Measure, Name, Ruleset};
 
+/// The window of a number whose feature is gone: entities drop what they hold under it when they are swept.
+pub const RETIRED_MS: i64 = i64::MIN;
+/// Numbers without a feature, at most; beyond it all entities are swept at once, and the numbers are free.
+pub const RETIRED_MAX: usize = 256;
+
+/// What a number stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// A feature of the rule set in force.
+    InForce,
+    /// A feature that was; entities may still hold something of it.
+    Retired,
+    /// Nothing.
+    Free,
+}
+
 /// A feature with what its upkeep needs.
 #[derive(Debug)]
 pub struct Planned {
+    /// The hash of its definition.
+    identity: u64,
+    /// Its name, to tell two features of one definition apart.
+    name: String,
+    standing: Standing,
     /// What it keeps and where its value goes.
     pub shape: Shape,
     /// What it looks at.
@@ -24,18 +48,32 @@ pub struct Planned {
 }
 
 impl Planned {
-    fn new(feature: &Feature) -> Self {
+    fn new(feature: &Feature, kept_before: &[KeptField]) -> Self {
         Planned {
-            shape: Shape {
-                aggregate: feature.aggregate,
-                pair: feature.by.second.is_some(),
-                over_ms: feature.over_ms,
-                parts: feature.parts.clone(),
-            },
+            identity: feature.identity,
+            name: feature.name.clone(),
+            standing: Standing::InForce,
+            shape: Shape::new(feature, kept_before),
             measure: feature.measure,
             filter: feature.filter.clone(),
             second: feature.by.second,
             include_current: feature.include_current,
+        }
+    }
+
+    /// Lets go of everything but the number. Its filter may hold lists of a rule set that is gone.
+    fn left(&self) -> Self {
+        let standing = if self.standing == Standing::Free { Standing::Free } else { Standing::Retired };
+        let Shape { aggregate, pair, .. } = self.shape;
+        Planned {
+            identity: 0,
+            name: String::new(),
+            standing,
+            shape: Shape { aggregate, pair, over_ms: RETIRED_MS, parts: Vec::new(), kept: Vec::new() },
+            measure: None,
+            filter: None,
+            second: None,
+            include_current: false,
         }
     }
 
@@ -48,7 +86,7 @@ impl Planned {
 /// One feature on events of one type.
 #[derive(Debug, Clone, Copy)]
 pub struct Use {
-    /// Its place in the rule set.
+    /// Its number in the plan.
     pub feature: u16,
     /// Whether these events count.
     pub updates: bool,
@@ -77,48 +115,111 @@ pub struct AccountCells {
 }
 
 /// The plan of a rule set.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
-    /// The features, in the rule set's order.
+    /// The features by number.
     pub features: Vec<Planned>,
     /// Per event type.
     pub types: Vec<Vec<OfKind>>,
     /// The built-in values.
     pub account: AccountCells,
-    /// Each feature's window.
+    /// The window of each number.
     pub over_ms: Vec<i64>,
+    /// The features of the rule set, by their place there, that nothing is known of yet.
+    pub cold: Vec<usize>,
 }
 
 impl Plan {
     /// The plan of a rule set.
     pub fn new(rules: &Ruleset) -> Self {
-        let mut account = AccountCells::default();
-        for (name, _, cell) in rules.layout.cells() {
-            match name {
-                Name::AccountRisk => account.risk = Some(*cell),
-                Name::AccountKnownFor => account.known_for = Some(*cell),
-                Name::AccountLogins => account.logins = Some(*cell),
-                _ => {}
+        Plan::default().followed_by(rules)
+    }
+
+    /// The plan of the rule set that comes after this one's.
+    pub fn followed_by(&self, rules: &Ruleset) -> Self {
+        let numbers = self.numbers(rules);
+        let mut features: Vec<Planned> = self.features.iter().map(Planned::left).collect();
+        let mut cold = Vec::new();
+        for (at, (feature, number)) in rules.features.iter().zip(&numbers).enumerate() {
+            let number = usize::from(*number);
+            let before = self.features.get(number).filter(|before| before.standing == Standing::InForce);
+            let planned = Planned::new(feature, before.map(|b| b.shape.kept.as_slice()).unwrap_or_default());
+            if before.is_none() {
+                cold.push(at);
+            }
+            match features.get_mut(number) {
+                Some(place) => *place = planned,
+                None => features.push(planned),
             }
         }
         Plan {
-            features: rules.features.iter().map(Planned::new).collect(),
-            types: TypeSet::ALL.iter().map(|kind| of_type(rules, kind)).collect(),
-            account,
-            over_ms: rules.features.iter().map(|f| f.over_ms).collect(),
+            over_ms: features.iter().map(|planned| planned.shape.over_ms).collect(),
+            features,
+            types: TypeSet::ALL.iter().map(|kind| of_type(rules, &numbers, kind)).collect(),
+            account: account_cells(rules),
+            cold,
         }
     }
 
+    /// The number of each feature of the next rule set: that of the same definition, if any, else a free one.
+    fn numbers(&self, rules: &Ruleset) -> Vec<u16> {
+        let mut taken = vec![false; self.features.len()];
+        let mut numbers: Vec<Option<usize>> = vec![None; rules.features.len()];
+        // Of several features of one definition each finds its own by name; a renamed one takes what is left.
+        for by_name in [true, false] {
+            for (number, feature) in numbers.iter_mut().zip(&rules.features).filter(|(number, _)| number.is_none()) {
+                *number = self.features.iter().enumerate().position(|(at, before)| {
+                    before.standing == Standing::InForce
+                        && before.identity == feature.identity
+                        && (!by_name || before.name == feature.name)
+                        && taken.get(at) == Some(&false)
+                });
+                if let Some(taken) = number.and_then(|number| taken.get_mut(number)) {
+                    *taken = true;
+                }
+            }
+        }
+        let mut free = (0..).filter(|at| self.features.get(*at).is_none_or(|f| f.standing == Standing::Free));
+        numbers.into_iter().map(|number| number.or_else(|| free.next()).unwrap_or_default() as u16).collect()
+    }
+
+    /// Whether so many numbers are without a feature that entities should be swept for them.
+    pub fn is_cluttered(&self) -> bool {
+        self.features.iter().filter(|planned| planned.standing == Standing::Retired).count() > RETIRED_MAX
+    }
+
+    /// No entity holds anything under a number without a feature any more.
+    pub fn swept(&mut self) {
+        for planned in self.features.iter_mut().filter(|planned| planned.standing == Standing::Retired) {
+            planned.standing = Standing::Free;
+        }
+    }
+}
+
+fn account_cells(rules: &Ruleset) -> AccountCells {
+    let mut account = AccountCells::default();
+    for (name, _, cell) in rules.layout.cells() {
+        match name {
+            Name::AccountRisk => account.risk = Some(*cell),
+            Name::AccountKnownFor => account.known_for = Some(*cell),
+            Name::AccountLogins => account.logins = Some(*cell),
+            _ => {}
+        }
+    }
+    account
+}
+
+impl Plan {
     /// The features of an event type.
     pub fn of(&self, kind: EventType) -> &[OfKind] {
         self.types.get(usize::from(kind.index())).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-fn of_type(rules: &Ruleset, kind: EventType) -> Vec<OfKind> {
+fn of_type(rules: &Ruleset, numbers: &[u16], kind: EventType) -> Vec<OfKind> {
     let mut kinds: Vec<OfKind> = Vec::new();
-    for (at, feature) in rules.features.iter().enumerate() {
-        let used = Use { feature: at as u16, updates: feature.types.has(kind), reads: feature.read_on.has(kind) };
+    for (feature, number) in rules.features.iter().zip(numbers) {
+        let used = Use { feature: *number, updates: feature.types.has(kind), reads: feature.read_on.has(kind) };
         if !used.updates && !used.reads {
             continue;
         }

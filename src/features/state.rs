@@ -11,7 +11,7 @@ use super::aggregate::{Aggregate, Observation};
 use super::entity::{Kept, Table};
 use super::ids::{KINDS, NOWHERE};
 use super::measure;
-use super::plan::{OfKind, Plan, Planned, Use};
+use super::plan::{OfKind, Plan, Planned, RETIRED_MS, Use};
 use super::window::Span;
 use super::zones::Zones;
 use super::{Banks, Ids, fill};
@@ -80,7 +80,7 @@ impl Kept for Slots {
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
         self.kept.retain(|(feature, kept)| {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
-            !kept.is_dead(Span { over_ms, horizon_ms })
+            over_ms != RETIRED_MS && !kept.is_dead(Span { over_ms, horizon_ms })
         });
         !self.kept.is_empty()
     }
@@ -133,11 +133,36 @@ impl State {
         }
     }
 
+    /// Goes over to another rule set: what is kept of a definition that stays is kept on, of one that is new
+    /// nothing is known yet. Returns the new ones, by their place in the rule set. No entity is touched, but for
+    /// one change in hundreds.
+    pub fn follow(&mut self, rules: &Ruleset, limits: StateLimits, horizon_ms: i64) -> Vec<usize> {
+        self.plan = self.plan.followed_by(rules);
+        self.limits = limits;
+        self.captured = Banks::new(&captured_layout(rules));
+        if self.plan.is_cluttered() {
+            self.accounts.sweep(usize::MAX, horizon_ms, &self.plan.over_ms);
+            for table in &mut self.others {
+                table.sweep(usize::MAX, horizon_ms, &self.plan.over_ms);
+            }
+            self.plan.swept();
+        }
+        self.plan.cold.clone()
+    }
+
     /// How many entities of a kind there are.
     pub fn entities(&self, kind: KeyField) -> usize {
         match kind {
             KeyField::Account => self.accounts.len(),
             other => self.others.get(other as usize).map_or(0, Table::len),
+        }
+    }
+
+    /// Memory of the entities of a kind, bytes: their tables.
+    pub fn bytes(&self, kind: KeyField) -> usize {
+        match kind {
+            KeyField::Account => self.accounts.table_bytes(),
+            other => self.others.get(other as usize).map_or(0, Table::table_bytes),
         }
     }
 
@@ -383,9 +408,11 @@ impl Upkeep<'_, '_> {
         };
         let Some(slots) = slots.filter(|_| !nothing) else { return };
         if planned.shape.aggregate == Kind::Last {
-            for (field, cell) in planned.shape.kept_fields() {
-                clear(cell, self.captured);
-                fill(field, self.event, self.ids, cell, self.captured);
+            for kept in &planned.shape.kept {
+                if let Some(cell) = kept.cell {
+                    clear(cell, self.captured);
+                    fill(kept.field, self.event, self.ids, cell, self.captured);
+                }
             }
         }
         let span = Span { over_ms: planned.shape.over_ms, horizon_ms: self.horizon_ms };

@@ -22,7 +22,7 @@ pub enum Fill {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Asking again may help; nothing was skipped.
-    #[error("failed to read records, for now")]
+    #[error("failed to read records; asking again may help")]
     Transient(#[source] Box<dyn Error + Send + Sync>),
     /// Asking again will not help.
     #[error("failed to read records")]

@@ -48,6 +48,8 @@ codes! {
     POLICY = "R017";
     /// More of something than this program takes.
     LIMIT = "R018";
+    /// An inline test of a rule fails.
+    TEST_FAILED = "R019";
 
     /// A feature that nothing reads.
     UNUSED_FEATURE = "W101";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::codes;
 use super::entity::{check_entity, read_key};
 use super::expr::{Ast, Node as Expr, Ty, Typed};
-use super::model::{Aggregate, Key, Measure, Part};
+use super::model::{Aggregate, Key, Measure, Name, NamedAmount, Part};
 use crate::event::{Closed, EventType, Field, FieldKind, TypeSet};
 use crate::report::{SourceFile, did_you_mean};
 use crate::yaml::{Entry, Map, Node, Reader};
@@ -201,7 +201,8 @@ fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Type
     };
     let Some(field) = field else {
         if kind.needs_field() {
-            let message = format!("`{}` looks at a field, such as `{word}.ip`", kind.word());
+            let example = if kind.word() == "sum" { "amount" } else { "ip" };
+            let message = format!("`{}` looks at a field, such as `{word}.{example}`", kind.word());
             reader.error(codes::VALUE, node.span.clone(), message);
             return None;
         }
@@ -361,7 +362,8 @@ impl FeatureSpec {
     }
 
     /// The hash of what it keeps: the same definition under another name or in another file has the same.
-    pub fn identity(&self, filter: Option<&Typed>) -> u64 {
+    /// Named amounts count by their values; lists by their name, for their entries come and go.
+    pub fn identity(&self, filter: Option<&Typed>, amounts: &[NamedAmount]) -> u64 {
         let types: Vec<&str> = self.types.iter().map(EventType::word).collect();
         let measure = match self.measure {
             Some(Measure::Field(field)) => field.name(),
@@ -373,7 +375,7 @@ impl FeatureSpec {
             "{}|{}|{measure}|{}|{}|{}|{}",
             self.kind.map_or("", Kind::word),
             types.join(","),
-            filter.map_or_else(String::new, canonical),
+            filter.map_or_else(String::new, |filter| canonical(filter, amounts)),
             self.by.map_or_else(String::new, Key::text),
             self.over_ms,
             self.include_current,
@@ -384,10 +386,13 @@ impl FeatureSpec {
 }
 
 /// An expression in one spelling: names by what they stand for, without comments and blanks.
-fn canonical(typed: &Typed) -> String {
-    let parts = || typed.parts().into_iter().map(canonical).collect::<Vec<_>>().join(" ");
+fn canonical(typed: &Typed, amounts: &[NamedAmount]) -> String {
+    let parts = || typed.parts().into_iter().map(|part| canonical(part, amounts)).collect::<Vec<_>>().join(" ");
     match &typed.node {
         Expr::Constant(value) => format!("{value:?}"),
+        Expr::Name(Name::Amount(at)) => {
+            format!("{:?}", amounts.get(usize::from(*at)).map(|amount| amount.values.as_slice()).unwrap_or_default())
+        }
         Expr::Name(name) => format!("{name:?}"),
         Expr::Not(_) => format!("(not {})", parts()),
         Expr::And(_) => format!("(and {})", parts()),

@@ -22,12 +22,13 @@ pub mod policy;
 mod read;
 pub mod row;
 mod rule;
+mod sightings;
 mod snippet;
 mod sources;
 mod test_case;
 
 pub use hash::HashKey;
-pub use load::{Loaded, load};
+pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
 pub use read::RULE_FILES;

@@ -6,7 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::expr::{Condition, Ty};
+use super::expr::{Condition, Quantity, Ty};
+use super::lists::ListSet;
 use super::row::{Cell, Layout};
 use crate::event::{Currency, Field, Millis, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
@@ -300,6 +301,8 @@ pub struct Rule {
     /// What evidence carries: the names the condition reads beyond the event's own fields, as written
     /// (`acct_last_ok.age`), sorted.
     pub evidence: Vec<(String, Ty, Cell)>,
+    /// What evidence carries besides where the condition compares places.
+    pub sightings: Sightings,
     /// ATT&CK ids.
     pub attack: Vec<String>,
     /// A path or a URL.
@@ -308,6 +311,17 @@ pub struct Rule {
     pub tests: Vec<InlineTest>,
     /// The file it stands in and the bytes of its id, for reports.
     pub at: (Arc<SourceFile>, Range<usize>),
+}
+
+/// Both ends of a journey, for the evidence of a rule whose condition compares places.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    /// What is told of the event's own place: the event's fields.
+    pub own: Vec<Field>,
+    /// What is told of a place that a feature keeps, as a rule writes it (`acct_last_ok.geo.city`).
+    pub kept: Vec<(String, Ty, Cell)>,
+    /// What the condition's calls gave: `distance_km`, km, and `speed_kmh`, km/h.
+    pub travel: Vec<(String, Quantity)>,
 }
 
 /// A named amount: one value per currency, minor units, sorted by currency.
@@ -330,6 +344,8 @@ pub struct Ruleset {
     pub features: Vec<Feature>,
     /// The named amounts, sorted by name.
     pub amounts: Vec<NamedAmount>,
+    /// The lists, sorted by name.
+    pub lists: Vec<Arc<ListSet>>,
     /// Where each name's value stands in a row.
     pub layout: Layout,
     /// What is doubtful but loads.

@@ -13,7 +13,8 @@ use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
-use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, State};
+use super::load::Mention;
+use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
 use super::names::{Constant, Here, Names};
 use super::params::read_params;
 use super::read::RULE_FILES;
@@ -22,7 +23,7 @@ use super::snippet::snippet;
 use super::test_case::{TestReader, expectations};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
-use crate::yaml::{Entry, Kind, Map, Node, Reader};
+use crate::yaml::{Entry, Kind, Map, Node, Reader, Style};
 
 pub(super) const RULE_KEYS: &[&str] = &[
     "id",
@@ -193,6 +194,17 @@ impl<'f> RuleDraft<'f> {
         }
     }
 
+    /// The notice it names, own or by default.
+    pub fn notice(&self) -> Option<Mention> {
+        let node = self.get("notice")?;
+        match &node.kind {
+            Kind::Scalar(word) if word.style != Style::Empty => {
+                Some(Mention { word: word.text.clone(), at: (Arc::clone(self.file), node.span.clone()) })
+            }
+            _ => None,
+        }
+    }
+
     /// The names of the shared exceptions it takes.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         self.unless.iter().filter_map(|unless| match unless {
@@ -259,6 +271,7 @@ impl Builder<'_> {
             reads_state: conditions.reads_state,
             unless: conditions.unless,
             evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
+            sightings: conditions.when.as_ref().map(|(typed, _)| self.sightings(typed)).unwrap_or_default(),
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -329,6 +342,10 @@ impl Builder<'_> {
             names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
         evidence.sort_by(|a, b| a.0.cmp(&b.0));
         evidence
+    }
+
+    fn sightings(&mut self, typed: &Typed) -> Sightings {
+        super::sightings::sightings(typed, self.names, self.layout, self.key)
     }
 }
 

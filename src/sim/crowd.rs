@@ -1,36 +1,65 @@
-//! Who does the next ordinary thing of a wallet with people: the busy more often, nobody from the air, and
+//! Who does the next ordinary thing of a wallet with people: the busy more often, nobody asleep or in the air, and
 //! nobody before a first good login from the telephone.
 //!
 //! Guarantees: the first event of an account is a good login from its first device, so that no payment comes
-//! from a device that was never seen. Memory: one bit an account. What is done is `traffic`'s affair.
+//! from a device that was never seen. Memory: one bit an account, and at most [`LATER_MAX`] events of what was
+//! begun and goes on. What is done is `traffic`'s and `episodes`' affair.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use super::SimError;
+use super::draft::Draft;
+use super::episodes;
 use super::people::{People, Whereabouts};
 use super::random::Random;
+use super::rhythm::WEIGHT_MAX;
 use super::traffic::{self, Act};
 use super::zipf::Zipf;
 use crate::event::{EventType, Millis, Outcome, Reason};
 
-use super::draft::Draft;
-
 /// People who log in at least so often by expectation do it first at the very beginning, or the busiest would
 /// have ten logins on their first day, and the first day of a device is what rules look at.
 const REGULAR_LOGINS: u64 = 4;
+/// How many of them may wait for their morning while others come.
+const NEWCOMERS: usize = 32;
 /// How many people are asked before somebody new comes instead.
 const ASKED_MAX: u32 = 64;
-/// The part of logins that fail while the service is down, per million.
+/// The part of logins that fail while the service is down, per million, and of those who then try again.
 const OUTAGE_FAILURES_PER_MILLION: u64 = 850_000;
+const OUTAGE_RETRIES_PER_MILLION: u64 = 600_000;
+/// How long they wait for that, ms.
+const OUTAGE_RETRY_MS: (i64, i64) = (15_000, 120_000);
+/// What an app makes of a service that is down: mostly what it is, now and then its own trouble.
+const OUTAGE_REASONS: [Reason; 8] = [
+    Reason::ServerError,
+    Reason::Timeout,
+    Reason::ServerError,
+    Reason::Timeout,
+    Reason::Maintenance,
+    Reason::Timeout,
+    Reason::NetworkError,
+    Reason::AppError,
+];
+/// Events of episodes that wait for their time at the most; nobody begins another then.
+pub const LATER_MAX: usize = 4096;
+/// How long such an event takes to Kafka, ms.
+const LATER_DELAY_MS: (i64, i64) = (100, 1000);
 
-/// Everybody's first steps.
+/// Everybody's first steps, and what they are in the middle of.
 pub struct Crowd {
     /// How many of the busiest people log in first of all.
     regulars: u64,
-    /// How many of them did.
-    came: u64,
+    /// How many of them were called.
+    called: u64,
+    /// Those of them who sleep and come later.
+    newcomers: VecDeque<u64>,
     /// One bit an account: has logged in.
     known: Vec<u64>,
     /// While the login service is down.
     outage: Option<(Millis, Millis)>,
+    /// What was begun and goes on, by its stamp and the order in which it was begun.
+    later: BTreeMap<(Millis, u64), Draft>,
+    begun: u64,
 }
 
 /// What the next event must be like.
@@ -55,7 +84,15 @@ impl Crowd {
         outage: Option<(Millis, Millis)>,
     ) -> Self {
         let words = usize::try_from(people.accounts.div_ceil(64)).unwrap_or(0);
-        Crowd { regulars: regulars(accounts, records, learning), came: 0, known: vec![0; words], outage }
+        Crowd {
+            regulars: regulars(accounts, records, learning),
+            called: 0,
+            newcomers: VecDeque::with_capacity(NEWCOMERS),
+            known: vec![0; words],
+            outage,
+            later: BTreeMap::new(),
+            begun: 0,
+        }
     }
 
     /// The next event.
@@ -66,25 +103,49 @@ impl Crowd {
         wanted: Wanted,
         random: &mut Random,
     ) -> Result<Draft, SimError> {
-        if self.came < self.regulars && !wanted.is_lost {
-            self.came += 1;
-            return self.first(people, self.came - 1, wanted.time, random);
+        if !wanted.is_lost
+            && let Some(number) = self.newcomer(people, wanted.time, random)
+        {
+            return self.first(people, number, wanted.time, random);
         }
-        let act = Act::draw(random);
+        let act = if wanted.is_lost { Act::draw(random).single() } else { Act::draw(random) };
         for _ in 0..ASKED_MAX {
             let number = u64::from(accounts.rank(random.bits()));
             let is_known = self.is_known(number);
-            if people.whereabouts(number, wanted.time) == Whereabouts::Flying || !is_known && wanted.is_lost {
+            if !is_known && (wanted.is_lost || act.single() != Act::Enter) {
+                continue;
+            }
+            if !is_up(people, number, wanted.time, random) {
                 continue;
             }
             match act {
-                Act::Enter if !is_known => return self.first(people, number, wanted.time, random),
+                _ if !is_known => return self.first(people, number, wanted.time, random),
                 Act::Account if wanted.is_lost => return self.act(people, number, Act::Pay, wanted, random),
-                _ if is_known => return self.act(people, number, act, wanted, random),
-                _ => {}
+                _ => return self.act(people, number, act, wanted, random),
             }
         }
         self.first(people, u64::from(accounts.rank(random.bits())), wanted.time, random)
+    }
+
+    /// When the next event of something begun is due.
+    pub fn due(&self) -> Option<Millis> {
+        self.later.first_key_value().map(|((stamp, _), _)| *stamp)
+    }
+
+    /// The event that is due.
+    pub fn go_on(&mut self, random: &mut Random) -> Option<Draft> {
+        let (_, event) = self.later.pop_first()?;
+        Some(self.through_outage(event, random))
+    }
+
+    /// The next of the busiest people who never came, the one who waits longest among those who are up.
+    fn newcomer(&mut self, people: &People, time: Millis, random: &mut Random) -> Option<u64> {
+        while self.newcomers.len() < NEWCOMERS && self.called < self.regulars {
+            self.newcomers.push_back(self.called);
+            self.called += 1;
+        }
+        let up = self.newcomers.iter().position(|number| is_up(people, *number, time, random));
+        self.newcomers.remove(up.unwrap_or(0))
     }
 
     fn is_known(&self, number: u64) -> bool {
@@ -104,7 +165,7 @@ impl Crowd {
     }
 
     fn act(
-        &self,
+        &mut self,
         people: &People,
         number: u64,
         act: Act,
@@ -112,15 +173,53 @@ impl Crowd {
         random: &mut Random,
     ) -> Result<Draft, SimError> {
         let person = people.person(number)?;
-        let mut event = traffic::ordinary(people, &person, act, wanted.time, wanted.serial, random);
-        let is_down = self.outage.is_some_and(|(from, to)| (from..to).contains(&wanted.time));
-        if is_down && event.kind == EventType::Login && random.chance(OUTAGE_FAILURES_PER_MILLION) {
-            event.result = Some(Outcome::Failure);
-            event.reason = Some(if wanted.serial.is_multiple_of(3) { Reason::Timeout } else { Reason::ServerError });
-            (event.mfa, event.account, event.login_name) = (None, Some(number), None);
-        }
-        Ok(event)
+        let event = match act {
+            Act::Play(episode) if self.later.len() < LATER_MAX && !self.is_down(wanted.time) => {
+                let mut events = episodes::play(episode, people, &person, wanted.time, random).into_iter();
+                let first = events.next();
+                for event in events {
+                    self.wait_for(event, random);
+                }
+                first
+            }
+            _ => None,
+        };
+        let event =
+            event.unwrap_or_else(|| traffic::ordinary(people, &person, act, wanted.time, wanted.serial, random));
+        Ok(if wanted.is_lost { event } else { self.through_outage(event, random) })
     }
+
+    fn wait_for(&mut self, event: Draft, random: &mut Random) {
+        let stamp = event.time.plus(random.between(LATER_DELAY_MS.0, LATER_DELAY_MS.1));
+        self.later.insert((stamp, self.begun), event);
+        self.begun += 1;
+    }
+
+    fn is_down(&self, time: Millis) -> bool {
+        self.outage.is_some_and(|(from, to)| (from..to).contains(&time))
+    }
+
+    /// The event as it comes while the login service is down: most logins fail, whoever tries and however well
+    /// they type, and many try again.
+    fn through_outage(&mut self, event: Draft, random: &mut Random) -> Draft {
+        let is_login = event.kind == Some(EventType::Login) && event.account.is_some();
+        if !is_login || !self.is_down(event.time) || !random.chance(OUTAGE_FAILURES_PER_MILLION) {
+            return event;
+        }
+        if self.later.len() < LATER_MAX && random.chance(OUTAGE_RETRIES_PER_MILLION) {
+            let time = event.time.plus(random.between(OUTAGE_RETRY_MS.0, OUTAGE_RETRY_MS.1));
+            let (result, reason) = (Some(Outcome::Success), None);
+            self.wait_for(Draft { time, result, reason, contact: None, ..event }, random);
+        }
+        let reason = random.pick(&OUTAGE_REASONS).copied();
+        Draft { result: Some(Outcome::Failure), reason, mfa: None, ..event }
+    }
+}
+
+/// Whether somebody does anything at a moment: not in the air, and seldom at night.
+fn is_up(people: &People, number: u64, time: Millis, random: &mut Random) -> bool {
+    let at = people.whereabouts(number, time);
+    at != Whereabouts::Flying && random.below(WEIGHT_MAX) < people.clock(number, at).hour(time).weight()
 }
 
 /// How many of the busiest people log in often enough to be expected at the beginning.

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::names::{Contact, Names, write_digits, write_hex, write_ip, write_minor, write_time};
+use super::names::{Contact, Names, write_digits, write_hex, write_ip, write_minor, write_number, write_time};
 use crate::event::{
     Actor, Answer, Change, Channel, Closed, Connection, ContactField, Country, EventType, Method, Millis, Outcome,
     Reason, Scope, ServiceState, Stage, Status, Via,
@@ -14,13 +14,15 @@ use crate::event::{
 /// An amount in a currency of two decimals: minor units and code.
 pub type Amount = (i64, &'static str);
 
-/// The event. Ids are numbers; their text is made when it is written.
-#[derive(Debug, Clone, Copy)]
+/// The event. Ids are numbers; their text is made when it is written. Without a kind it is nothing yet.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Draft {
     /// What the id is made from; unique in a stream.
     pub serial: u64,
-    pub kind: EventType,
+    pub kind: Option<EventType>,
     pub time: Millis,
+    /// The event stands for so many.
+    pub count: Option<u64>,
     /// The number of the person.
     pub account: Option<u64>,
     pub login_name: Option<u64>,
@@ -63,57 +65,20 @@ pub struct Draft {
 impl Draft {
     /// An event with nothing but its type and time.
     pub fn new(kind: EventType, time: Millis) -> Self {
-        Draft {
-            serial: 0,
-            kind,
-            time,
-            account: None,
-            login_name: None,
-            ip: None,
-            device: None,
-            session: None,
-            user_agent: None,
-            channel: None,
-            platform: None,
-            app_version: None,
-            connection: None,
-            locale: None,
-            zone: None,
-            contact: None,
-            result: None,
-            reason: None,
-            method: None,
-            mfa: None,
-            by: None,
-            stage: None,
-            via: None,
-            change: None,
-            field: None,
-            old: None,
-            amount: None,
-            status: None,
-            payee: None,
-            payee_country: None,
-            balance: None,
-            merchant: None,
-            merchant_category: None,
-            about: None,
-            answer: None,
-            state: None,
-            scope: None,
-            until: None,
-        }
+        Draft { kind: Some(kind), time, ..Draft::default() }
     }
 
     /// Appends the event as JSON, without a line end.
     pub fn write(&self, names: &Names, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"id\":\"");
         names.id(self.serial, self.time, out);
-        out.extend_from_slice(b"\",\"type\":\"");
-        out.extend_from_slice(self.kind.word().as_bytes());
-        out.extend_from_slice(b"\",\"time\":\"");
-        write_time(self.time, out);
         out.push(b'"');
+        word(out, "type", self.kind);
+        text(out, "time", Some(self.time), write_time);
+        if let Some(count) = self.count {
+            out.extend_from_slice(b",\"count\":");
+            write_number(count, out);
+        }
         self.write_common(names, out);
         self.write_access(out);
         self.write_money(out);

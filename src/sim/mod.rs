@@ -8,14 +8,17 @@
 mod attacks;
 mod crowd;
 mod draft;
+mod episodes;
 mod lookalikes;
 mod malformed;
 mod names;
 mod people;
+mod places;
 mod plan;
 mod planner;
 mod random;
 mod record;
+mod rhythm;
 mod script;
 mod stream;
 mod timeline;

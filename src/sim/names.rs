@@ -113,7 +113,8 @@ pub fn write_hex(prefix: &[u8], number: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn write_number(number: u64, out: &mut Vec<u8>) {
+/// A whole number.
+pub fn write_number(number: u64, out: &mut Vec<u8>) {
     let places = number.checked_ilog10().unwrap_or(0) as usize + 1;
     write_digits(number, places, out);
 }

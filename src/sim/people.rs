@@ -1,13 +1,15 @@
-//! The wallet's users: home, devices, payees, travels, contact. Each trait is a hash of seed and number, so a
-//! million people need no memory.
+//! The wallet's users: home, sleep, devices, payees, places, travels, contact. Each trait is a hash of seed and
+//! number, so a million people need no memory.
 //!
-//! Guarantees: one person has one home city, stable devices, regular payees; who travels is out of sight for
-//! the length of a flight both ways. Does not say what people do.
+//! Guarantees: one person has one home city, one clock, stable devices, regular payees; who travels is out of
+//! sight for the length of a flight both ways. Does not say what people do.
 
 use std::net::IpAddr;
 
 use super::SimError;
+use super::places::{OFFICE_WORKERS_PERCENT, Places};
 use super::random::{choose, hash, scale};
+use super::rhythm::{Clock, Week, week_of};
 use super::world::{Range, World};
 use super::zipf::Zipf;
 use crate::event::{Connection, Millis, Network};
@@ -24,6 +26,17 @@ const TRAVELLERS_PER_MILLION: u64 = 10_000;
 /// The part of people with one device who use a VPN, per million, and how often they do, percent.
 const VPN_USERS_PER_MILLION: u64 = 10_000;
 const VPN_PERCENT: u64 = 30;
+/// The part of people who sleep by day, percent, and by how much their clock differs, minutes.
+const NIGHT_WORKERS_PERCENT: u64 = 2;
+const NIGHT_WORK_MIN: i64 = 12 * 60;
+/// How much later than others a person rises, in steps of half an hour: from an hour before to an hour after.
+const RISING_STEP_MIN: i64 = 30;
+const RISING_STEPS: i64 = 2;
+/// How often an address is the office's in its hours and the mobile carrier's otherwise, percent.
+const OFFICE_PERCENT: u64 = 65;
+const MOBILE_PERCENT: u64 = 30;
+/// How many people are asked how busy an hour is.
+const WEEK_PEOPLE: u64 = 2048;
 /// How many payees a person pays regularly.
 pub const PAYEES: u64 = 4;
 /// One of so many home addresses is a gateway of many people.
@@ -47,6 +60,9 @@ pub(super) mod salt {
     pub const PHONE: u64 = 12;
     pub const NAME: u64 = 13;
     pub const VPN: u64 = 14;
+    pub const SLEEP: u64 = 15;
+    pub const OFFICE: u64 = 16;
+    pub const PLACE: u64 = 17;
 }
 
 /// One person, as far as most events need.
@@ -91,6 +107,8 @@ pub struct People {
     addresses: Zipf,
     shared: u32,
     world: World,
+    /// Offices and gateways; none in a bare workload.
+    places: Places,
     /// Mobile carriers outside the wallet's country.
     abroad: Vec<u16>,
     /// Exits of VPNs.
@@ -98,8 +116,9 @@ pub struct People {
 }
 
 impl People {
-    /// `accounts` ordinary people at `addresses` home addresses, living from `start` for `span_ms`.
-    pub fn new(seed: u64, accounts: u64, addresses: u32, start: Millis, span_ms: i64) -> Result<Self, SimError> {
+    /// `accounts` ordinary people at `addresses` home addresses, from `start` on; a moment until they are
+    /// [`lasting`](Self::lasting).
+    pub fn new(seed: u64, accounts: u64, addresses: u32, start: Millis) -> Result<Self, SimError> {
         let world = World::new()?;
         let is_abroad = |city: u16| world.city(city).is_some_and(|c| c.country.code() != super::world::HOME_COUNTRY);
         let all = |which: &dyn Fn(&Range) -> bool| -> Vec<u16> {
@@ -108,17 +127,28 @@ impl People {
         let abroad = all(&|range| range.network == Network::Mobile && is_abroad(range.city));
         let vpns = all(&|range| range.network == Network::Vpn);
         let shared = addresses / SHARED_ADDRESS_IN;
-        Ok(People {
-            seed,
-            accounts,
-            start,
-            span_ms,
-            addresses: Zipf::new(addresses, ADDRESS_SHIFT),
-            shared,
-            world,
-            abroad,
-            vpns,
-        })
+        let addresses = Zipf::new(addresses, ADDRESS_SHIFT);
+        let places = Places::default();
+        Ok(People { seed, accounts, start, span_ms: 0, addresses, shared, world, places, abroad, vpns })
+    }
+
+    /// The same people, with offices to go to and carriers that put many behind one address.
+    pub fn going_out(mut self) -> Self {
+        self.places = Places::new(self.seed, &self.world, self.accounts);
+        self
+    }
+
+    /// The same people, living for `span_ms`: it says when who travels.
+    pub fn lasting(mut self, span_ms: i64) -> Self {
+        self.span_ms = span_ms;
+        self
+    }
+
+    /// How busy each hour of the week is for all of them together.
+    pub fn week(&self) -> Week {
+        let clocks: Vec<Clock> =
+            (0..self.accounts.min(WEEK_PEOPLE)).map(|n| self.clock(n, Whereabouts::Home)).collect();
+        week_of(clocks.iter().copied())
     }
 
     /// The world they live in.
@@ -126,13 +156,32 @@ impl People {
         &self.world
     }
 
-    /// The person of a number.
-    pub fn person(&self, number: u64) -> Result<Person, SimError> {
+    /// The range and address of a person's home.
+    fn home(&self, number: u64) -> Option<(&Range, IpAddr)> {
         let rank = self.addresses.rank(hash(self.seed, salt::HOME, number));
         // A shared gateway stands for whoever is behind it; people of the scripts live alone.
         let is_shared = rank < self.shared && number < self.accounts;
         let of = if number < self.accounts { u64::from(rank) } else { number };
-        let (range, home) = self.world.home(hash(self.seed, salt::ADDRESS, of), is_shared).ok_or(SimError::Empty)?;
+        self.world.home(hash(self.seed, salt::ADDRESS, of), is_shared)
+    }
+
+    /// The clock a person lives by, where they are.
+    pub fn clock(&self, number: u64, at: Whereabouts) -> Clock {
+        let range = match at {
+            Whereabouts::Abroad(range) => self.world.range(range),
+            Whereabouts::Home | Whereabouts::Flying => self.home(number).map(|home| home.0),
+        };
+        let city = range.and_then(|range| self.world.city(range.city));
+        let bits = hash(self.seed, salt::SLEEP, number);
+        let steps = scale(bits, 2 * RISING_STEPS.unsigned_abs() + 1) as i64 - RISING_STEPS;
+        let is_at_night = scale(bits.rotate_left(17), 100) < NIGHT_WORKERS_PERCENT;
+        let night_min = if is_at_night { NIGHT_WORK_MIN } else { 0 };
+        Clock { ahead_min: city.map_or(0, |c| c.offset_min) - steps * RISING_STEP_MIN - night_min }
+    }
+
+    /// The person of a number.
+    pub fn person(&self, number: u64) -> Result<Person, SimError> {
+        let (range, home) = self.home(number).ok_or(SimError::Empty)?;
         let city = self.world.city(range.city).ok_or(SimError::Empty)?;
         let bits = hash(self.seed, salt::PLATFORM, number);
         let platform = if scale(bits, 100) < 58 { "android" } else { "ios" };
@@ -147,6 +196,11 @@ impl People {
         };
         let app_version = app_version.unwrap_or("7.2.1");
         Ok(Person { number, city: range.city, home, platform, app_version, locale, zone: city.zone, devices })
+    }
+
+    /// Whether a person's home is in a country.
+    pub fn lives_in(&self, person: &Person, country: &str) -> bool {
+        self.world.city(person.city).is_some_and(|city| city.country.code() == country)
     }
 
     /// A device of a person: 0 is the telephone they pay with.
@@ -195,8 +249,27 @@ impl People {
         Some(self.world.range(*choose(&self.vpns, bits)?)?.address(bits.rotate_left(7)))
     }
 
-    /// The address and connection a person uses, by a draw: at home mostly the home line, else the mobile
-    /// carrier of the city; abroad the carrier there. Mobile addresses change by the day.
+    /// The office of a person who is in it at a moment.
+    fn office(&self, person: &Person, time: Millis, draw: u64) -> Option<IpAddr> {
+        let bits = hash(self.seed, salt::OFFICE, person.number);
+        let works = person.number < self.accounts && scale(bits.rotate_left(43), 100) < OFFICE_WORKERS_PERCENT;
+        if !works || scale(draw.rotate_left(47), 100) >= OFFICE_PERCENT {
+            return None;
+        }
+        // Cheaper questions first: most people and moments are none of an office.
+        let office = self.places.office(&self.world, person.city, bits)?;
+        self.clock(person.number, Whereabouts::Home).hour(time).is_at_work().then_some(office)
+    }
+
+    /// The carrier's gateway that a person's telephone is behind.
+    fn gateway(&self, person: &Person) -> Option<IpAddr> {
+        let bits = hash(self.seed, salt::MOBILE, person.number).rotate_left(19);
+        (person.number < self.accounts).then(|| self.places.gateway(&self.world, person.city, bits))?
+    }
+
+    /// The address and connection a person uses, by a draw: in working hours perhaps the office's; at home mostly
+    /// the home line, else the mobile carrier of the city; abroad the carrier there. Mobile addresses change by
+    /// the day, but for those of a gateway.
     pub fn address(&self, person: &Person, at: Whereabouts, time: Millis, draw: u64) -> (IpAddr, Connection) {
         let day = u64::try_from(time.0 / DAY_MS).unwrap_or(0);
         let bits = hash(self.seed, salt::MOBILE, person.number.wrapping_mul(4096).wrapping_add(day));
@@ -206,10 +279,16 @@ impl People {
                 return (self.vpn(person.number).unwrap_or(person.home), Connection::Wifi);
             }
             Whereabouts::Abroad(range) => self.world.range(range),
-            Whereabouts::Home | Whereabouts::Flying if scale(draw, 100) < 30 => {
-                self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))
+            Whereabouts::Home | Whereabouts::Flying => {
+                if let Some(office) = self.office(person, time, draw) {
+                    return (office, Connection::Wifi);
+                }
+                let is_out = scale(draw, 100) < MOBILE_PERCENT;
+                if let Some(gateway) = is_out.then(|| self.gateway(person)).flatten() {
+                    return (gateway, Connection::Cellular);
+                }
+                is_out.then(|| self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))).flatten()
             }
-            _ => None,
         };
         mobile.map_or((person.home, Connection::Wifi), on)
     }
@@ -220,7 +299,8 @@ mod tests {
     use super::*;
 
     fn people() -> People {
-        People::new(5, 20_000, 4000, Millis(1_767_571_200_000), 16 * DAY_MS).expect("people")
+        let people = People::new(5, 20_000, 4000, Millis(1_767_571_200_000)).expect("people");
+        people.going_out().lasting(16 * DAY_MS)
     }
 
     #[test]

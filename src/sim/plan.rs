@@ -23,6 +23,9 @@ const ADDRESSES: (u64, u64) = (1000, 200_000);
 const EVENTS_PER_SCENE: u64 = 50_000;
 /// Scenes of each kind at the most: they are kept in memory.
 const SCENES_MAX: u64 = 120;
+/// How soon the first attack can be asked for, ms of the watched days: it needs its time, and more than a day is
+/// not soon.
+const FIRST_ATTACK_MS: (u64, u64) = (30 * 60_000, 24 * 3_600_000);
 /// The event rate's range, thousandths of an event per second.
 const RATE_MILLI: (u64, u64) = (1, 1_000_000_000);
 
@@ -58,13 +61,18 @@ pub struct Plan {
     pub rate_milli: Option<u64>,
     /// The domain of the users' mail addresses.
     pub mail_domain: String,
+    /// Wallet and outage: one takeover more, the first of all scenes, over before so many ms of the watched days
+    /// have passed (30 min to a day; nothing where the watched days are shorter). All other scenes come later.
+    /// For who plays a stream and wants to show something soon; the days begin at `Generator::watched_from`.
+    pub first_attack_within_ms: Option<i64>,
 }
 
 impl Plan {
     /// So many events of a profile, everything else as by default.
     pub fn new(events: u64, seed: u64, profile: Profile) -> Self {
         let mail_domain = "wallet.example".to_owned();
-        Plan { events, seed, accounts: None, profile, start: START, rate_milli: None, mail_domain }
+        let (accounts, rate_milli, first_attack_within_ms) = (None, None, None);
+        Plan { events, seed, accounts, profile, start: START, rate_milli, mail_domain, first_attack_within_ms }
     }
 
     /// Every number in its range.
@@ -76,6 +84,9 @@ impl Plan {
         range("the number of events", 1, 1 << 40, self.events)?;
         range("the number of accounts", 1, ACCOUNTS_MAX, self.accounts())?;
         range("the event rate in thousandths", RATE_MILLI.0, RATE_MILLI.1, self.rate_milli.unwrap_or(1000))?;
+        let (low, high) = FIRST_ATTACK_MS;
+        let within_ms = self.first_attack_within_ms.map_or(low, |ms| u64::try_from(ms).unwrap_or(0));
+        range("the time to the first attack in ms", low, high, within_ms)?;
         range("the start in ms since 1970", 0, 7_258_118_400_000, u64::try_from(self.start.0).unwrap_or(u64::MAX))
     }
 

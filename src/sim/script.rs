@@ -7,10 +7,12 @@ use std::net::IpAddr;
 
 use super::SimError;
 use super::draft::Draft;
+use super::episodes::{self, Episode};
 use super::people::{DAY_MS, HOUR_MS, People, Person};
 use super::random::Random;
+use super::rhythm::Clock;
 use super::traffic;
-use super::world::{City, Range, World};
+use super::world::{City, HOME_COUNTRY, Range, World};
 use crate::event::{Channel, EventType, Method, Millis, Outcome, Reason};
 
 /// The minute, ms.
@@ -19,6 +21,8 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const SECOND_MS: i64 = 1000;
 /// The office of the shipped lists.
 const OFFICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7));
+/// The clock of the wallet's own country: UTC+8.
+const HOME_CLOCK: Clock = Clock { ahead_min: 8 * 60 };
 /// Good logins before the deed: rules that learn ask for 10.
 const HISTORY_LOGINS: i64 = 14;
 /// Payments to each of two regular payees before the deed.
@@ -31,10 +35,35 @@ pub struct Kind {
     pub name: &'static str,
     /// The rules that must fire; none for a look-alike.
     pub expect: &'static [&'static str],
+    /// When it happens, by the clock of the wallet's own country.
+    pub when: When,
     /// How long it takes at the most, ms: it ends before the stream does.
     pub length_ms: i64,
     /// Plays it.
     pub play: fn(&mut Scene<'_>) -> Result<(), SimError>,
+}
+
+/// When a scene happens, where the watched days are long enough to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// An attacker's clock is not ours.
+    Anytime,
+    /// While the owner is awake.
+    Day,
+    /// In the first hours of the working week.
+    MondayMorning,
+}
+
+impl When {
+    /// Whether a moment fits.
+    pub fn fits(self, time: Millis) -> bool {
+        let hour = HOME_CLOCK.hour(time);
+        match self {
+            When::Anytime => true,
+            When::Day => hour.is_day(),
+            When::MondayMorning => hour.is_monday_morning(),
+        }
+    }
 }
 
 /// What the truth says of one scene.
@@ -93,22 +122,39 @@ impl<'p> Scene<'p> {
         Ok(person)
     }
 
-    /// A history of the victim from the telephone at home over two weeks: good logins, the contact on the
-    /// first two, small payments to the first two regular payees. Does nothing without a learning period.
+    /// Another person of this scene who lives far from every attacker.
+    pub fn extra_victim(&mut self) -> Result<Person, SimError> {
+        loop {
+            let person = self.extra()?;
+            if self.people.lives_in(&person, HOME_COUNTRY) {
+                return Ok(person);
+            }
+        }
+    }
+
+    /// A history of the victim.
     pub fn history(&mut self) {
+        self.history_of(self.victim);
+    }
+
+    /// A history of somebody from the telephone at home over two weeks: good logins, the contact on the first two,
+    /// small payments to the first two regular payees. Does nothing without a learning period.
+    pub fn history_of(&mut self, person: Person) {
         let (from, to) = self.learning;
         if to.since(from) < (HISTORY_LOGINS + 1) * DAY_MS {
             return;
         }
-        let person = self.victim;
+        let mut logins = Vec::new();
         for day in 0..HISTORY_LOGINS {
-            let time = from.plus(day * DAY_MS + self.random.between(HOUR_MS, 20 * HOUR_MS));
+            let time = self.waking(from.plus(day * DAY_MS), 13 * HOUR_MS);
             let mut event = traffic::login_ok(self.people, &person, 0, time, self.random.bits());
             event.contact = (day < 2).then(|| traffic::contact(self.people, &person));
             self.events.push((event, false));
+            logins.push(time);
         }
         for nth in 0..2 * HISTORY_PAYMENTS {
-            let time = from.plus(nth * 2 * DAY_MS + self.random.between(21 * HOUR_MS, 24 * HOUR_MS));
+            let login = usize::try_from(2 * nth).ok().and_then(|at| logins.get(at)).copied().unwrap_or(from);
+            let time = login.plus(self.random.between(SECOND_MS * 30, 20 * MINUTE_MS));
             let amount = (self.random.between(2_000, 40_000), traffic::currency(&person));
             let payee = self.people.payee(person.number, nth.unsigned_abs() % 2);
             let draw = self.random.bits();
@@ -120,18 +166,33 @@ impl<'p> Scene<'p> {
     /// One early good login with the contact, so that the person can be told.
     pub fn known(&mut self, person: &Person) {
         let (from, to) = self.learning;
-        if to.since(from) < DAY_MS {
+        if to.since(from) < 2 * DAY_MS {
             return;
         }
-        let time = from.plus(self.random.between(0, to.since(from) - HOUR_MS));
+        let days = to.since(from) / DAY_MS - 1;
+        let day = from.plus(self.random.between(0, days - 1) * DAY_MS);
+        let time = self.waking(day, 14 * HOUR_MS);
         let mut event = traffic::login_ok(self.people, person, 0, time, self.random.bits());
         event.contact = Some(traffic::contact(self.people, person));
         self.events.push((event, false));
     }
 
+    /// A moment within `ms` after the first waking hour of the 24 hours from `day` on.
+    fn waking(&mut self, day: Millis, ms: i64) -> Millis {
+        let morning = (0..24).map(|hour| day.plus(hour * HOUR_MS)).find(|time| HOME_CLOCK.hour(*time).hour == 8);
+        morning.unwrap_or(day).plus(self.random.between(0, ms))
+    }
+
     /// An event of the deed.
     pub fn deed(&mut self, event: Draft) {
         self.events.push((event, true));
+    }
+
+    /// Changes the event that was added last.
+    pub fn amend(&mut self, change: impl FnOnce(&mut Draft)) {
+        if let Some((event, _)) = self.events.last_mut() {
+            change(event);
+        }
     }
 
     /// An event around the deed that is no part of it.
@@ -183,6 +244,24 @@ impl<'p> Scene<'p> {
         let victim = self.victim;
         let event = foreign_login(&victim, time, ip, device);
         self.deed(Draft { result: Some(Outcome::Failure), reason: Some(Reason::WrongPassword), ..event });
+    }
+
+    /// Something that takes several events, done by the victim from the deed's beginning on.
+    pub fn play(&mut self, episode: Episode) {
+        let victim = self.victim;
+        for event in episodes::play(episode, self.people, &victim, self.at, &mut self.random) {
+            self.deed(event);
+        }
+        self.account = Some(victim.number);
+        self.device = Some(self.people.device(victim.number, 0));
+    }
+
+    /// Money to a payee from the victim's own telephone.
+    pub fn pay(&mut self, time: Millis, minor: i64, payee: u64) {
+        let victim = self.victim;
+        let draw = self.random.bits();
+        let amount = (minor, traffic::currency(&victim));
+        self.deed(traffic::pay(self.people, &victim, EventType::Transfer, time, amount, payee, draw));
     }
 
     /// A good login to the victim's account from an address and device.

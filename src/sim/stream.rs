@@ -95,9 +95,13 @@ impl Generator {
     /// Plans the scenes and stands at the first record.
     pub fn new(plan: &Plan) -> Result<Self, SimError> {
         plan.check()?;
-        let learns = plan.has_people();
-        let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), learns, plan.rate_milli);
-        let people = People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start, timeline.span_ms())?;
+        let mut people = People::new(plan.seed, plan.accounts(), plan.addresses(), plan.start)?;
+        if plan.has_people() {
+            people = people.going_out();
+        }
+        let week = plan.has_people().then(|| people.week());
+        let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), week.as_ref(), plan.rate_milli);
+        let people = people.lasting(timeline.span_ms());
         let names = Names { seed: plan.seed, mail_domain: plan.mail_domain.clone() };
         let outage = (plan.profile == Profile::Outage).then(|| outage(&timeline));
         let (planted, waiting) = Planner::new(plan, &people, &timeline).plant(outage)?;
@@ -150,19 +154,20 @@ impl Generator {
         &self.totals
     }
 
+    /// When the watched days begin: what comes before is history, which a player may hurry through.
+    pub fn watched_from(&self) -> Millis {
+        self.timeline.watched_from()
+    }
+
     /// The next record; `None` when all are made.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, SimError> {
-        if self.next_stamp.is_none() && self.made < self.ordinary {
-            self.next_stamp = Some(self.timeline.stamp(self.made, self.random.bits()));
-        }
-        let next = self.next_stamp;
+        let next = self.next_ordinary();
         match (self.waiting.next_if(|w| next.is_none_or(|n| w.stamp <= n)), next) {
             (Some(Waiting { stamp, draft }), _) => {
                 let stamp = self.advance(stamp);
                 self.write(&draft, stamp);
             }
             (None, Some(stamp)) => {
-                self.next_stamp = None;
                 let stamp = self.advance(stamp);
                 self.ordinary_record(stamp)?;
                 self.made += 1;
@@ -174,18 +179,41 @@ impl Generator {
         Ok(topic.map(|topic| Record { topic, key, value, stamp: *stamp }))
     }
 
+    /// The stamp of the next ordinary record, be it something new or what goes on; none when all are made.
+    fn next_ordinary(&mut self) -> Option<Millis> {
+        if self.made >= self.ordinary {
+            return None;
+        }
+        let new = match self.next_stamp {
+            Some(stamp) => stamp,
+            None => self.timeline.stamp(self.made, self.random.bits()),
+        };
+        self.next_stamp = Some(new);
+        Some(self.crowd.due().map_or(new, |due| due.min(new)))
+    }
+
     fn advance(&mut self, stamp: Millis) -> Millis {
         self.last_stamp = stamp.max(self.last_stamp.plus(self.strict_ms));
         self.last_stamp
     }
 
     fn ordinary_record(&mut self, stamp: Millis) -> Result<(), SimError> {
+        let goes_on = self.crowd.due().zip(self.next_stamp).is_some_and(|(due, new)| due <= new);
+        if !goes_on {
+            self.next_stamp = None;
+        }
         // Damaged ones lie evenly among the others.
         let due = (u128::from(self.made) + 1) * u128::from(self.damages) / u128::from(self.ordinary.max(1));
         if u128::from(self.damaged) < due {
             return self.damage(stamp);
         }
         if self.random.chance(DUPLICATES_PER_MILLION) && self.repeat(stamp) {
+            return Ok(());
+        }
+        if goes_on && let Some(draft) = self.crowd.go_on(&mut self.random) {
+            let serial = self.next_serial();
+            self.write(&Draft { serial, ..draft }, stamp);
+            self.remember();
             return Ok(());
         }
         let too_late = self.is_too_late();
@@ -195,6 +223,11 @@ impl Generator {
             self.remember();
         }
         Ok(())
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
     }
 
     /// Whether the next record is one of those that come too late: they lie evenly among the later ones, because
@@ -215,10 +248,10 @@ impl Generator {
             false => self.random.between(DELAY_MS.0, DELAY_MS.1),
         };
         let time = stamp.plus(-delay);
-        self.serial += 1;
+        let serial = self.next_serial();
         let mut draft = match self.plan.has_people() {
             true => {
-                let wanted = Wanted { time, serial: self.serial, is_lost };
+                let wanted = Wanted { time, serial, is_lost };
                 self.crowd.next(&self.people, &self.accounts, wanted, &mut self.random)?
             }
             false => velocity::ordinary(
@@ -226,12 +259,12 @@ impl Generator {
                 &self.accounts,
                 &self.addresses,
                 self.plan.twist(),
-                self.serial,
+                serial,
                 time,
                 &mut self.random,
             )?,
         };
-        draft.serial = self.serial;
+        draft.serial = serial;
         Ok(draft)
     }
 
@@ -267,7 +300,7 @@ impl Generator {
     fn address_to(&mut self, draft: &Draft, stamp: Millis) {
         self.out.key.clear();
         self.out.value.clear();
-        self.out.topic = Some(Topic::of(draft.kind));
+        self.out.topic = draft.kind.map(Topic::of);
         self.out.stamp = stamp;
         match (draft.account, draft.login_name) {
             (Some(account), _) => self.names.account(account, &mut self.out.key),

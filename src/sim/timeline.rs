@@ -1,6 +1,6 @@
 //! When things happen: how many records a stream has in which hour.
 //!
-//! A wallet stream begins with a *learning period* of 15 days that holds a fifth of the records, thinly
+//! A wallet stream begins with a *learning period* of three weeks that holds a fifth of the records, thinly
 //! spread, so that rules which ask for 14 days or 10 logins of history have it; then come the *watched* days.
 //! The watched rate is 4 events per account and day, at most 4 a second: at that rate the busiest account of a
 //! Zipf distribution has far less than one failed login in 10 min, and the busiest address about 6 accounts an
@@ -8,10 +8,11 @@
 //! Guarantees: stamps never go backwards; whole numbers only. Reads no clock.
 
 use super::people::{DAY_MS, HOUR_MS};
+use super::rhythm::{WEEK_HOURS, Week, hour_of_week};
 use crate::event::Millis;
 
-/// Length of the learning period.
-pub const LEARNING_MS: i64 = 15 * DAY_MS;
+/// Length of the learning period: whole weeks, so that a stream which begins on a Monday is watched from one.
+pub const LEARNING_MS: i64 = 21 * DAY_MS;
 /// The part of the records that falls into the learning period, percent.
 const LEARNING_PERCENT: u64 = 20;
 /// Events per account and day.
@@ -22,10 +23,10 @@ const RATE_MILLI_MAX: u64 = 4000;
 const RATE_MILLI_MIN: u64 = 926;
 /// The watched days at the most; a longer stream is a faster one.
 const WATCHED_MS_MAX: i64 = 30 * DAY_MS;
-/// How busy each hour of the day is, local time of the wallet (UTC+8), from midnight.
+/// How busy each hour of the day is in a bare workload, local time of the wallet (UTC+8), from midnight.
 const HOURS: [u64; 24] = [4, 3, 2, 2, 2, 3, 5, 8, 10, 11, 11, 12, 13, 12, 11, 11, 11, 12, 13, 14, 14, 13, 10, 6];
 /// The wallet's own offset from UTC, hours.
-const HOME_OFFSET_HOURS: i64 = 8;
+const HOME_OFFSET_HOURS: usize = 8;
 
 /// A stretch of time with a number of records in it.
 #[derive(Debug, Clone)]
@@ -45,11 +46,13 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// For `records` ordinary records. `learns`: with a learning period. `rate_milli`: events per second in
-    /// thousandths, where the default is not wanted.
-    pub fn new(start: Millis, records: u64, accounts: u64, learns: bool, rate_milli: Option<u64>) -> Self {
-        let in_learning = if learns { records * LEARNING_PERCENT / 100 } else { 0 };
-        let learning_ms = if learns { LEARNING_MS } else { 0 };
+    /// For `records` ordinary records. `week`: that of people, who need a learning period; none in a bare
+    /// workload. `rate_milli`: events per second in thousandths, where the default is not wanted.
+    pub fn new(start: Millis, records: u64, accounts: u64, week: Option<&Week>, rate_milli: Option<u64>) -> Self {
+        let (in_learning, learning_ms) =
+            if week.is_some() { (records * LEARNING_PERCENT / 100, LEARNING_MS) } else { (0, 0) };
+        let bare = bare_week();
+        let week = week.unwrap_or(&bare);
         let rest = records - in_learning;
         let usual = (accounts * ACCOUNT_EVENTS_PER_DAY / 86).clamp(RATE_MILLI_MIN, RATE_MILLI_MAX);
         let rate = rate_milli.unwrap_or(usual).max(1);
@@ -57,8 +60,8 @@ impl Timeline {
         let longest = if rate_milli.is_some() { i64::MAX / 4 } else { WATCHED_MS_MAX };
         let span_ms = i64::try_from(span).unwrap_or(i64::MAX).clamp(1000, longest);
         Timeline {
-            learning: Stretch::new(start, in_learning, learning_ms),
-            watched: Stretch::new(start.plus(learning_ms), rest, span_ms),
+            learning: Stretch::new(start, in_learning, learning_ms, week),
+            watched: Stretch::new(start.plus(learning_ms), rest, span_ms, week),
         }
     }
 
@@ -106,14 +109,13 @@ impl Timeline {
 }
 
 impl Stretch {
-    fn new(start: Millis, records: u64, span_ms: i64) -> Self {
+    fn new(start: Millis, records: u64, span_ms: i64, week: &Week) -> Self {
         let hours = usize::try_from(span_ms.div_euclid(HOUR_MS) + 1).unwrap_or(1);
-        let first = start.0.div_euclid(HOUR_MS) + HOME_OFFSET_HOURS;
+        let first = hour_of_week(start);
         let mut sum = 0;
         let upto = (0..hours)
             .map(|hour| {
-                let of_day = usize::try_from((first + hour as i64).rem_euclid(24)).unwrap_or(0);
-                let whole = HOURS.get(of_day).copied().unwrap_or(1);
+                let whole = week.get((first + hour) % WEEK_HOURS).copied().unwrap_or(1);
                 let part = (span_ms - hour as i64 * HOUR_MS).clamp(1, HOUR_MS);
                 sum += whole * part.unsigned_abs();
                 sum
@@ -135,6 +137,15 @@ impl Stretch {
     }
 }
 
+/// Every day the same.
+fn bare_week() -> Week {
+    let mut week = [1; WEEK_HOURS];
+    for (hour, weight) in (HOME_OFFSET_HOURS..).zip(week.iter_mut()) {
+        *weight = HOURS.get(hour % HOURS.len()).copied().unwrap_or(1);
+    }
+    week
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,8 +153,9 @@ mod tests {
     #[test]
     fn stamps_rise_and_fill_both_stretches() {
         let start = Millis(1_767_571_200_000);
+        let week = bare_week();
         for (records, learns) in [(100_000, true), (1000, true), (100_000, false), (3_000_000, true)] {
-            let line = Timeline::new(start, records, records / 5, learns, None);
+            let line = Timeline::new(start, records, records / 5, learns.then_some(&week), None);
             let step = (records / 5000).max(1);
             let stamps: Vec<i64> =
                 (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
@@ -156,9 +168,9 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_records_are_a_day_after_learning() {
-        let line = Timeline::new(Millis(0), 100_000, 20_000, true, None);
+        let line = Timeline::new(Millis(0), 100_000, 20_000, Some(&bare_week()), None);
         assert!((line.watched_ms() - DAY_MS).abs() < HOUR_MS, "{}", line.watched_ms());
-        let quick = Timeline::new(Millis(0), 1_000_000, 1, false, Some(1_000_000));
+        let quick = Timeline::new(Millis(0), 1_000_000, 1, None, Some(1_000_000));
         assert_eq!(quick.watched_ms(), 1_000_000);
     }
 }

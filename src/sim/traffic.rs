@@ -1,10 +1,11 @@
 //! What ordinary people do all day: logins, money, and now and then something about the account.
 //!
-//! Guarantees: about 40 % logins and 60 % money, 15 % of the logins fail, and nobody does by accident what a
+//! Guarantees: about 40 % logins and 57 % money, 15 % of the logins fail, and nobody does by accident what a
 //! rule looks for: people pay regular payees small amounts from the telephone they always had.
-//! Does not decide when or how late a record is.
+//! Does not decide when or how late a record is; what takes several events is told in `episodes`.
 
 use super::draft::{Amount, Draft};
+use super::episodes::Episode;
 use super::names::Contact;
 use super::people::{PAYEES, People, Person, Whereabouts, salt};
 use super::random::{Random, choose, hash, scale};
@@ -20,12 +21,20 @@ const DOUBLINGS_MAX: [u32; 2] = [2, 6];
 const DOLLAR: i64 = 7;
 /// A login in so many carries the contact.
 const CONTACT_IN: u64 = 25;
-/// The part of events that are logins, per mille.
-const LOGINS_PER_MILLE: u64 = 392;
-/// … and up to where money goes; the rest is about the account.
-const MONEY_TO_PER_MILLE: u64 = 980;
-/// The part of logins that fail, per million.
-const FAILURES_PER_MILLION: u64 = 150_000;
+/// How often each thing is begun. In a thousand events these are 390 logins, 59 of them failed, and 580 movements
+/// of money: a visit has about three more events, a forgotten password seven.
+const ACTS: [(Act, u64); 10] = [
+    (Act::Enter, 2530),
+    (Act::Fail, 279),
+    (Act::Pay, 4830),
+    (Act::Account, 60),
+    (Act::Play(Episode::Visit), 400),
+    (Act::Play(Episode::Mistyped), 250),
+    (Act::Play(Episode::SecondFactor), 50),
+    (Act::Play(Episode::NewPayee), 20),
+    (Act::Play(Episode::Forgotten), 10),
+    (Act::Play(Episode::LockedOut), 3),
+];
 
 /// What somebody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +47,29 @@ pub enum Act {
     Pay,
     /// Changes something about the account, or ends the session.
     Account,
+    /// Does something that takes several events.
+    Play(Episode),
 }
 
 impl Act {
     /// What the next person does.
     pub fn draw(random: &mut Random) -> Act {
-        match random.below(1000) {
-            0..LOGINS_PER_MILLE if random.chance(FAILURES_PER_MILLION) => Act::Fail,
-            0..LOGINS_PER_MILLE => Act::Enter,
-            LOGINS_PER_MILLE..MONEY_TO_PER_MILLE => Act::Pay,
-            _ => Act::Account,
+        let mut left = random.below(ACTS.iter().map(|(_, often)| often).sum());
+        for (act, often) in ACTS {
+            match left.checked_sub(often) {
+                None => return act,
+                Some(more) => left = more,
+            }
+        }
+        Act::Pay
+    }
+
+    /// What somebody does at once where there is no time for the whole of it.
+    pub fn single(self) -> Act {
+        match self {
+            Act::Play(Episode::Mistyped | Episode::Forgotten | Episode::LockedOut) => Act::Fail,
+            Act::Play(Episode::Visit | Episode::SecondFactor | Episode::NewPayee) => Act::Enter,
+            single => single,
         }
     }
 }
@@ -170,8 +192,8 @@ pub fn currency(person: &Person) -> &'static str {
 
 /// One ordinary event of a person at a moment, with an `index` that makes invented names unique.
 pub fn ordinary(people: &People, person: &Person, what: Act, time: Millis, index: u64, random: &mut Random) -> Draft {
-    match what {
-        Act::Enter => login(people, person, time, random),
+    match what.single() {
+        Act::Enter | Act::Play(_) => login(people, person, time, random),
         Act::Fail => failure(people, person, time, index, random),
         Act::Pay => money(people, person, time, random),
         Act::Account => account(people, person, time, random),
@@ -179,7 +201,7 @@ pub fn ordinary(people: &People, person: &Person, what: Act, time: Millis, index
 }
 
 /// Which device a login comes from: mostly the telephone, always so on a journey.
-fn which_device(people: &People, person: &Person, time: Millis, random: &mut Random) -> u64 {
+pub fn which_device(people: &People, person: &Person, time: Millis, random: &mut Random) -> u64 {
     if person.devices == 1 || people.whereabouts(person.number, time) != Whereabouts::Home || !random.chance(150_000) {
         return 0;
     }
@@ -220,7 +242,8 @@ fn failure(people: &People, person: &Person, time: Millis, index: u64, random: &
     event
 }
 
-fn money(people: &People, person: &Person, time: Millis, random: &mut Random) -> Draft {
+/// Money on its way: mostly to regular payees and merchants, now and then cash and a top-up.
+pub fn money(people: &People, person: &Person, time: Millis, random: &mut Random) -> Draft {
     let draw = random.bits();
     let kind = match scale(draw, 100) {
         0..42 => EventType::Transfer,
@@ -249,7 +272,7 @@ fn money(people: &People, person: &Person, time: Millis, random: &mut Random) ->
 }
 
 /// Most amounts are small, each doubling is half as likely: 5 to 100 or 1600 yuan. Minor units.
-fn amount(person: &Person, kind: EventType, random: &mut Random) -> i64 {
+pub fn amount(person: &Person, kind: EventType, random: &mut Random) -> i64 {
     let [busy, other] = DOUBLINGS_MAX;
     let most = if person.number < BUSY_RANKS { busy } else { other };
     let minor = random.between(500, 2500) << random.bits().trailing_zeros().min(most);

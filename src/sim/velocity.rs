@@ -12,19 +12,37 @@ use super::SimError;
 use super::draft::Draft;
 use super::people::{People, salt};
 use super::random::{Random, scale};
-use super::script::{Kind, MINUTE_MS, Scene, foreign_login};
+use super::script::{Kind, MINUTE_MS, Scene, When, foreign_login};
 use super::traffic;
 use super::zipf::Zipf;
 use crate::event::{EventType, Millis, Outcome, Reason};
 
 /// The scenes, in the order they are planted.
 pub const KINDS: [Kind; 6] = [
-    Kind { name: "w3-guessing", expect: &["w3-failed-logins"], length_ms: 10 * MINUTE_MS, play: guessing },
-    Kind { name: "w3-crowd", expect: &["w3-accounts-per-address"], length_ms: 50 * MINUTE_MS, play: crowd },
-    Kind { name: "w3-drain", expect: &["w3-sum"], length_ms: 100 * MINUTE_MS, play: drain },
-    Kind { name: "w3-five-failures", expect: &[], length_ms: 10 * MINUTE_MS, play: five_failures },
-    Kind { name: "w3-twenty-accounts", expect: &[], length_ms: 50 * MINUTE_MS, play: twenty_accounts },
-    Kind { name: "w3-spender", expect: &[], length_ms: 100 * MINUTE_MS, play: spender },
+    Kind {
+        name: "w3-guessing",
+        expect: &["w3-failed-logins"],
+        when: When::Anytime,
+        length_ms: 10 * MINUTE_MS,
+        play: guessing,
+    },
+    Kind {
+        name: "w3-crowd",
+        expect: &["w3-accounts-per-address"],
+        when: When::Anytime,
+        length_ms: 50 * MINUTE_MS,
+        play: crowd,
+    },
+    Kind { name: "w3-drain", expect: &["w3-sum"], when: When::Anytime, length_ms: 100 * MINUTE_MS, play: drain },
+    Kind { name: "w3-five-failures", expect: &[], when: When::Anytime, length_ms: 10 * MINUTE_MS, play: five_failures },
+    Kind {
+        name: "w3-twenty-accounts",
+        expect: &[],
+        when: When::Anytime,
+        length_ms: 50 * MINUTE_MS,
+        play: twenty_accounts,
+    },
+    Kind { name: "w3-spender", expect: &[], when: When::Anytime, length_ms: 100 * MINUTE_MS, play: spender },
 ];
 
 /// The part of events that one account makes in the hot-key profile, per million.

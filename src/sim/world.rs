@@ -34,6 +34,12 @@ pub struct City {
     pub name: String,
     /// IANA zone.
     pub zone: &'static str,
+    /// Its standard time, minutes ahead of UTC.
+    pub offset_min: i64,
+    /// Offices: indices of [`World::ranges`].
+    pub offices: Vec<u16>,
+    /// Gateways of mobile carriers that many people share.
+    pub gateways: Vec<u16>,
     /// Home lines: indices of [`World::ranges`].
     pub fixed: Vec<u16>,
     /// Mobile carriers, IPv4 and IPv6: `[v6]`.
@@ -76,8 +82,11 @@ impl World {
         let known = self.cities.iter().position(|c| c.country == country && c.name == name);
         let city = known.unwrap_or(self.cities.len());
         if known.is_none() {
-            let (zone, name) = (zone_of(country.code()), name.to_owned());
-            self.cities.push(City { country, name, zone, fixed: Vec::new(), mobile: Default::default() });
+            let (zone, offset_min) = zone_of(country.code());
+            let none = Vec::new;
+            let (offices, gateways, fixed, mobile) = (none(), none(), none(), Default::default());
+            let name = name.to_owned();
+            self.cities.push(City { country, name, zone, offset_min, offices, gateways, fixed, mobile });
         }
         let index = u16::try_from(self.ranges.len()).ok()?;
         let first: IpAddr = first.parse().ok()?;
@@ -90,6 +99,11 @@ impl World {
             }
             Network::Mobile => self.cities.get_mut(city)?.mobile.get_mut(v6)?.push(index),
             Network::CarrierNat | Network::Business if abroad == 0 => self.shared.get_mut(v6)?.push(index),
+            _ => {}
+        }
+        match network {
+            Network::Business => self.cities.get_mut(city)?.offices.push(index),
+            Network::CarrierNat => self.cities.get_mut(city)?.gateways.push(index),
             _ => {}
         }
         self.ranges.push(Range { first, bits: bits.parse().ok()?, city: u16::try_from(city).ok()?, network });
@@ -113,6 +127,24 @@ impl World {
         let of = if is_shared { self.shared.first()? } else { self.homes.get(abroad)?.get(v6)? };
         let range = self.range(*choose(of, bits.rotate_left(37))?)?;
         Some((range, range.address(bits)))
+    }
+
+    /// How many of a million people live in each city, in the order of the cities.
+    pub fn population(&self) -> Vec<u64> {
+        let mut people = vec![0; self.cities.len()];
+        for (abroad, by_version) in self.homes.iter().enumerate() {
+            for (v6, homes) in by_version.iter().enumerate() {
+                let share = [100 - SHARE_ABROAD_PERCENT, SHARE_ABROAD_PERCENT].get(abroad).copied().unwrap_or(0)
+                    * [100 - SHARE_V6_PERCENT, SHARE_V6_PERCENT].get(v6).copied().unwrap_or(0);
+                for index in homes {
+                    let city = self.range(*index).and_then(|range| people.get_mut(usize::from(range.city)));
+                    if let Some(city) = city {
+                        *city += share * 100 / (homes.len() as u64).max(1);
+                    }
+                }
+            }
+        }
+        people
     }
 
     /// The range of a mobile carrier in a city, IPv6 as often as at home.
@@ -175,49 +207,51 @@ impl Range {
     }
 }
 
-/// The zone people of a country live in; of a wide country, that of its largest city.
-fn zone_of(country: &str) -> &'static str {
+/// The zone people of a country live in, and its standard time in minutes ahead of UTC; of a wide country, that
+/// of its largest city. Written here, and summer time left out, so that the bytes do not depend on a machine's
+/// database of zones: who sleeps an hour earlier sleeps as well.
+fn zone_of(country: &str) -> (&'static str, i64) {
     match country {
-        "CN" => "Asia/Shanghai",
-        "HK" => "Asia/Hong_Kong",
-        "MO" => "Asia/Macau",
-        "TW" => "Asia/Taipei",
-        "SG" => "Asia/Singapore",
-        "MY" => "Asia/Kuala_Lumpur",
-        "JP" => "Asia/Tokyo",
-        "KR" => "Asia/Seoul",
-        "TH" => "Asia/Bangkok",
-        "VN" => "Asia/Ho_Chi_Minh",
-        "KH" => "Asia/Phnom_Penh",
-        "ID" => "Asia/Jakarta",
-        "PH" => "Asia/Manila",
-        "IN" => "Asia/Kolkata",
-        "PK" => "Asia/Karachi",
-        "AE" => "Asia/Dubai",
-        "SA" => "Asia/Riyadh",
-        "TR" => "Europe/Istanbul",
-        "RU" => "Europe/Moscow",
-        "UA" => "Europe/Kyiv",
-        "PL" => "Europe/Warsaw",
-        "RO" => "Europe/Bucharest",
-        "DE" => "Europe/Berlin",
-        "FR" => "Europe/Paris",
-        "NL" => "Europe/Amsterdam",
-        "ES" => "Europe/Madrid",
-        "IT" => "Europe/Rome",
-        "GB" => "Europe/London",
-        "NG" => "Africa/Lagos",
-        "KE" => "Africa/Nairobi",
-        "ZA" => "Africa/Johannesburg",
-        "EG" => "Africa/Cairo",
-        "US" | "CA" => "America/New_York",
-        "MX" => "America/Mexico_City",
-        "BR" => "America/Sao_Paulo",
-        "AR" => "America/Argentina/Buenos_Aires",
-        "CO" => "America/Bogota",
-        "AU" => "Australia/Sydney",
-        "NZ" => "Pacific/Auckland",
-        _ => "Etc/UTC",
+        "CN" => ("Asia/Shanghai", 480),
+        "HK" => ("Asia/Hong_Kong", 480),
+        "MO" => ("Asia/Macau", 480),
+        "TW" => ("Asia/Taipei", 480),
+        "SG" => ("Asia/Singapore", 480),
+        "MY" => ("Asia/Kuala_Lumpur", 480),
+        "JP" => ("Asia/Tokyo", 540),
+        "KR" => ("Asia/Seoul", 540),
+        "TH" => ("Asia/Bangkok", 420),
+        "VN" => ("Asia/Ho_Chi_Minh", 420),
+        "KH" => ("Asia/Phnom_Penh", 420),
+        "ID" => ("Asia/Jakarta", 420),
+        "PH" => ("Asia/Manila", 480),
+        "IN" => ("Asia/Kolkata", 330),
+        "PK" => ("Asia/Karachi", 300),
+        "AE" => ("Asia/Dubai", 240),
+        "SA" => ("Asia/Riyadh", 180),
+        "TR" => ("Europe/Istanbul", 180),
+        "RU" => ("Europe/Moscow", 180),
+        "UA" => ("Europe/Kyiv", 120),
+        "PL" => ("Europe/Warsaw", 60),
+        "RO" => ("Europe/Bucharest", 120),
+        "DE" => ("Europe/Berlin", 60),
+        "FR" => ("Europe/Paris", 60),
+        "NL" => ("Europe/Amsterdam", 60),
+        "ES" => ("Europe/Madrid", 60),
+        "IT" => ("Europe/Rome", 60),
+        "GB" => ("Europe/London", 0),
+        "NG" => ("Africa/Lagos", 60),
+        "KE" => ("Africa/Nairobi", 180),
+        "ZA" => ("Africa/Johannesburg", 120),
+        "EG" => ("Africa/Cairo", 120),
+        "US" | "CA" => ("America/New_York", -300),
+        "MX" => ("America/Mexico_City", -360),
+        "BR" => ("America/Sao_Paulo", -180),
+        "AR" => ("America/Argentina/Buenos_Aires", -180),
+        "CO" => ("America/Bogota", -300),
+        "AU" => ("Australia/Sydney", 600),
+        "NZ" => ("Pacific/Auckland", 720),
+        _ => ("Etc/UTC", 0),
     }
 }
 
@@ -237,10 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn nearly_everybody_lives_somewhere() {
+        let world = World::new().expect("well-formed");
+        let people: u64 = world.population().iter().sum();
+        assert!((990_000..=1_000_000).contains(&people), "{people}");
+    }
+
+    #[test]
     fn every_country_has_a_zone_that_exists() {
         for city in World::new().expect("well-formed").cities {
             assert!(city.zone != "Etc/UTC", "{:?} has no zone", city.country);
-            assert!(jiff::tz::TimeZone::get(city.zone).is_ok(), "{}", city.zone);
+            let zone = jiff::tz::TimeZone::get(city.zone).expect("a zone");
+            let offset = |second| zone.to_offset(jiff::Timestamp::from_second(second).expect("a time")).seconds() / 60;
+            // January and July 2026: one of them is standard time, the lesser one.
+            let standard = offset(1_767_571_200).min(offset(1_782_864_000));
+            assert_eq!(i64::from(standard), city.offset_min, "{}", city.zone);
         }
     }
 }

@@ -140,10 +140,21 @@ impl Node {
 
 /// Reads one file. `None` where it is no tree at all; then a problem says why.
 pub fn parse(file: &Arc<SourceFile>, dialect: &'static Dialect, problems: &mut Vec<Problem>) -> Option<Node> {
+    let (tree, is_whole) = parse_partly(file, dialect, problems);
+    tree.filter(|_| is_whole)
+}
+
+/// The same, with what stands before an error of YAML, and whether that is everything. What the error may have
+/// cut short is left out.
+pub fn parse_partly(
+    file: &Arc<SourceFile>,
+    dialect: &'static Dialect,
+    problems: &mut Vec<Problem>,
+) -> (Option<Node>, bool) {
     if file.text.len() > FILE_BYTES_MAX {
         let message = format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", file.text.len());
         problems.push(Problem::error(codes::LIMIT, file, 0..0, message));
-        return None;
+        return (None, false);
     }
     tree::build(file, dialect, problems)
 }

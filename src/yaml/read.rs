@@ -48,7 +48,11 @@ impl Reader<'_> {
             Some(meant) => problem.fix(span, meant),
             None => {
                 let known: Vec<&str> = known.into_iter().take(40).collect();
-                problem.help(format!("one of {}", known.join(", ")))
+                if known.is_empty() {
+                    problem.help("there is none here")
+                } else {
+                    problem.help(format!("one of {}", known.join(", ")))
+                }
             }
         };
         self.problems.push(problem);

@@ -123,15 +123,17 @@ fn hostile_files_end_soon() {
         full("a:\n "),
         full("|\n"),
     ];
+    // Far above what a slow machine needs, far below what a step for each pair of bytes would take.
+    let limit = std::time::Duration::from_secs(60);
     for text in texts {
         let started = std::time::Instant::now();
         let (_, problems, _) = read(&text);
         let took = started.elapsed();
         let shown: String = text.chars().take(12).collect();
-        assert!(took < std::time::Duration::from_secs(3), "{shown:?} took {took:?}");
+        assert!(took < limit, "{shown:?} took {took:?}");
         assert!(problems.len() <= PROBLEMS_MAX, "{shown:?}");
         crate::report::render(&problems, false);
         let drawn = started.elapsed() - took;
-        assert!(drawn < std::time::Duration::from_secs(6), "{shown:?} took {drawn:?} to draw");
+        assert!(drawn < limit, "{shown:?} took {drawn:?} to draw");
     }
 }

@@ -17,8 +17,12 @@ pub(super) const PROBLEMS_MAX: usize = 1000;
 
 const QUOTE_HELP: &str = "inside {…} an expression with a comma or a bracket goes under quotes";
 
-/// Builds it. `None` where there is no tree; then a problem says why.
-pub(super) fn build(file: &Arc<SourceFile>, dialect: &'static Dialect, problems: &mut Vec<Problem>) -> Option<Node> {
+/// Builds it, as far as it can be read, and whether that is everything; where it is not, a problem says why.
+pub(super) fn build(
+    file: &Arc<SourceFile>,
+    dialect: &'static Dialect,
+    problems: &mut Vec<Problem>,
+) -> (Option<Node>, bool) {
     let mut options = granit_parser::options! {
         emit_anchor_events: true,
         emit_unresolved_aliases: true,
@@ -35,11 +39,14 @@ pub(super) fn build(file: &Arc<SourceFile>, dialect: &'static Dialect, problems:
             Err(error) => tree.syntax_error(&error),
         };
         if !goes_on {
-            return None;
+            return (tree.before_error(), false);
         }
     }
-    tree.root
+    (tree.root, true)
 }
+
+/// The depth of a file's sections: the file itself, and the list or mapping of one section.
+const SECTION_DEPTH: usize = 2;
 
 /// A collection that is not closed yet.
 enum Open {
@@ -201,6 +208,28 @@ impl Tree<'_> {
             },
         };
         problem.is_none_or(|problem| self.tell(problem))
+    }
+
+    /// The file's sections as far as they were read. An entry that was open is left out, and so is the last one
+    /// where none was: a wrong indent ends an entry too early.
+    fn before_error(mut self) -> Option<Node> {
+        let had_open_entry = self.stack.len() > SECTION_DEPTH;
+        self.stack.truncate(SECTION_DEPTH);
+        while !self.stack.is_empty() {
+            self.close(0..0);
+        }
+        let mut root = self.root?;
+        let Kind::Map(map) = &mut root.kind else { return None };
+        if let Some(last) = map.entries.last_mut().filter(|_| !had_open_entry) {
+            match &mut last.value.kind {
+                Kind::Seq(items) => items.pop().map(drop),
+                Kind::Map(inner) => inner.entries.pop().map(drop),
+                _ => map.entries.pop().map(drop),
+            };
+        }
+        // Without these the rules would seem to lack what only was not read.
+        let is_unread = |key: &str| map.get(key).is_none() && self.file.text.contains(&format!("\n{key}:"));
+        (map.get("version").is_some() && !is_unread("defaults")).then_some(root)
     }
 
     fn syntax_error(&mut self, error: &granit_parser::ScanError) -> bool {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use walletwatch::config::Config;
+use walletwatch::config::{Config, Environment};
 use walletwatch::report::render;
 
 fn mistakes() -> Vec<PathBuf> {
@@ -20,7 +20,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
     assert!(files.len() >= 12, "{}", files.len());
     for file in files {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
-        let problems = Config::load(&file, None).expect_err(&name);
+        let problems = Config::load(&file, &Environment::default()).expect_err(&name);
         let told = render(&problems, false);
         assert!(!told.contains("canary") || name == "secrets_in_the_file", "{told}");
         insta::assert_snapshot!(name, told);
@@ -29,6 +29,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let problems = Config::load(Path::new("tests/data/config/nowhere.toml"), None).expect_err("no file");
+    let problems =
+        Config::load(Path::new("tests/data/config/nowhere.toml"), &Environment::default()).expect_err("no file");
     assert!(render(&problems, false).contains("cannot read tests/data/config/nowhere.toml"));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -326,13 +327,50 @@ fn one_instance_at_a_time_and_no_file_of_a_newer_version() {
 fn a_file_that_sqlite_cannot_use_is_named_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("desk.db");
-    let told = || Desk::open(DeskConfig::at(path.clone())).expect_err("not usable").to_string();
-    let other = rusqlite::Connection::open(&path).expect("another program");
-    other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").expect("it locks the file");
-    assert_eq!(told(), format!("failed to open the desk {}: database is locked", path.display()));
-    drop(other);
     std::fs::write(&path, "no database at all ".repeat(100)).expect("written");
-    assert_eq!(told(), format!("failed to open the desk {}: file is not a database", path.display()));
+    let told = Desk::open(DeskConfig::at(path.clone())).expect_err("not usable").to_string();
+    assert_eq!(told, format!("failed to open the desk {}: file is not a database", path.display()));
+}
+
+/// A second connection that holds the file for itself alone.
+fn exclusive(folder: &TempDir) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(folder.path().join("desk.db")).expect("another program");
+    other.execute_batch("CREATE TABLE IF NOT EXISTS t (x); BEGIN EXCLUSIVE").expect("it locks the file");
+    other
+}
+
+#[test]
+fn a_desk_that_another_program_holds_is_waited_for_and_then_said_to_be_locked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let brief = DeskConfig { lock_wait_ms_max: 300, ..config(&folder) };
+    let other = exclusive(&folder);
+    let began = Instant::now();
+    let error = Desk::open(brief).expect_err("locked");
+    assert!(began.elapsed() >= Duration::from_millis(250), "it was waited for");
+    assert!(error.is_in_use());
+    let path = folder.path().join("desk.db");
+    let told = "is locked by another program: waited 300 ms; end that program, or start again once it is done";
+    assert_eq!(error.to_string(), format!("the desk {} {told}", path.display()));
+    let long = config(&folder);
+    let opening = std::thread::spawn(move || Desk::open(long));
+    other.execute_batch("COMMIT").expect("it is done");
+    opening.join().expect("no panic").expect("opens once the lock is gone");
+}
+
+#[test]
+fn a_desk_that_is_locked_or_damaged_while_it_is_used_names_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let desk = Desk::open(DeskConfig { lock_wait_ms_max: 50, ..config(&folder) }).expect("a desk");
+    let bytes = Alert::new("al_1", "a", "high").bytes();
+    let take = || desk.take(&[Record::Alert(&bytes)], &[], &Echo::default(), NOW);
+    let other = exclusive(&folder);
+    assert!(matches!(take(), Err(DeskError::Locked { waited_ms: 50, .. })));
+    other.execute_batch("ROLLBACK").expect("it is done");
+    assert_eq!(take().expect("taken").alerts, 1);
+    other.execute_batch("DROP TABLE offsets").expect("dropped");
+    let path = folder.path().join("desk.db");
+    let told = desk.offsets().expect_err("no table").to_string();
+    assert_eq!(told, format!("failed to read or write the desk {}: no such table: offsets", path.display()));
 }
 
 #[cfg(unix)]

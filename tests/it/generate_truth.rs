@@ -126,7 +126,8 @@ impl Naive {
         let Some(name) = event.account.as_deref() else { return };
         if event.reason.map(|r| r.class()) == Some(ReasonClass::Credential) {
             let account = self.accounts.entry(name.to_owned()).or_default();
-            account.failures.push(seen.clone());
+            // One event for many counts as many.
+            (0..event.count).for_each(|_| account.failures.push(seen.clone()));
             let ten = since(&account.failures, seen.time, 10 * MINUTE).len();
             let thirty = since(&account.failures, seen.time, 30 * MINUTE);
             let sources: BTreeSet<_> = thirty.iter().filter_map(|s| s.ip.map(source)).collect();
@@ -171,7 +172,9 @@ impl Naive {
         let country = |s: &Seen| s.stands.as_ref().map(|s| s.country.clone());
         let new_country = account.good.iter().all(|s| country(s) != country(&seen));
         account.good.push(seen.clone());
-        if learned && new_device && new_country {
+        // The country of a relay or a satellite is not the user's.
+        let elsewhere = |s: &Stands| matches!(s.network, Network::Relay | Network::Satellite);
+        if learned && new_device && new_country && !seen.stands.as_ref().is_some_and(elsewhere) {
             self.fire("new-device-new-country", event);
         }
         let Some(before) = before else { return };
@@ -206,13 +209,17 @@ impl Naive {
         if completed {
             account.out.push((time, minor));
         }
-        let recent = account.out.iter().rev().take_while(|(t, _)| *t > time - 2 * HOUR);
-        let hour: i64 = recent.filter(|(t, _)| *t > time - HOUR && *t <= time).map(|(_, m)| m).sum();
-        if completed && hour > 5_000_000 {
+        let within = |span: i64| -> i64 {
+            let recent = account.out.iter().rev().take_while(|(t, _)| *t > time - span - HOUR);
+            recent.filter(|(t, _)| *t > time - span && *t <= time).map(|(_, m)| m).sum()
+        };
+        let dollars = amount.currency.code() == "USD";
+        let (an_hour, a_day) = if dollars { (700_000, 1_400_000) } else { (5_000_000, 10_000_000) };
+        if completed && (within(HOUR) > an_hour || within(DAY) > a_day) {
             rules.push("velocity-sum");
         }
         let first_login = account.good.iter().filter(|s| s.device == seen.device).map(|s| s.time).min();
-        let notable = minor >= if amount.currency.code() == "USD" { 7_000 } else { 50_000 };
+        let notable = minor >= if dollars { 7_000 } else { 50_000 };
         let leaves = event.kind != EventType::Payment;
         if leaves && notable && long_known && first_login.is_none_or(|t| time - t < 12 * HOUR) {
             rules.push("first-money-from-new-device");
@@ -257,26 +264,95 @@ fn judge(plan: &Plan) -> Judged {
     (scenes, fired.into_iter().map(|(rule, ids)| (rule, ids.len())).filter(|(_, n)| *n > 0).collect())
 }
 
+/// Every rule of the shipped pack.
+const RULES: [&str; 9] = [
+    "anonymiser",
+    "brute-force-account",
+    "brute-force-many-sources",
+    "first-money-from-new-device",
+    "impossible-travel",
+    "new-device-new-country",
+    "new-payee-large",
+    "password-spray-ip",
+    "velocity-sum",
+];
+
+/// Each attack fires its rules, each look-alike none.
+fn agree(scenes: &[(Line, BTreeSet<&'static str>)], told: &str) -> BTreeMap<&'static str, u32> {
+    let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
+    for (line, fired) in scenes {
+        *kinds.entry(line.kind).or_default() += 1;
+        let expected: BTreeSet<&str> = line.expect.iter().copied().collect();
+        assert!(expected.is_subset(fired), "{} ({told}): only {fired:?} of {expected:?}", line.kind);
+        assert!(!expected.is_empty() || fired.is_empty(), "{} ({told}) fires {fired:?}", line.kind);
+    }
+    kinds
+}
+
 #[test]
 fn each_attack_satisfies_its_rules_and_each_lookalike_none() {
     for (events, seed) in [(20_000, 1), (100_000, 8), (150_000, 9)] {
         let (scenes, _) = judge(&Plan::new(events, seed, Profile::Wallet));
-        let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
-        for (line, fired) in &scenes {
-            *kinds.entry(line.kind).or_default() += 1;
-            let expected: BTreeSet<&str> = line.expect.iter().copied().collect();
-            assert!(expected.is_subset(fired), "{} (seed {seed}): only {fired:?} of {expected:?}", line.kind);
-            assert!(!expected.is_empty() || fired.is_empty(), "{} (seed {seed}) fires {fired:?}", line.kind);
-        }
-        assert_eq!(kinds.len(), 21, "{kinds:?}");
+        let kinds = agree(&scenes, &format!("seed {seed}"));
+        assert_eq!(kinds.len(), 36, "{kinds:?}");
         let at_least = if events >= 100_000 { 2 } else { 1 };
         assert!(kinds.values().all(|n| *n >= at_least), "{events}: {kinds:?}");
+        let expected: BTreeSet<&str> = scenes.iter().flat_map(|(line, _)| line.expect).copied().collect();
+        assert_eq!(expected, BTreeSet::from(RULES), "every rule has an attacker");
     }
+}
+
+/// Half an hour without logins looks like guessing to nobody, and hides no guessing.
+#[test]
+fn an_outage_is_no_attack_and_hides_none() {
+    for seed in [3, 4] {
+        let plan = Plan::new(100_000, seed, Profile::Outage);
+        let (scenes, _) = judge(&plan);
+        let kinds = agree(&scenes, &format!("outage, seed {seed}"));
+        assert_eq!((kinds["outage"], kinds["guessing-in-outage"], kinds["impatience"]), (1, 1, 1));
+        let find = |kind: &str| scenes.iter().find(|(line, _)| line.kind == kind).map(|(line, _)| line).expect("one");
+        let (outage, within) = (find("outage"), find("guessing-in-outage"));
+        assert!(outage.first < within.first && within.last < outage.last);
+        assert!(outage.last.since(outage.first) >= 25 * MINUTE);
+        // What everybody meets in the meantime.
+        let (mut failed, mut logins) = (BTreeMap::new(), 0);
+        let mut generator = Generator::new(&plan).expect("a plan");
+        while let Some(record) = generator.next_record().expect("a record") {
+            let Ok(decoded) = decode(Some(record.value), NOW, &Limits::default()) else { continue };
+            let event = decoded.event;
+            if event.kind == EventType::Login && (outage.first..outage.last).contains(&event.time) {
+                logins += 1;
+                *failed.entry(event.reason.map(|reason| reason.class().word())).or_insert(0) += 1;
+            }
+        }
+        let of = |class| failed.get(&Some(class)).copied().unwrap_or(0);
+        assert!(logins > 500 && (of("service") + of("client")) * 10 > logins * 7, "{logins}: {failed:?}");
+        assert!(of("client") > 0);
+    }
+}
+
+/// Who plays a stream can ask for a takeover at its beginning, and nothing comes before it.
+#[test]
+fn a_first_attack_comes_as_soon_as_it_is_asked_for() {
+    for seed in 1..6 {
+        let plan = Plan { first_attack_within_ms: Some(2 * HOUR), ..Plan::new(60_000, seed, Profile::Wallet) };
+        let (scenes, _) = judge(&plan);
+        agree(&scenes, &format!("first attack, seed {seed}"));
+        let from = Generator::new(&plan).expect("a plan").watched_from();
+        let attacks: Vec<&Line> = scenes.iter().map(|(line, _)| line).filter(|l| !l.expect.is_empty()).collect();
+        assert_eq!((attacks[0].kind, attacks[0].events.len()), ("takeover", 3));
+        assert!(attacks[0].first >= from && attacks[0].last.since(from) <= 2 * HOUR);
+        assert!(attacks[1].first > attacks[0].last);
+    }
+    let soon = |ms| Plan { first_attack_within_ms: Some(ms), ..Plan::new(60_000, 1, Profile::Wallet) };
+    assert!(Generator::new(&soon(MINUTE)).is_err() && Generator::new(&soon(25 * HOUR)).is_err());
 }
 
 #[test]
 fn ordinary_people_do_nothing_suspicious() {
-    for (events, seed, profile) in [(200_000, 7, Profile::Wallet), (100_000, 9, Profile::Outage)] {
+    for (events, seed, profile) in
+        [(200_000, 7, Profile::Wallet), (100_000, 9, Profile::Outage), (100_000, 10, Profile::Wallet)]
+    {
         let (_, mut rest) = judge(&Plan::new(events, seed, profile));
         // One in a hundred uses a VPN now and then: evidence, and a rule in shadow.
         let vpn = rest.remove("anonymiser").unwrap_or(0) as u64;

@@ -15,6 +15,8 @@ use walletwatch::ingest::{DeadLetter, Position, Record};
 
 use crate::kit::kafka::broker;
 
+mod secure;
+
 /// Records as the test wrote or read them: (stamp, topic, partition, value).
 type Seen = (i64, u16, i32, String);
 
@@ -208,41 +210,6 @@ fn read_all(topic: &str, records: usize) -> Vec<(Vec<String>, String, Option<usi
     }
     found.sort();
     found
-}
-
-#[test]
-fn tls_and_scram_reach_the_broker_and_a_wrong_password_or_authority_does_not() {
-    use std::collections::BTreeMap;
-    use walletwatch::ingest::kafka::{Follower, Sasl, SaslMechanism, Tls};
-    use walletwatch::secret::Secret;
-
-    use crate::kit::kafka::{SCRAM_PASSWORD, SCRAM_USER};
-    let (Some(secure), Some(ca_file)) = (&broker().secure, &broker().ca_file) else { return };
-    let topic = broker().topic("secure", 1);
-    let producer = plain_producer();
-    write(&producer, &topic, 0, 1_767_225_600_000, "over TLS");
-    producer.flush(Duration::from_secs(30)).expect("written");
-    let with = |password: &str, ca_file: Option<std::path::PathBuf>| {
-        let password = Secret::new(password);
-        let sasl = Sasl::Password { mechanism: SaslMechanism::ScramSha256, username: SCRAM_USER.into(), password };
-        KafkaConfig {
-            brokers: vec![secure.clone()],
-            tls: Some(Tls { ca_file, ..Tls::default() }),
-            sasl: Some(sasl),
-            request_timeout_ms: 5000,
-            ..config(vec![topic.clone()])
-        }
-    };
-    let right = with(SCRAM_PASSWORD, Some(ca_file.clone()));
-    assert_eq!(read(&right, true, usize::MAX).expect("read").len(), 1);
-    topics::prepare(&KafkaConfig { topics: vec![topic.clone()], ..right.clone() }).expect("the topics");
-    let mut follower = Follower::open(&right, &BTreeMap::new()).expect("a follower");
-    assert_eq!(follower.read(Duration::from_millis(200)).expect("read"), []);
-    for wrong in [with("wrong", Some(ca_file.clone())), with(SCRAM_PASSWORD, None)] {
-        let error = read(&wrong, true, usize::MAX).expect_err("refused");
-        assert!(error.to_string().contains("failed to reach Kafka"), "{error}");
-        assert!(!error.to_string().contains(SCRAM_PASSWORD));
-    }
 }
 
 #[test]

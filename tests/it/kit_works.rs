@@ -1,29 +1,6 @@
 //! The harness itself: each real server starts, answers and stops.
 
-use std::time::Duration;
-
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-
-use crate::kit::{gateway, kafka, postfix, process};
-
-#[test]
-fn kafka_has_a_clear_and_a_secure_listener() {
-    let broker = kafka::broker();
-    let topic = broker.topic("kit", 3);
-    let (Some(secure), Some(ca)) = (&broker.secure, &broker.ca_file) else { return };
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", secure)
-        .set("security.protocol", "SASL_SSL")
-        .set("sasl.mechanism", "SCRAM-SHA-256")
-        .set("sasl.username", kafka::SCRAM_USER)
-        .set("sasl.password", kafka::SCRAM_PASSWORD)
-        .set("ssl.ca.location", ca.display().to_string())
-        .create()
-        .expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some(&topic), Duration::from_secs(20)).expect("metadata over TLS");
-    assert_eq!(metadata.topics()[0].partitions().len(), 3);
-}
+use crate::kit::{gateway, postfix, process};
 
 #[test]
 fn postfix_demands_tls() {

@@ -6,10 +6,12 @@
     reason = "a test that cannot go on says so; clippy knows tests only inside #[test]"
 )]
 
+mod check;
 mod config;
 mod deliver;
 mod desk;
 mod generate;
+mod generate_people;
 mod generate_truth;
 mod geo;
 mod kafka;
@@ -19,7 +21,10 @@ mod layers;
 mod mapping;
 mod mapping_run;
 mod oracle;
+mod reload;
 mod replay;
 mod rules;
 mod run;
 mod spine;
+mod swap;
+mod telemetry;

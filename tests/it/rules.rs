@@ -115,7 +115,7 @@ fn the_shipped_pack_loads_without_a_warning() {
 }
 
 #[test]
-fn the_designs_three_rules_are_shipped_unchanged() {
+fn the_designs_three_rules_are_shipped_unchanged_but_for_more_tests() {
     let shipped = include_str!("../../rules/logins.yaml");
     let example = data("takeover.yaml");
     let rules = |text: &str| -> Vec<String> {
@@ -123,7 +123,10 @@ fn the_designs_three_rules_are_shipped_unchanged() {
         rules.split("\n  - id: ").map(|rule| rule.trim().to_owned()).collect()
     };
     assert_eq!(rules(shipped).len(), 3);
-    assert_eq!(rules(shipped), rules(&example)[..3]);
+    for (shipped, example) in rules(shipped).iter().zip(rules(&example)) {
+        let more = shipped.strip_prefix(&example).expect("the rule and its tests come first");
+        assert!(more.starts_with("\n      - name: "), "tests, and nothing but tests, follow: {more}");
+    }
 }
 
 #[test]
@@ -160,10 +163,21 @@ fn a_rule_knows_what_it_reads() {
     let features = &loaded.ruleset.features;
     assert_eq!(
         features.iter().map(|f| (f.name.as_str(), f.parts.len())).collect::<Vec<_>>(),
-        [("last_ok", 1), ("n", 1)]
+        [("last_ok", 8), ("n", 1)],
+        "a place is kept with the sighting it belongs to"
     );
+    let named = |(name, _): &(String, _)| name.clone();
+    assert_eq!(rule.sightings.travel.iter().map(named).collect::<Vec<_>>(), ["distance_km"]);
+    assert_eq!((rule.sightings.own.len(), rule.sightings.kept.len()), (8, 8));
+    let two = "features:\n  ok: {last: login, by: account, over: 1h}\n  seen: {last: login, by: device, over: 1h}\n";
+    let when = "distance_km(geo, ok.geo) > 5 and distance_km( ok.geo,  seen.geo ) > 5 and distance_km(geo, ok.geo) < 9";
+    let two = rules(&with_condition(two, when));
+    let travel: Vec<String> = two.ruleset.rules[0].sightings.travel.iter().map(named).collect();
+    assert_eq!(travel, ["distance_km(geo, ok.geo)", "distance_km( ok.geo, seen.geo )"]);
+    assert_eq!(two.ruleset.rules[0].sightings.kept.len(), 16);
     let quiet = rules(&with_condition("", "channel == \"api\""));
     assert!(!quiet.ruleset.rules[0].reads_state && quiet.ruleset.rules[0].evidence.is_empty());
+    assert!(quiet.ruleset.rules[0].sightings.own.is_empty());
 }
 
 #[test]
@@ -196,9 +210,47 @@ fn an_exception_ends_with_its_day() {
 #[test]
 fn a_file_that_cannot_be_read_hides_no_other_and_blames_no_name() {
     let uses = with_condition("", "n > 3 and ip in lists.l and amount > 5 CNY");
-    let problems = load(&[("a.yaml", "version: 1\nfeatures: {n: {count: login"), ("b.yaml", &uses)]).expect_err("two");
-    let codes: Vec<&str> = report::sorted(&problems).iter().map(|problem| problem.code).collect();
-    assert_eq!(codes, ["Y001", "T005"], "{}", report::render(&problems, false));
+    let codes = |broken: &str| {
+        let problems = load(&[("a.yaml", broken), ("b.yaml", &uses)]).expect_err("problems");
+        let sorted = report::sorted(&problems).into_iter();
+        sorted.map(|problem| format!("{} {}", problem.code, problem.message)).collect::<Vec<_>>()
+    };
+    let not_money = "T005 `amount` exists on limit_changed, payment, top_up, transfer and withdrawal events, but this \
+                     runs on login events";
+    let open = "Y001 not YAML: unclosed bracket '{'";
+    assert_eq!(
+        codes("version: 1\nfeatures: {l: {count: login, by: ip, over: 1h}, n: {count: login"),
+        [open, not_money]
+    );
+    let told = codes("version: 1\nfeatures: {n: {count: login");
+    assert_eq!(told, [open, "T006 unknown list `lists.l`", not_money], "no file seems to declare it");
+}
+
+#[test]
+fn what_stands_before_an_error_of_yaml_is_judged_and_what_it_cuts_short_is_not() {
+    let whole = |id: &str, severity: &str| {
+        format!(
+            "  - {{id: {id}, title: t, owner: o, severity: {severity}, score: 10, on: login, audience: [security], \
+             when: later > 3, explain: e, runbook: https://example.org/r}}\n"
+        )
+    };
+    let told = |broken: &str| {
+        let text = format!("version: 1\nrules:\n{}{}{broken}", whole("r1", "hgih"), whole("r2", "low"));
+        let problems = load(&[("a.yaml", &text)]).expect_err("problems");
+        report::sorted(&problems).iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    // The feature `later` may be declared in what could not be read; r3 is not blamed for what it would lack.
+    for broken in [
+        "  - id: r3\n    title: \"open\nfeatures:\n  later: {}\n",
+        "  - id: r3\n    title: t\n   owner: o\nfeatures:\n  later: {}\n",
+        "  - id: r3\n    title: a: b\nfeatures:\n  later: {}\n",
+        "  - {id: r3, title: t\nfeatures:\n  later: {}\n",
+    ] {
+        assert_eq!(told(broken), ["R009", "Y001"], "{broken}");
+    }
+    assert_eq!(told("\t- id: r3\n"), ["Y001"], "a tab makes the whole list doubtful");
+    assert_eq!(told("  - id: \"r3\n"), ["R009", "T003", "T003", "Y001"], "`later` stands nowhere else");
+    assert_eq!(told("  - id: \"r3\ndefaults: {owner: later}\n"), ["Y001"], "the defaults are not known");
 }
 
 #[test]

@@ -254,8 +254,15 @@ fn a_desk_that_somebody_else_holds_or_that_is_none_is_told_with_its_path() {
     lock.lock().expect("held");
     let held = wallet.command(&["run", "--until-end"]).output().expect("it runs");
     assert_eq!(held.status.code(), Some(75), "{}", said(&held));
-    assert!(said(&held).contains("state/desk.db is in use"), "{}", said(&held));
+    let holder = if cfg!(target_os = "linux") { format!("(process {})", std::process::id()) } else { String::new() };
+    assert!(said(&held).contains("state/desk.db is in use by ") && said(&held).contains(&holder), "{}", said(&held));
     drop(lock);
+    let other = rusqlite::Connection::open(state.join("desk.db")).expect("another program");
+    other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").expect("it locks the file");
+    let locked = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+    assert_eq!(locked.status.code(), Some(75), "{}", said(&locked));
+    assert!(said(&locked).contains(&format!("{holder}: waited 5000 ms")), "{}", said(&locked));
+    drop(other);
     std::fs::write(state.join("desk.db"), "no database at all ".repeat(100)).expect("written");
     let garbage = wallet.command(&["run", "--until-end"]).output().expect("it runs");
     assert_eq!(garbage.status.code(), Some(74), "{}", said(&garbage));

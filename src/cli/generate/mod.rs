@@ -52,6 +52,9 @@ pub struct Args {
     /// The domain of the users' mail addresses.
     #[arg(long, default_value = "wallet.example", value_name = "DOMAIN")]
     mail_domain: String,
+    /// One takeover more, the first of all attacks, over so soon after the watched days begin: 30m to 24h, such as 2h.
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    first_attack_within: Option<i64>,
     /// Where to write one event a line; `-` is stdout [default: -, or nothing with --brokers].
     #[arg(long, value_name = "FILE|-")]
     out: Option<PathBuf>,
@@ -90,6 +93,14 @@ enum ProfileName {
 fn time(text: &str) -> Result<Millis, String> {
     let time: jiff::Timestamp = text.parse().map_err(|e| format!("a time such as 2026-01-05T00:00:00Z: {e}"))?;
     Ok(Millis(time.as_millisecond()))
+}
+
+/// Minutes or hours, in ms.
+fn span(text: &str) -> Result<i64, String> {
+    let number = |digits: &str| digits.parse::<u32>().ok().map(i64::from);
+    let hours = text.strip_suffix('h').and_then(number).map(|hours| hours * 3_600_000);
+    let minutes = text.strip_suffix('m').and_then(number).map(|minutes| minutes * 60_000);
+    hours.or(minutes).ok_or_else(|| "minutes or hours, such as 45m or 2h".to_owned())
 }
 
 /// Events per second, kept in thousandths.
@@ -131,6 +142,7 @@ fn plan(args: &Args) -> Plan {
         start: args.start.unwrap_or(START),
         rate_milli: args.rate,
         mail_domain: args.mail_domain.clone(),
+        first_attack_within_ms: args.first_attack_within,
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::{Decoded, Limits};
 use crate::event::key::{Key, KeySet, Name};
 use crate::event::raw::{Moment, Raw, RawAmount, RawAsn, RawContact, RawPlace};
+use crate::event::time::{TIME_MS_MAX, TIME_MS_MIN};
 use crate::event::{
     Closed, Contact, Country, Currency, Event, EventType, Field, Millis, Money, Outcome, Place, Point, Reason,
     RejectReason, Rejection, Text,
@@ -23,14 +24,14 @@ pub(super) fn judge<'a>(
     let kind = kind(raw)?;
     let dropped = drop_foreign(raw, kind);
     let id = required("id", raw.id.take())?;
-    let time = required("time", moment("time", raw.time.take())?)?;
+    let time = required("time", time(raw.time.take())?)?;
     complete(raw, kind)?;
     ids(&id, raw, limits)?;
     // No text is longer than its record.
     if record_bytes > limits.text_bytes_max {
         texts(raw, limits)?;
     }
-    if time.since(now) > limits.future_ms_max {
+    if time.0 > TIME_MS_MAX || time.since(now) > limits.future_ms_max {
         return Err(in_future(limits));
     }
     let words = Words { kind };
@@ -241,14 +242,27 @@ fn ip(text: &Option<Text<'_>>) -> Result<Option<IpAddr>, Rejection> {
     }
 }
 
+/// When it happened. There is no latest: a time of the year 9999 or later is a time, of a clock that is wrong.
+fn time(time: Option<Moment<'_>>) -> Result<Option<Millis>, Rejection> {
+    let Some(time) = time else { return Ok(None) };
+    unbounded(&time).filter(|time| time.0 >= TIME_MS_MIN).map(Some).ok_or_else(|| no_moment("time"))
+}
+
 fn moment(field: &'static str, moment: Option<Moment<'_>>) -> Result<Option<Millis>, Rejection> {
-    let read = match moment {
-        None => return Ok(None),
-        Some(Moment::Text(text)) => Millis::parse(&text),
-        Some(Moment::Millis(ms)) => Millis(ms).checked(),
-    };
-    const EXPECTED: &str = "RFC 3339 with an offset, or whole milliseconds since 1970, years 0 to 9999, is expected";
-    read.map(Some).ok_or_else(|| bad(field, EXPECTED))
+    let Some(moment) = moment else { return Ok(None) };
+    unbounded(&moment).and_then(Millis::checked).map(Some).ok_or_else(|| no_moment(field))
+}
+
+fn unbounded(moment: &Moment<'_>) -> Option<Millis> {
+    match moment {
+        Moment::Text(text) => Millis::parse_unbounded(text),
+        Moment::Millis(ms) => Some(Millis(*ms)),
+    }
+}
+
+#[cold]
+fn no_moment(field: &'static str) -> Rejection {
+    bad(field, "RFC 3339 with an offset, or whole milliseconds since 1970, years 0 to 9999, is expected")
 }
 
 #[cold]

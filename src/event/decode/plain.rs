@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::event::key::Name;
-use crate::event::raw::{Moment, Object, Raw, RawAmount, RawAsn, RawContact, RawPlace, Slot};
+use crate::event::raw::{Moment, Object, Raw, RawAmount, RawAsn, RawContact, RawPlace, Slot, whole_millis};
 
 /// How deep plain records nest.
 pub(super) const DEPTH_MAX: usize = 2;
@@ -196,7 +196,7 @@ fn fill<'a>(slot: Slot<'_, 'a>, value: Scalar<'a>) -> Option<bool> {
         (Slot::Text(_) | Slot::Moment(_) | Slot::Amount(_) | Slot::Asn(_), Scalar::Text("")) => return Some(false),
         (Slot::Text(to), Scalar::Text(text)) => *to = Some(Cow::Borrowed(text)),
         (Slot::Moment(to), Scalar::Text(text)) => *to = Some(Moment::Text(Cow::Borrowed(text))),
-        (Slot::Moment(to), Scalar::Number(number)) => *to = Some(Moment::Millis(whole(number)?)),
+        (Slot::Moment(to), Scalar::Number(number)) => *to = Some(Moment::Millis(whole_millis(number)?)),
         (Slot::Whole(to), Scalar::Number(number)) => *to = Some(whole(number)?),
         (Slot::Bool(to), Scalar::Bool(value)) => *to = Some(value),
         // The float is the one that serde_json would read.

@@ -209,6 +209,8 @@ pub(in crate::event) fn json() -> BoxedStrategy<String> {
         any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(|n| n.to_string()),
         select(&["1e3", "-0", "1e400", "0.5", "99999999999999999999", "5.00"][..]).prop_map(str::to_owned),
         select(&["\"\"", "\"\\u0061\"", "\"\\ud800\"", "\"CN\"", "\"AS7\"", "\"::1\""][..]).prop_map(str::to_owned),
+        select(&["\"9999-12-31T23:59:59Z\"", "\"+010000-01-01T00:00:00Z\"", "-99999999999999999999"][..])
+            .prop_map(str::to_owned),
         "\\PC{0,9}".prop_map(|text| serde_json::to_string(&text).expect("a text")),
         select(all_words()).prop_map(|word| format!("\"{word}\"")),
     ];

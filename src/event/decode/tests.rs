@@ -114,8 +114,19 @@ fn cases() -> Vec<(&'static str, String)> {
         ("time as float", base(r#""time":1795316645678.0"#)),
         ("time as bool", base(r#""time":true"#)),
         ("time as minus zero", base(r#""time":-0"#)),
-        ("time beyond year 9999", base(r#""time":-99999999999999999"#)),
+        ("time before year 0", base(r#""time":-99999999999999999"#)),
+        ("time below 64 bits", base(r#""time":-99999999999999999999"#)),
+        ("time in year 9999", base(r#""time":"9999-12-31T23:59:59Z""#)),
+        ("time in year 10000", base(r#""time":"+010000-01-01T00:00:00Z""#)),
+        ("time in year 10000 without its sign", base(r#""time":"10000-01-01T00:00:00Z""#)),
+        ("time in a month of year 10000 that is none", base(r#""time":"+010000-13-01T00:00:00Z""#)),
+        ("time in ms beyond year 9999", base(r#""time":999999999999999"#)),
+        ("time beyond 63 bits", base(r#""time":18446744073709551615"#)),
         ("time beyond 64 bits", base(r#""time":99999999999999999999"#)),
+        ("time beyond 64 bits, read by serde", base(r#""time":99999999999999999999,"device":"\u0064""#)),
+        ("time as float beyond 64 bits", base(r#""time":1e30"#)),
+        ("far future, and no result", r#"{"id":"e1","type":"login","time":"9999-12-31T23:59:59Z"}"#.to_owned()),
+        ("until for ever", event("service_status", r#","until":"9999-12-31T23:59:59Z""#)),
         ("time at the limit of the future", base(r#""time":1795317300000"#)),
         ("time in the future", base(r#""time":1795317300001"#)),
         // --- common fields
@@ -347,5 +358,15 @@ fn every_text_has_its_limit() {
     let of_rules = Field::all().filter(free).map(Field::name).filter(|name| !["id", "account"].contains(name));
     for name in of_rules {
         assert!(refused.contains(&name), "{name}");
+    }
+}
+
+/// A batch's moment may be anything in a test or a replay; a time that cannot be written must not pass for it.
+#[test]
+fn no_moment_lets_a_time_pass_that_cannot_be_written() {
+    for time in ["\"9999-12-31T23:59:59Z\"", "99999999999999999999", "253402207201000"] {
+        let text = format!(r#"{{"id":"e1","type":"logout","time":{time},"account":"a"}}"#);
+        let refused = decode(Some(text.as_bytes()), Millis(i64::MAX), &Limits::default()).expect_err("refused");
+        assert_eq!((refused.reason, refused.field), (RejectReason::TimeInFuture, Some("time")), "{time}");
     }
 }

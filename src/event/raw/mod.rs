@@ -10,8 +10,8 @@ use serde::de::DeserializeSeed;
 
 use super::Text;
 use super::key::{ContactKey, Key, KeySet, Name, PlaceKey};
-pub(super) use read::Str;
 use read::{Filled, ObjectSeed};
+pub(super) use read::{Str, whole_millis};
 
 /// Every field of the schema as it came.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ pub struct RawContact<'a> {
 pub enum Moment<'a> {
     /// A text that should be RFC 3339.
     Text(Text<'a>),
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970; what 64 bits do not hold is the least or the largest they do.
     Millis(i64),
 }
 

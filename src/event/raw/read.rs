@@ -130,33 +130,24 @@ impl<'a> Visitor<'a> for StrVisitor {
 }
 
 impl<'a> serde::Deserialize<'a> for Moment<'a> {
+    /// By the text of the number, for serde_json makes a float of one that is larger than 64 bits.
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MomentVisitor;
-        impl<'a> Visitor<'a> for MomentVisitor {
-            type Value = Moment<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a whole number")
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        match json.as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => {
+                whole_millis(json).map(Moment::Millis).ok_or_else(|| D::Error::custom("a whole number is expected"))
             }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Moment<'a>, E> {
-                Ok(Moment::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Moment<'a>, E> {
-                Ok(Moment::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_i64<E: Error>(self, ms: i64) -> Result<Moment<'a>, E> {
-                Ok(Moment::Millis(ms))
-            }
-
-            fn visit_u64<E: Error>(self, ms: u64) -> Result<Moment<'a>, E> {
-                i64::try_from(ms).map(Moment::Millis).map_err(E::custom)
-            }
+            _ => serde_json::from_str(json).map(|Str(text)| Moment::Text(text)).map_err(D::Error::custom),
         }
-        deserializer.deserialize_any(MomentVisitor)
     }
+}
+
+/// The milliseconds of a JSON number: `None` where it is not whole, which `-0` is not either. Beyond 64 bits it is
+/// the nearest they hold: as a time that is too late or too early, not a value of another type.
+pub(in crate::event) fn whole_millis(number: &str) -> Option<i64> {
+    let (digits, nearest) = number.strip_prefix('-').map_or((number, i64::MAX), |digits| (digits, i64::MIN));
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit()) && number != "-0";
+    is_whole.then(|| number.parse().unwrap_or(nearest))
 }
 
 impl<'a> serde::Deserialize<'a> for RawAmount<'a> {

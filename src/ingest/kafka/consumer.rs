@@ -5,10 +5,10 @@
 //! partition that cannot be read is an error, never a gap. Does not decode and does not commit: [`Offsets`] does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -22,7 +22,7 @@ use super::context::{Context, OneASecond};
 use super::error::Error;
 use super::offsets::Offsets;
 use super::order::{Merge, Next};
-use super::{assign, options};
+use super::{assign, client, options};
 use crate::clock;
 use crate::event::Millis;
 use crate::ingest::{Batch, Position, Record};
@@ -32,7 +32,7 @@ const RUN_RECORDS_MAX: usize = 64;
 /// Bytes of records in one batch; the record that reaches it is its last.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Batches between the reader and its taker.
-const BATCHES_MAX: usize = 3;
+pub const BATCHES_MAX: usize = 3;
 /// How long the reader sleeps when nothing wakes it.
 const REST: Duration = Duration::from_millis(50);
 
@@ -49,12 +49,14 @@ pub enum End {
 pub struct Full {
     full: SyncSender<Batch>,
     empty: Receiver<Batch>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The taker's end of the batches.
 pub struct Batches {
     full: Receiver<Batch>,
     empty: SyncSender<Batch>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The bounded channel between the reader and its taker: the buffers go round.
@@ -65,17 +67,26 @@ pub fn batches() -> (Full, Batches) {
         // The channel has room for all of them.
         let _ = given_back.try_send(Batch::default());
     }
-    (Full { full, empty }, Batches { full: taken, empty: given_back })
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (Full { full, empty, waiting: Arc::clone(&waiting) }, Batches { full: taken, empty: given_back, waiting })
 }
 
 impl Batches {
     /// The next batch; `Ok(None)` when there is none in this time, `Err` when the reader has ended.
     pub fn next(&self, wait: Duration) -> Result<Option<Batch>, RecvTimeoutError> {
         match self.full.recv_timeout(wait) {
-            Ok(batch) => Ok(Some(batch)),
+            Ok(batch) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(batch))
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(ended) => Err(ended),
         }
+    }
+
+    /// How many batches wait to be taken: at most [`BATCHES_MAX`], and the one the reader holds.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Gives a buffer back.
@@ -94,14 +105,13 @@ pub struct Consumer {
     lanes: Arc<[Lane]>,
     config: KafkaConfig,
     goes_on: bool,
+    given_up: Arc<AtomicU64>,
 }
 
 impl Consumer {
     /// Finds the partitions and where to begin. Reads nothing yet.
     pub fn open(config: &KafkaConfig) -> Result<Self, Error> {
-        let consumer =
-            BaseConsumer::from_config_and_context(&options::consumer(config), Context::new("reader", config))
-                .map_err(Error::Options)?;
+        let consumer = client::reader("reader", &options::consumer(config), config)?;
         let (lanes, goes_on) = assign::discover(&consumer, config)?;
         Ok(Consumer {
             consumer: Arc::new(consumer),
@@ -109,6 +119,7 @@ impl Consumer {
             lanes: lanes.into(),
             config: config.clone(),
             goes_on,
+            given_up: Arc::default(),
         })
     }
 
@@ -120,6 +131,11 @@ impl Consumer {
     /// Whether it goes on where the group's offsets stand.
     pub fn goes_on(&self) -> bool {
         self.goes_on
+    }
+
+    /// How often a partition that was behind was no longer waited for: counted on while it runs.
+    pub fn given_up(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.given_up)
     }
 
     /// What commits for this reader. Call once.
@@ -147,7 +163,7 @@ impl Consumer {
                 .map_err(Error::request("assign the partitions"))?;
         }
         self.consumer.assign(&list).map_err(Error::request("assign the partitions"))?;
-        let result = Reader::new(&self, &queues, until_end).run(&out, stop);
+        let result = Reader::new(&self, &queues, until_end).run(&out, &self.given_up, stop);
         self.consumer.unassign().map_err(Error::request("give the partitions back"))?;
         result
     }
@@ -195,7 +211,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    fn run(mut self, out: &Full, stop: &dyn Fn() -> bool) -> Result<End, Error> {
+    fn run(mut self, out: &Full, told: &AtomicU64, stop: &dyn Fn() -> bool) -> Result<End, Error> {
         let mut batch = out.empty.recv().map_err(|_| Error::NoTaker)?;
         let mut given_up = 0;
         while !stop() {
@@ -203,6 +219,7 @@ impl<'r> Reader<'r> {
             let wait = self.fill(&mut batch)?;
             if self.merge.given_up() > given_up {
                 given_up = self.merge.given_up();
+                told.store(given_up, Ordering::Relaxed);
                 if let Some(left_out) = self.lines.pass() {
                     tracing::warn!(
                         given_up,
@@ -213,6 +230,8 @@ impl<'r> Reader<'r> {
                 }
             }
             if !batch.is_empty() {
+                // Counted first: whoever takes it counts it off.
+                out.waiting.fetch_add(1, Ordering::Relaxed);
                 out.full.send(batch).map_err(|_| Error::NoTaker)?;
                 batch = out.empty.recv().map_err(|_| Error::NoTaker)?;
             } else if self.until_end && self.merge.is_finished() {

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::config::{KafkaConfig, Sasl};
 use crate::clock;
+use crate::event::Millis;
 
 /// At most one line in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +48,7 @@ impl OneASecond {
 pub struct Context {
     client: &'static str,
     token_file: Option<PathBuf>,
+    has_given_token: AtomicBool,
     lines: OneASecond,
 }
 
@@ -56,7 +59,12 @@ impl Context {
             Some(Sasl::Token { file }) => Some(file.clone()),
             _ => None,
         };
-        Context { client, token_file, lines: OneASecond::default() }
+        Context { client, token_file, has_given_token: AtomicBool::new(false), lines: OneASecond::default() }
+    }
+
+    /// Whether the library has been given a token.
+    pub fn has_given_token(&self) -> bool {
+        self.has_given_token.load(Ordering::Acquire)
     }
 }
 
@@ -87,6 +95,7 @@ impl ClientContext for Context {
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let file = self.token_file.as_ref().ok_or("no token file is configured")?;
         let token = std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        self.has_given_token.store(true, Ordering::Release);
         Ok(oauth_token(token.trim(), clock::now().0))
     }
 }
@@ -118,10 +127,19 @@ impl ConsumerContext for Context {
     }
 }
 
+/// What a record is sent with and told of by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The number of its batch.
+    pub number: usize,
+    /// The timestamp of the record it is about, where that is measured.
+    pub cause: Option<Millis>,
+}
+
 /// Whom the producer tells what became of a record: the ticket it was sent with.
 pub trait Deliveries: Send + Sync + 'static {
     /// A record of this ticket is in Kafka, or why it is not.
-    fn delivered(&self, ticket: usize, topic: &str, result: Result<(), rdkafka::types::RDKafkaErrorCode>);
+    fn delivered(&self, ticket: &Ticket, topic: &str, result: Result<(), rdkafka::types::RDKafkaErrorCode>);
 }
 
 /// The context of the producer.
@@ -156,16 +174,16 @@ impl<D: Deliveries> ClientContext for ProducerContext<D> {
 }
 
 impl<D: Deliveries> rdkafka::producer::ProducerContext<NoCustomPartitioner> for ProducerContext<D> {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, ticket: usize) {
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, ticket: Box<Ticket>) {
         use rdkafka::Message as _;
         use rdkafka::types::RDKafkaErrorCode as Code;
         match result {
-            Ok(message) => self.deliveries.delivered(ticket, message.topic(), Ok(())),
+            Ok(message) => self.deliveries.delivered(&ticket, message.topic(), Ok(())),
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                self.deliveries.delivered(ticket, message.topic(), Err(code));
+                self.deliveries.delivered(&ticket, message.topic(), Err(code));
             }
         }
     }

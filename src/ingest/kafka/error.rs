@@ -33,6 +33,25 @@ pub enum Error {
     /// An option the client does not take.
     #[error("Kafka's client refuses its options: {0}")]
     Options(#[source] KafkaError),
+    /// The file with the token for OAUTHBEARER.
+    #[error("kafka.token_file: failed to read {file}: {source}")]
+    Token {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A topic we write to is not there, and we cannot make it.
+    #[error(
+        "topic `{topic}` does not exist, and with OAUTHBEARER walletwatch cannot make it: create it with \
+         cleanup.policy={policy}"
+    )]
+    NoTopicOfOurs {
+        /// The topic.
+        topic: String,
+        /// What its setting must be.
+        policy: &'static str,
+    },
     /// A request failed.
     #[error("failed to {what}: {source}")]
     Request {
@@ -143,9 +162,12 @@ impl Error {
     /// What it means.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Options(_) | Error::NoTopic(_) | Error::StartNeeded { .. } | Error::TopicSettings { .. } => {
-                Kind::Configuration
-            }
+            Error::Options(_)
+            | Error::Token { .. }
+            | Error::NoTopic(_)
+            | Error::NoTopicOfOurs { .. }
+            | Error::StartNeeded { .. }
+            | Error::TopicSettings { .. } => Kind::Configuration,
             Error::Request { source, .. } | Error::Read { source, .. } if is_refused(source) => Kind::Refused,
             Error::Request { .. } | Error::NotWrittenInTime { .. } => Kind::Unavailable,
             Error::Lost { .. } => Kind::Lost,

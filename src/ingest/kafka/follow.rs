@@ -4,9 +4,9 @@
 //! nobody has read begins with its oldest record; nothing is skipped. Does not commit and does not parse.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -15,7 +15,8 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::config::KafkaConfig;
 use super::context::{Context, OneASecond};
 use super::error::{Error, patiently};
-use super::{assign, options};
+use super::lag::{Lag, Positions};
+use super::{assign, client, options};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 500;
@@ -63,6 +64,9 @@ impl Follower {
     /// something at most so long.
     pub fn read(&mut self, wait: Duration) -> Result<Vec<Followed>, Error> {
         let mut records = Vec::new();
+        // Whoever reads on has taken what was handed out before.
+        self.contacts.tell_positions();
+        self.alerts.tell_positions();
         if !self.contacts.has_caught_up() {
             self.contacts.read(wait, &mut records)?;
             return Ok(records);
@@ -71,6 +75,11 @@ impl Follower {
         let wait = if records.is_empty() { wait } else { Duration::ZERO };
         self.alerts.read(wait, &mut records)?;
         Ok(records)
+    }
+
+    /// How far what was taken lies behind what is written: contacts, then alerts.
+    pub fn lags(&self) -> [Lag; 2] {
+        [self.contacts.lag(), self.alerts.lag()]
     }
 
     /// From now on, up to what the alerts topic holds now.
@@ -87,11 +96,13 @@ impl Follower {
 
 /// One topic.
 struct Topic {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     kind: Kind,
     name: String,
     /// The next offset to hand out of each partition, and the end to reach.
     next: BTreeMap<i32, (i64, i64)>,
+    /// The next offset of each partition, as it was when reading went on.
+    positions: Positions,
     timeout: Duration,
     lines: OneASecond,
 }
@@ -101,8 +112,7 @@ impl Topic {
         let mut options = options::consumer(config);
         // Never committed to: the library wants one for an assignment.
         options.set("group.id", format!("{}.notify", config.group));
-        let consumer: BaseConsumer<Context> =
-            BaseConsumer::from_config_and_context(&options, Context::new("notify", config)).map_err(Error::Options)?;
+        let consumer = client::reader("notify", &options, config)?;
         let timeout = Duration::from_millis(config.request_timeout_ms);
         let mut list = TopicPartitionList::new();
         let mut next = BTreeMap::new();
@@ -121,7 +131,24 @@ impl Topic {
                 .map_err(Error::request("assign the partitions"))?;
         }
         consumer.assign(&list).map_err(Error::request("assign the partitions"))?;
-        Ok(Topic { consumer, kind, name: name.to_owned(), next, timeout, lines: OneASecond::default() })
+        Ok(Topic {
+            consumer: Arc::new(consumer),
+            kind,
+            name: name.to_owned(),
+            positions: Positions::at(next.values().map(|(next, _)| *next)),
+            next,
+            timeout,
+            lines: OneASecond::default(),
+        })
+    }
+
+    fn tell_positions(&self) {
+        self.positions.set(self.next.values().map(|(next, _)| *next));
+    }
+
+    fn lag(&self) -> Lag {
+        let lanes = self.next.keys().map(|partition| (0, *partition)).collect();
+        Lag::new(&self.consumer, [self.name.clone()].into(), lanes, self.positions.clone())
     }
 
     fn set_ends(&mut self) -> Result<(), Error> {

@@ -4,11 +4,13 @@
 //! caused is acknowledged; nothing is skipped. Does not decode events and does not decide anything.
 
 pub mod assign;
+pub mod client;
 pub mod config;
 pub mod consumer;
 pub mod context;
 pub mod error;
 pub mod follow;
+pub mod lag;
 pub mod offsets;
 pub mod options;
 pub mod order;
@@ -19,5 +21,6 @@ pub use config::{KafkaConfig, Sasl, SaslMechanism, Start, Tls};
 pub use consumer::{Consumer, Lane};
 pub use error::Error;
 pub use follow::Follower;
+pub use lag::Lag;
 pub use offsets::Offsets;
 pub use producer::{Outgoing, Producer};

@@ -13,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assign::Lane;
 use super::context::Context;
 use super::error::{Error, patiently};
+use super::lag::{Lag, Positions};
 use crate::ingest::Batch;
 
 /// How long a commit that is waited for may find no coordinator.
@@ -53,6 +54,8 @@ pub struct Offsets {
     topics: Arc<[String]>,
     lanes: Arc<[Lane]>,
     progress: Progress,
+    /// The same as `progress.next`, for whoever watches.
+    positions: Positions,
     interval: Duration,
     last: Option<Instant>,
     commits: u64,
@@ -65,8 +68,9 @@ impl Offsets {
         lanes: Arc<[Lane]>,
         interval: Duration,
     ) -> Self {
+        let positions = Positions::at(lanes.iter().map(|lane| lane.start));
         let progress = Progress { next: lanes.iter().map(|lane| lane.start).collect(), waiting: None };
-        Offsets { consumer, topics, lanes, progress, interval, last: None, commits: 0 }
+        Offsets { consumer, topics, lanes, progress, positions, interval, last: None, commits: 0 }
     }
 
     /// The records of a batch were handled: what they caused was handed to the producer.
@@ -74,6 +78,13 @@ impl Offsets {
         for record in batch.records() {
             self.progress.take(record.lane, record.position.offset);
         }
+        self.positions.set(self.progress.next.iter().copied());
+    }
+
+    /// How far what is handled lies behind what is written.
+    pub fn lag(&self) -> Lag {
+        let lanes = self.lanes.iter().map(|lane| (usize::from(lane.topic), lane.partition)).collect();
+        Lag::new(&self.consumer, Arc::clone(&self.topics), lanes, self.positions.clone())
     }
 
     /// Commits what is due and acknowledged. `ticket` is the last batch's, `acknowledged_below` the producer's.

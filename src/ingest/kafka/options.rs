@@ -7,6 +7,9 @@ use rdkafka::ClientConfig;
 
 use super::config::{KafkaConfig, Sasl, Tls};
 
+/// Records that wait for the broker, at most; then the detector waits.
+pub const UNACKNOWLEDGED_RECORDS_MAX: usize = 20_000;
+
 /// What every client is told.
 fn common(config: &KafkaConfig) -> ClientConfig {
     let mut options = ClientConfig::new();
@@ -91,7 +94,7 @@ pub fn producer(config: &KafkaConfig) -> ClientConfig {
         .set("compression.type", "zstd")
         .set("message.timeout.ms", config.produce_wait_ms_max.to_string())
         // What may wait for the broker: bounded, then the detector waits.
-        .set("queue.buffering.max.messages", "20000")
+        .set("queue.buffering.max.messages", UNACKNOWLEDGED_RECORDS_MAX.to_string())
         .set("queue.buffering.max.kbytes", "65536");
     options
 }

@@ -15,9 +15,10 @@ use rdkafka::producer::{BaseRecord, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConfig;
-use super::context::{Deliveries, OneASecond, ProducerContext};
+use super::context::{Deliveries, OneASecond, ProducerContext, Ticket};
 use super::error::Error;
 use super::options;
+use crate::event::Millis;
 
 /// A record that waits longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
@@ -48,10 +49,14 @@ struct Pending {
     acknowledged: u64,
 }
 
-#[derive(Debug, Default)]
+/// Who is told of each acknowledged record: its topic, and the timestamp of the record it is about.
+pub type Acknowledged = Box<dyn Fn(&str, Option<Millis>) + Send + Sync>;
+
+#[derive(Default)]
 struct Shared {
     pending: Mutex<Pending>,
     changed: Condvar,
+    told: Option<Acknowledged>,
 }
 
 impl Shared {
@@ -71,7 +76,10 @@ impl Shared {
 }
 
 impl Deliveries for Arc<Shared> {
-    fn delivered(&self, ticket: usize, topic: &str, result: Result<(), RDKafkaErrorCode>) {
+    fn delivered(&self, ticket: &Ticket, topic: &str, result: Result<(), RDKafkaErrorCode>) {
+        if let (Ok(()), Some(told)) = (result, &self.told) {
+            told(topic, ticket.cause);
+        }
         let mut pending = self.lock();
         match result {
             Ok(()) => pending.acknowledged += 1,
@@ -79,7 +87,7 @@ impl Deliveries for Arc<Shared> {
                 pending.failed.get_or_insert_with(|| (topic.to_owned(), code));
             }
         }
-        self.done(&mut pending, ticket);
+        self.done(&mut pending, ticket.number);
     }
 }
 
@@ -94,7 +102,16 @@ pub struct Producer {
 impl Producer {
     /// Opens it. Does not wait for a broker.
     pub fn open(config: &KafkaConfig) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::default());
+        Self::with(config, Shared::default())
+    }
+
+    /// The same; every acknowledged record is told, on the client's own thread.
+    pub fn open_telling(config: &KafkaConfig, told: Acknowledged) -> Result<Self, Error> {
+        Self::with(config, Shared { told: Some(told), ..Shared::default() })
+    }
+
+    fn with(config: &KafkaConfig, shared: Shared) -> Result<Self, Error> {
+        let shared = Arc::new(shared);
         let context = ProducerContext::new(config, Arc::clone(&shared));
         let inner =
             ThreadedProducer::from_config_and_context(&options::producer(config), context).map_err(Error::Options)?;
@@ -103,11 +120,18 @@ impl Producer {
 
     /// Takes a record for a ticket. Tickets rise. Waits while the queue is full.
     pub fn send(&self, ticket: usize, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        self.send_about(ticket, None, outgoing)
+    }
+
+    /// The same for a record about one that was stamped `cause`.
+    pub fn send_about(&self, ticket: usize, cause: Option<Millis>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
         let began = Instant::now();
         loop {
             self.check()?;
             self.shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
-            let Err((error, _)) = self.inner.send(record(ticket, outgoing)) else { return Ok(()) };
+            let Err((error, _)) = self.inner.send(record(Ticket { number: ticket, cause }, outgoing)) else {
+                return Ok(());
+            };
             self.forget(ticket);
             match error {
                 KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => self.wait(outgoing.topic, began)?,
@@ -122,6 +146,11 @@ impl Producer {
     /// Every record of a ticket below this one is acknowledged.
     pub fn acknowledged_below(&self) -> usize {
         self.shared.lock().by_ticket.keys().next().copied().unwrap_or(usize::MAX)
+    }
+
+    /// How many records are not acknowledged yet: at most [`options::UNACKNOWLEDGED_RECORDS_MAX`].
+    pub fn unacknowledged(&self) -> u64 {
+        self.shared.lock().by_ticket.values().map(|(count, _)| u64::from(*count)).sum()
     }
 
     /// How many records were acknowledged so far.
@@ -187,8 +216,8 @@ impl Producer {
     }
 }
 
-fn record<'r>(ticket: usize, outgoing: &Outgoing<'r>) -> BaseRecord<'r, [u8], [u8], usize> {
-    let mut record = BaseRecord::with_opaque_to(outgoing.topic, ticket);
+fn record<'r>(ticket: Ticket, outgoing: &Outgoing<'r>) -> BaseRecord<'r, [u8], [u8], Box<Ticket>> {
+    let mut record = BaseRecord::with_opaque_to(outgoing.topic, Box::new(ticket));
     record.key = outgoing.key;
     record.payload = outgoing.value;
     if !outgoing.headers.is_empty() {
@@ -207,15 +236,16 @@ mod tests {
     #[test]
     fn a_ticket_is_done_when_its_last_record_is() {
         let shared = Arc::new(Shared::default());
+        let of = |number| Ticket { number, cause: None };
         for ticket in [3, 3, 4] {
             shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
         }
         let first = |shared: &Shared| shared.lock().by_ticket.keys().next().copied();
-        shared.delivered(3, "t", Ok(()));
+        shared.delivered(&of(3), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
-        shared.delivered(4, "t", Ok(()));
+        shared.delivered(&of(4), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
-        shared.delivered(3, "t", Err(RDKafkaErrorCode::MessageSizeTooLarge));
+        shared.delivered(&of(3), "t", Err(RDKafkaErrorCode::MessageSizeTooLarge));
         assert_eq!(first(&shared), None);
         let failed = shared.lock().failed.clone();
         assert_eq!(failed, Some(("t".to_owned(), RDKafkaErrorCode::MessageSizeTooLarge)));

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::config::KafkaConfig;
+use super::config::{KafkaConfig, Sasl};
 use super::context::Context;
 use super::error::Error;
-use super::options;
+use super::{client, options};
 use crate::ingest::dead_letter;
 
 /// What an alert or a contact takes at most, bytes.
@@ -25,6 +26,16 @@ enum Purpose {
     Log,
     /// The newest record of each key counts for ever.
     Table,
+}
+
+impl Purpose {
+    /// Its `cleanup.policy`.
+    fn policy(self) -> &'static str {
+        match self {
+            Purpose::Log => "delete",
+            Purpose::Table => "compact",
+        }
+    }
 }
 
 /// What a topic must be like.
@@ -46,6 +57,9 @@ pub fn prepare(config: &KafkaConfig) -> Result<(), Error> {
             record_bytes_max: dead_letter::RECORD_BYTES_MAX,
         },
     ];
+    if matches!(config.sasl, Some(Sasl::Token { .. })) {
+        return look(config, &wanted);
+    }
     let admin: AdminClient<Context> =
         AdminClient::from_config_and_context(&options::admin(config), Context::new("admin", config))
             .map_err(Error::Options)?;
@@ -60,6 +74,24 @@ pub fn prepare(config: &KafkaConfig) -> Result<(), Error> {
     })
 }
 
+/// Whether the topics are there, where nobody gives the admin client its tokens: rdkafka polls no queue of it.
+fn look(config: &KafkaConfig, wanted: &[Wanted<'_>]) -> Result<(), Error> {
+    let reader = client::reader("admin", &options::admin(config), config)?;
+    let timeout = Duration::from_millis(config.request_timeout_ms);
+    let metadata = reader.fetch_metadata(None, timeout).map_err(cannot_reach(config))?;
+    for topic in wanted {
+        if !metadata.topics().iter().any(|found| found.name() == topic.name) {
+            return Err(Error::NoTopicOfOurs { topic: topic.name.to_owned(), policy: topic.purpose.policy() });
+        }
+    }
+    tracing::warn!("the settings of our topics are not checked: with OAUTHBEARER the broker cannot be asked for them");
+    Ok(())
+}
+
+fn cannot_reach(config: &KafkaConfig) -> impl FnOnce(rdkafka::error::KafkaError) -> Error {
+    Error::request(format!("reach Kafka at {}", config.brokers.join(", ")))
+}
+
 fn admin_options(config: &KafkaConfig) -> AdminOptions {
     let timeout = Duration::from_millis(config.request_timeout_ms);
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
@@ -67,18 +99,12 @@ fn admin_options(config: &KafkaConfig) -> AdminOptions {
 
 async fn create(admin: &AdminClient<Context>, config: &KafkaConfig, wanted: &[Wanted<'_>]) -> Result<(), Error> {
     let timeout = Duration::from_millis(config.request_timeout_ms);
-    let metadata = admin
-        .inner()
-        .fetch_metadata(None, timeout)
-        .map_err(Error::request(format!("reach Kafka at {}", config.brokers.join(", "))))?;
+    let metadata = admin.inner().fetch_metadata(None, timeout).map_err(cannot_reach(config))?;
     let is_there = |name: &str| metadata.topics().iter().any(|topic| topic.name() == name);
     for topic in wanted.iter().filter(|topic| !is_there(topic.name)) {
         let replicas = TopicReplication::Fixed(config.created_replicas);
         let new = NewTopic::new(topic.name, config.created_partitions, replicas);
-        let new = match topic.purpose {
-            Purpose::Log => new.set("cleanup.policy", "delete"),
-            Purpose::Table => new.set("cleanup.policy", "compact"),
-        };
+        let new = new.set("cleanup.policy", topic.purpose.policy());
         let what = || format!("create topic `{}`", topic.name);
         let results = admin.create_topics([&new], &admin_options(config)).await;
         for result in results.map_err(|e| Error::request(what())(e))? {

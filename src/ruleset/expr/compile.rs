@@ -10,7 +10,7 @@ use super::members::MISSING_ADDRESS;
 use super::numbers::Number;
 use super::texts::Hash;
 use super::typed::{Node, Typed};
-use super::{Condition, HashKey, Layout, Row, Ty};
+use super::{Condition, HashKey, Layout, Quantity, Row, Ty};
 use crate::event::Value;
 use crate::ruleset::model::Name;
 use crate::ruleset::row::{Cell, Rep};
@@ -22,6 +22,12 @@ pub(super) type Test = Box<dyn Fn(&Row<'_>) -> bool + Send + Sync>;
 pub(super) fn compile(typed: &Typed, layout: &mut Layout, key: HashKey) -> Condition {
     let test = Compiler { layout, key }.test(typed, true);
     Condition { is_true: test.into() }
+}
+
+/// Compiles a typed number.
+pub(super) fn compile_quantity(typed: &Typed, layout: &mut Layout, key: HashKey) -> Quantity {
+    let number = Compiler { layout, key }.number(typed).boxed();
+    Quantity { number: number.into() }
 }
 
 /// Makes closures of typed trees.

@@ -116,6 +116,11 @@ pub struct Snippet<'f> {
 }
 
 impl Snippet<'_> {
+    /// Whether the file has it under double quotes.
+    fn is_double_quoted(&self) -> bool {
+        !self.places.is_empty() && self.file.text.get(self.start..).is_some_and(|text| text.starts_with('"'))
+    }
+
     /// The bytes of the file that bytes of `text` came from.
     pub fn span(&self, range: Range<usize>) -> Range<usize> {
         match (self.places.get(range.start), self.places.get(range.end)) {
@@ -185,6 +190,25 @@ impl std::fmt::Debug for Condition {
     }
 }
 
+/// A compiled number.
+#[derive(Clone)]
+pub struct Quantity {
+    number: Arc<dyn Fn(&Row<'_>) -> f64 + Send + Sync>,
+}
+
+impl Quantity {
+    /// Its value on this row, NaN where it is missing.
+    pub fn value(&self, row: &Row<'_>) -> f64 {
+        (self.number)(row)
+    }
+}
+
+impl std::fmt::Debug for Quantity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Quantity(…)")
+    }
+}
+
 /// Parses a snippet. Reports every problem it finds. A tree comes back even then, so that what can be read
 /// of it is checked too: its types are still worth telling. `None` where there is nothing to check.
 pub fn parse(snippet: &Snippet<'_>, problems: &mut Vec<Problem>) -> Option<Ast> {
@@ -201,6 +225,11 @@ pub fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>
 /// Compiles a typed condition; the names it reads get their cells in `layout`.
 pub fn compile(typed: &Typed, layout: &mut Layout, key: HashKey) -> Condition {
     compile::compile(typed, layout, key)
+}
+
+/// Compiles a typed number; the names it reads get their cells in `layout`.
+pub fn compile_quantity(typed: &Typed, layout: &mut Layout, key: HashKey) -> Quantity {
+    compile::compile_quantity(typed, layout, key)
 }
 
 /// Parses and checks the template of an explanation, `"{acct_fail_10m} failed logins from {ip}"`; the names in

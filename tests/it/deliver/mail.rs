@@ -45,7 +45,6 @@ async fn server(scripts: Vec<Vec<&'static str>>) -> (u16, JoinHandle<Vec<String>
         for script in scripts {
             let (stream, _) = listener.accept().await.expect("a client");
             let mut stream = BufReader::new(stream);
-            let mut in_data = false;
             for answer in script {
                 match answer {
                     "" => break,
@@ -57,6 +56,8 @@ async fn server(scripts: Vec<Vec<&'static str>>) -> (u16, JoinHandle<Vec<String>
                     // A client that is gone needs no answer.
                     text => drop(stream.get_mut().write_all(format!("{text}\r\n").as_bytes()).await),
                 }
+                // A mail is read whole: what is unread at the end of a connection would reset it.
+                let in_data = answer.starts_with("354");
                 loop {
                     let mut line = String::new();
                     if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -70,7 +71,6 @@ async fn server(scripts: Vec<Vec<&'static str>>) -> (u16, JoinHandle<Vec<String>
                         break;
                     }
                 }
-                in_data = answer.starts_with("354");
             }
         }
         said

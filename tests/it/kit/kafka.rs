@@ -1,7 +1,7 @@
 //! A real Kafka broker (KRaft, one node), without containers.
 //!
-//! Guarantees: one broker for the test binary, up when [`broker`] returns; two listeners, one in clear and
-//! one with TLS and SCRAM. `KAFKA_BOOTSTRAP` uses a broker that is there instead. The jars come from Maven
+//! Guarantees: one broker for the test binary, up when [`broker`] returns; three listeners: one in clear, one
+//! with TLS and every SASL mechanism, one with TLS for clients with a certificate. `KAFKA_BOOTSTRAP` uses a broker that is there instead. The jars come from Maven
 //! Central, by `deploy/kafka/pom.xml`, once.
 
 use std::fs;
@@ -20,28 +20,36 @@ use tempfile::TempDir;
 use super::process::{Server, free_port, has_program, tail, wait_until};
 use super::tls::Authority;
 
-/// User and password of the TLS listener.
-pub const SCRAM_USER: &str = "walletwatch";
-/// See [`SCRAM_USER`].
-pub const SCRAM_PASSWORD: &str = "canary-kafka-password";
+/// User and password of the SASL listener.
+pub const SASL_USER: &str = "walletwatch";
+/// See [`SASL_USER`].
+pub const SASL_PASSWORD: &str = "canary-kafka-password";
 
 /// A running broker.
 pub struct Broker {
     /// `HOST:PORT` of the listener in clear.
     pub bootstrap: String,
-    /// `HOST:PORT` of the listener with TLS and SCRAM-SHA-256; `None` for a broker that was there.
-    pub secure: Option<String>,
-    /// The CA of the TLS listener.
-    pub ca_file: Option<PathBuf>,
+    /// The listeners with TLS; `None` for a broker that was there.
+    pub secure: Option<Secure>,
     _server: Option<Server>,
     _folder: Option<TempDir>,
+}
+
+/// The listeners with TLS.
+pub struct Secure {
+    /// `HOST:PORT` of the one with SASL: SCRAM, PLAIN and OAUTHBEARER with unsigned tokens.
+    pub sasl: String,
+    /// `HOST:PORT` of the one that asks for a client's certificate.
+    pub mutual: String,
+    /// Who vouches for the broker and for its clients.
+    pub authority: Authority,
 }
 
 /// The broker of this test binary.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => Broker { bootstrap, secure: None, ca_file: None, _server: None, _folder: None },
+        Ok(bootstrap) => Broker { bootstrap, secure: None, _server: None, _folder: None },
         Err(_) => Broker::start(),
     })
 }
@@ -53,10 +61,9 @@ impl Broker {
         let libs = jars();
         let folder = tempfile::Builder::new().prefix("walletwatch-kafka-").tempdir().expect("a temporary folder");
         let authority = Authority::create(folder.path());
-        let (clear, secure, controller) = (free_port(), free_port(), free_port());
+        let ports @ [clear, sasl, mutual, _] = std::array::from_fn(|_| free_port());
         let properties = folder.path().join("server.properties");
-        fs::write(&properties, server_properties(folder.path(), &authority, [clear, secure, controller]))
-            .expect("server.properties");
+        fs::write(&properties, server_properties(folder.path(), &authority, ports)).expect("server.properties");
         format_storage(&libs, &properties);
         let log = folder.path().join("kafka.log");
         let command = format!(
@@ -69,8 +76,11 @@ impl Broker {
         wait_for_broker(&bootstrap, &log);
         Broker {
             bootstrap,
-            secure: Some(format!("localhost:{secure}")),
-            ca_file: Some(authority.ca_file),
+            secure: Some(Secure {
+                sasl: format!("localhost:{sasl}"),
+                mutual: format!("localhost:{mutual}"),
+                authority,
+            }),
             _server: Some(server),
             _folder: Some(folder),
         }
@@ -119,16 +129,18 @@ fn jars() -> PathBuf {
 }
 
 fn format_storage(libs: &Path, properties: &Path) {
+    let scram = |mechanism: &str| format!("{mechanism}=[name={SASL_USER},password={SASL_PASSWORD}]");
     let output = Command::new("java")
         .args(["-cp", &format!("{}/*", libs.display()), "kafka.tools.StorageTool", "format", "--standalone"])
         .args(["-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", &properties.display().to_string()])
-        .args(["--add-scram", &format!("SCRAM-SHA-256=[name={SCRAM_USER},password={SCRAM_PASSWORD}]")])
+        .args(["--add-scram", &scram("SCRAM-SHA-256"), "--add-scram", &scram("SCRAM-SHA-512")])
         .output()
         .expect("java");
     assert!(output.status.success(), "kafka-storage format: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn server_properties(folder: &Path, authority: &Authority, [clear, secure, controller]: [u16; 3]) -> String {
+fn server_properties(folder: &Path, authority: &Authority, ports: [u16; 4]) -> String {
+    let [clear, sasl, mutual, controller] = ports;
     let one_line = |pem: &str| pem.trim().replace('\n', "\\n");
     // Records carry event times of other years: the broker must neither refuse nor expire them.
     format!(
@@ -136,18 +148,24 @@ fn server_properties(folder: &Path, authority: &Authority, [clear, secure, contr
          node.id=1\n\
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
-         listeners=CLEAR://127.0.0.1:{clear},SECURE://localhost:{secure},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=CLEAR://127.0.0.1:{clear},SECURE://localhost:{secure},\
+         listeners=CLEAR://127.0.0.1:{clear},SASL://localhost:{sasl},MUTUAL://localhost:{mutual},\
          CONTROLLER://127.0.0.1:{controller}\n\
-         listener.security.protocol.map=CLEAR:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=CLEAR:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT\n\
          inter.broker.listener.name=CLEAR\n\
-         sasl.enabled.mechanisms=SCRAM-SHA-256\n\
-         listener.name.secure.scram-sha-256.sasl.jaas.config=\
-         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
-         listener.name.secure.ssl.keystore.type=PEM\n\
-         listener.name.secure.ssl.keystore.certificate.chain={}\n\
-         listener.name.secure.ssl.keystore.key={}\n\
-         log.dirs={}/logs\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER\n\
+         listener.name.sasl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;\n\
+         listener.name.sasl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;\n\
+         listener.name.sasl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required \
+         user_{SASL_USER}=\"{SASL_PASSWORD}\";\n\
+         listener.name.sasl.oauthbearer.sasl.jaas.config=\
+         {security}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";\n\
+         ssl.keystore.type=PEM\n\
+         ssl.keystore.certificate.chain={chain}\n\
+         ssl.keystore.key={key}\n\
+         ssl.truststore.type=PEM\n\
+         ssl.truststore.certificates={ca}\n\
+         listener.name.mutual.ssl.client.auth=required\n\
+         log.dirs={folder}/logs\n\
          auto.create.topics.enable=false\n\
          offsets.topic.num.partitions=4\n\
          offsets.topic.replication.factor=1\n\
@@ -163,9 +181,11 @@ fn server_properties(folder: &Path, authority: &Authority, [clear, secure, contr
          log.retention.ms=-1\n\
          log.segment.bytes=67108864\n\
          log.cleaner.dedupe.buffer.size=4194304\n",
-        one_line(&authority.cert_pem),
-        one_line(&authority.key_pem),
-        folder.display()
+        security = "org.apache.kafka.common.security",
+        chain = one_line(&authority.cert_pem),
+        key = one_line(&authority.key_pem),
+        ca = one_line(&authority.ca_pem),
+        folder = folder.display()
     )
 }
 

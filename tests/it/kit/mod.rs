@@ -7,5 +7,6 @@ pub mod gateway;
 pub mod kafka;
 pub mod postfix;
 pub mod process;
+pub mod running;
 pub mod service;
 pub mod tls;

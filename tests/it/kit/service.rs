@@ -37,14 +37,28 @@ pub fn terminate(child: &mut Child) -> Value {
     summary_of(&log)
 }
 
-/// Every record of a topic: key, value, and the header `reason`.
-pub fn read_topic(topic: &str) -> Vec<(String, String, String)> {
+/// A record as it stands in a topic.
+pub struct Found {
+    /// Its partition.
+    pub partition: i32,
+    /// Its timestamp, ms.
+    pub stamp: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// The header `reason`, empty where there is none.
+    pub reason: String,
+}
+
+/// Every record of a topic.
+pub fn records(topic: &str) -> Vec<Found> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &broker().bootstrap)
         .set("group.id", "test.run")
         .create()
         .expect("a consumer");
-    let limit = Duration::from_secs(20);
+    let limit = Duration::from_secs(60);
     let metadata = consumer.fetch_metadata(Some(topic), limit).expect("metadata");
     let mut list = TopicPartitionList::new();
     let mut expected = 0;
@@ -57,14 +71,28 @@ pub fn read_topic(topic: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     wait_until(&format!("{expected} records of {topic}"), limit, || {
         while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
             let reason = message.headers().and_then(|headers| headers.iter().find(|h| h.key == "reason"));
-            let reason = text(reason.and_then(|header| header.value));
-            found.push((text(message.key()), text(message.payload()), reason));
+            found.push(Found {
+                partition: message.partition(),
+                stamp: message.timestamp().to_millis().expect("a timestamp"),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().unwrap_or_default().to_vec(),
+                reason: text(reason.and_then(|header| header.value).unwrap_or_default()),
+            });
         }
         (found.len() as i64 >= expected).then_some(())
     });
     found
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Every record of a topic: key, value, and the header `reason`.
+pub fn read_topic(topic: &str) -> Vec<(String, String, String)> {
+    let found = records(topic).into_iter();
+    found.map(|r| (text(r.key.as_deref().unwrap_or_default()), text(&r.value), r.reason)).collect()
 }
 
 /// How many records a topic holds, once it is there.

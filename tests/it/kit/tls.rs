@@ -1,4 +1,4 @@
-//! A certificate authority of the tests' own, and a certificate for the loopback signed by it.
+//! A certificate authority of the tests' own, and certificates for the loopback and for a client signed by it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,18 @@ pub struct Authority {
     pub cert_pem: String,
     /// The server's private key, PKCS #8.
     pub key_pem: String,
+    /// The CA's certificate.
+    pub ca_pem: String,
     /// The CA's certificate as a file.
     pub ca_file: PathBuf,
     /// The server's certificate as a file.
     pub cert_file: PathBuf,
     /// The server's key as a file.
     pub key_file: PathBuf,
+    /// A client's certificate as a file.
+    pub client_cert_file: PathBuf,
+    /// The client's key as a file.
+    pub client_key_file: PathBuf,
 }
 
 impl Authority {
@@ -31,6 +37,9 @@ impl Authority {
         let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
         let key = KeyPair::generate().expect("a key");
         let cert = server.signed_by(&key, &issuer).expect("a certificate");
+        let client = CertificateParams::new(vec!["walletwatch".to_owned()]).expect("names");
+        let client_key = KeyPair::generate().expect("a key");
+        let client_cert = client.signed_by(&client_key, &issuer).expect("a certificate");
         let (ca_pem, cert_pem, key_pem) = (ca_cert.pem(), cert.pem(), key.serialize_pem());
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
@@ -41,6 +50,9 @@ impl Authority {
             ca_file: write("ca.pem", &ca_pem),
             cert_file: write("server.pem", &cert_pem),
             key_file: write("server.key", &key_pem),
+            client_cert_file: write("client.pem", &client_cert.pem()),
+            client_key_file: write("client.key", &client_key.serialize_pem()),
+            ca_pem,
             cert_pem,
             key_pem,
         }

@@ -158,10 +158,10 @@ impl Wallet {
     pub fn write(&self, records: &[Record]) {
         let producer: BaseProducer =
             ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
-        for record in records {
-            let mut whole = BaseRecord::<[u8], [u8]>::to(&self.topics[record.topic]).payload(&record.value);
-            (whole.partition, whole.timestamp) = (Some(record.partition), Some(record.stamp));
-            whole.key = record.key.as_deref();
+        for Record { topic, found } in records {
+            let mut whole = BaseRecord::<[u8], [u8]>::to(&self.topics[*topic]).payload(&found.value);
+            (whole.partition, whole.timestamp) = (Some(found.partition), Some(found.stamp));
+            whole.key = found.key.as_deref();
             while let Err((_, again)) = producer.send(whole) {
                 producer.poll(Duration::from_millis(10));
                 whole = again;

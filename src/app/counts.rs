@@ -1,0 +1,195 @@
+//! What detection counts and keeps, as metrics.
+//!
+//! Guarantees: the children of every label are made once; a batch costs no lookup of a metric and no allocation;
+//! what a scrape reads are atomics, so it never waits for detection. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+
+use crate::detect::{Counters, Engine, Options};
+use crate::event::{Closed, EventType, RejectReason};
+use crate::ingest::kafka::consumer::BATCHES_MAX;
+use crate::ingest::kafka::options::UNACKNOWLEDGED_RECORDS_MAX;
+use crate::ingest::keys::Keys;
+use crate::ruleset::{Band, KeyField, Rule, Ruleset, State};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{Growth, whole};
+
+/// How often the state is looked at.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The bands, by their index.
+pub const BANDS: [Band; 5] = [Band::Info, Band::Low, Band::Medium, Band::High, Band::Critical];
+
+/// The engine's counts, on their way to the metrics.
+pub struct EngineCounts {
+    metrics: Metrics,
+    /// By type: accepted in time, late, duplicate.
+    events: Vec<[Growth; 3]>,
+    rejected: Vec<Growth>,
+    /// By the reasons of mappings, as they come.
+    ignored: BTreeMap<String, Growth>,
+    unknown_fields: Growth,
+    /// By rule: fired, repeated, excepted.
+    findings: Vec<[Growth; 3]>,
+    alerts: Vec<Growth>,
+    contacts: Growth,
+    /// Found, unknown.
+    geo: [Growth; 2],
+}
+
+impl EngineCounts {
+    /// Of an engine that has counted nothing yet.
+    pub fn new(metrics: &Metrics, rules: &Ruleset) -> Self {
+        let event = |word: &&str| {
+            ["accepted", "late", "duplicate"]
+                .map(|outcome| Growth::new(metrics.events.with_label_values(&[*word, outcome])))
+        };
+        let reason = |word: &&str| Growth::new(metrics.rejected.with_label_values(&[*word]));
+        let band = |band: Band| Growth::new(metrics.alerts.with_label_values(&[band.word()]));
+        let mut counts = EngineCounts {
+            events: EventType::WORDS.iter().map(event).collect(),
+            rejected: RejectReason::WORDS.iter().map(reason).collect(),
+            ignored: BTreeMap::new(),
+            unknown_fields: Growth::new(metrics.unknown_fields.clone()),
+            findings: Vec::new(),
+            alerts: BANDS.into_iter().map(band).collect(),
+            contacts: Growth::new(metrics.contacts.clone()),
+            geo: ["found", "unknown"].map(|outcome| Growth::new(metrics.geo.with_label_values(&[outcome]))),
+            metrics: metrics.clone(),
+        };
+        counts.rules(rules);
+        counts
+    }
+
+    /// Takes a rule set that came into force; the engine counts its findings from 0 on.
+    pub fn rules(&mut self, rules: &Ruleset) {
+        let counter = |rule: &Rule| {
+            ["fired", "repeated", "excepted"].map(|outcome| {
+                let labels = [rule.id.as_str(), state_word(rule.state), outcome];
+                Growth::new(self.metrics.findings.with_label_values(&labels))
+            })
+        };
+        self.findings = rules.rules.iter().map(counter).collect();
+        let mut states = BTreeMap::new();
+        for rule in &rules.rules {
+            *states.entry(state_word(rule.state)).or_default() += 1;
+        }
+        self.metrics.rules_in_force(&rules.digest, &states);
+    }
+
+    /// A batch was taken: its counts.
+    pub fn take(&mut self, counters: &Counters) {
+        self.metrics.batches.inc();
+        let types = counters.accepted.iter().zip(&counters.late_by_type).zip(&counters.duplicates_by_type);
+        for ([in_time, late, duplicate], ((accepted, late_total), duplicates)) in self.events.iter_mut().zip(types) {
+            in_time.reach(accepted.saturating_sub(*late_total));
+            late.reach(*late_total);
+            duplicate.reach(*duplicates);
+        }
+        reach(&mut self.rejected, &counters.rejected);
+        for (reason, total) in &counters.ignored {
+            if let Some(growth) = self.ignored.get_mut(reason) {
+                growth.reach(*total);
+            } else {
+                let mut growth = Growth::new(self.metrics.ignored.with_label_values(&[reason]));
+                growth.reach(*total);
+                self.ignored.insert(reason.clone(), growth);
+            }
+        }
+        self.unknown_fields.reach(counters.unknown_fields);
+        for (growths, totals) in self.findings.iter_mut().zip(&counters.findings) {
+            reach(growths, totals);
+        }
+        reach(&mut self.alerts, &counters.alerts);
+        self.contacts.reach(counters.contacts);
+        let [asked, unknown] = counters.geo;
+        reach(&mut self.geo, &[asked.saturating_sub(unknown), unknown]);
+    }
+}
+
+/// Whether the records' keys are their accounts, on its way to the metrics.
+pub struct KeyCounts {
+    /// By topic: records with an account, and those with another key.
+    topics: Vec<[Growth; 2]>,
+}
+
+impl KeyCounts {
+    /// Of so many topics, nothing counted yet.
+    pub fn new(metrics: &Metrics, topics: &[String]) -> Self {
+        let topic = |topic: &String| {
+            [&metrics.with_account, &metrics.other_keys].map(|family| Growth::new(family.with_label_values(&[topic])))
+        };
+        KeyCounts { topics: topics.iter().map(topic).collect() }
+    }
+
+    /// A batch was taken.
+    pub fn take(&mut self, keys: &Keys) {
+        for (growths, totals) in self.topics.iter_mut().zip(keys.totals()) {
+            reach(growths, &totals);
+        }
+    }
+}
+
+/// What the engine keeps, and what stands in front of it and behind it, looked at between two batches.
+pub struct StateGauges {
+    metrics: Metrics,
+    /// Count and bytes of each kind of entity that was ever there.
+    kinds: Vec<(KeyField, IntGauge, IntGauge)>,
+    queues: [IntGauge; 2],
+    refreshed: Option<Instant>,
+}
+
+impl StateGauges {
+    /// Nothing kept yet; the limits are told at once.
+    pub fn new(metrics: &Metrics, options: &Options) -> Self {
+        metrics.entities_limit.set(whole(options.entities_max));
+        metrics.event_ids_limit.set(whole(options.event_ids_max));
+        let queues = [("batches", BATCHES_MAX), ("acknowledgements", UNACKNOWLEDGED_RECORDS_MAX)];
+        let queue = |(name, capacity): (&str, usize)| {
+            metrics.queue_capacity.with_label_values(&[name]).set(whole(capacity));
+            metrics.queue_length.with_label_values(&[name])
+        };
+        let kind = |kind: KeyField| {
+            let labels = &[kind.name()];
+            (kind, metrics.entities.with_label_values(labels), metrics.state_bytes.with_label_values(labels))
+        };
+        let kinds = KeyField::all().map(kind).collect();
+        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), refreshed: None }
+    }
+
+    /// Looks, if it is time to. `batches` and `unacknowledged` stand in the queues.
+    pub fn refresh(&mut self, engine: &Engine, batches: usize, unacknowledged: u64, now: Instant) {
+        if self.refreshed.is_some_and(|at| now.saturating_duration_since(at) < REFRESH_INTERVAL) {
+            return;
+        }
+        self.refreshed = Some(now);
+        for (kind, entities, bytes) in &self.kinds {
+            entities.set(whole(engine.entities(*kind)));
+            bytes.set(whole(engine.state_bytes(*kind)));
+        }
+        self.metrics.event_ids.set(whole(engine.event_ids()));
+        self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);
+        let [waiting, sent] = &self.queues;
+        // The one the reader holds is not in the queue.
+        waiting.set(whole(batches.min(BATCHES_MAX)));
+        sent.set(i64::try_from(unacknowledged).unwrap_or(i64::MAX));
+    }
+}
+
+fn reach(growths: &mut [Growth], totals: &[u64]) {
+    for (growth, total) in growths.iter_mut().zip(totals) {
+        growth.reach(*total);
+    }
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Draft => "draft",
+        State::Shadow => "shadow",
+        State::Live => "live",
+        State::Off => "off",
+    }
+}

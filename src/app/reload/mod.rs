@@ -1,0 +1,322 @@
+//! Reload: rules with lists and policy, texts of notices, and geo databases change while the service runs.
+//!
+//! Guarantees: each of the three is all or nothing on its own: it is read, checked, its rules tested and compiled
+//! here, and only then handed over; with any mistake in it the old one stays in force, and the whole of it is told
+//! in the log, in metrics and in `/readyz`. A bad file cannot end the service, not even by a panic. The thread that
+//! does this waits for nobody and nobody waits for it. Does not reload the configuration itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::current::{Current, InForce};
+use super::prepare::{self, Prepared, Rules};
+use crate::config::{Config, Pack};
+use crate::deliver::notice_files::unknown_notices;
+use crate::deliver::template::Templates;
+use crate::report::Problem;
+use crate::ruleset::{HashKey, Mentions};
+use crate::shutdown::Shutdown;
+use crate::telemetry::reload::{Refused, Reloaded};
+use crate::telemetry::{Health, Metrics};
+
+mod watch;
+
+use watch::{LOOK_EVERY, Notices, SETTLE, Watched};
+
+/// The least time between two looks, however busy the folders are.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is reloaded as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Rules, lists, policy.
+    Rules,
+    /// Texts of notices.
+    Notices,
+    /// Geo databases.
+    Geo,
+}
+
+impl What {
+    const ALL: [What; 3] = [What::Rules, What::Notices, What::Geo];
+
+    /// The word in logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            What::Rules => "rules",
+            What::Notices => "notices",
+            What::Geo => "geo",
+        }
+    }
+
+    /// The files that it is read from.
+    fn watched(self, config: &Config) -> Watched {
+        match self {
+            What::Rules => match config.rules.directory.as_ref().filter(|_| config.rules.pack == Pack::None) {
+                Some(folder) => Watched::new(vec![folder.clone(), folder.join("lists"), folder.join("runbooks")], 1),
+                None => Watched::new(Vec::new(), 0),
+            },
+            What::Notices => Watched::new(config.notices.directory.iter().cloned().collect(), 2),
+            What::Geo => Watched::new(config.geo_files.clone(), 0),
+        }
+    }
+}
+
+/// How the files look that everything is read from.
+#[derive(Debug, Clone)]
+pub struct Seen(BTreeMap<What, Watched>);
+
+impl Seen {
+    /// As they look now.
+    pub fn now(config: &Config) -> Self {
+        Seen(What::ALL.into_iter().map(|what| (what, what.watched(config))).collect())
+    }
+}
+
+/// Asks for a reload of everything, whether it has changed or not: what SIGHUP does.
+#[derive(Debug, Clone)]
+pub struct Bell {
+    asked: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+}
+
+impl Bell {
+    /// Asks.
+    pub fn ring(&self) {
+        self.asked.store(true, Ordering::Release);
+        // Full: somebody is about to look anyway.
+        let _ = self.wake.try_send(());
+    }
+}
+
+/// Rings at each SIGHUP.
+pub async fn on_hangup(bell: Bell) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    while hangup.recv().await.is_some() {
+        tracing::info!(signal = "SIGHUP", "reloading rules, notices and geo databases");
+        bell.ring();
+    }
+    Ok(())
+}
+
+/// Looks after everything that may change while the service runs.
+pub struct Reloader {
+    config: Config,
+    key: HashKey,
+    watched: BTreeMap<What, Watched>,
+    /// What was refused when it was read last.
+    refused: BTreeSet<What>,
+    current: Arc<Current>,
+    metrics: Metrics,
+    health: Health,
+    bell: Bell,
+    woken: Receiver<()>,
+}
+
+/// What was read of one, or why it is refused.
+type Read<T> = Result<T, Vec<Problem>>;
+
+impl Reloader {
+    /// For what the service has started with.
+    pub fn new(prepared: &Prepared, current: Arc<Current>, metrics: Metrics, health: Health) -> Self {
+        let (wake, woken) = sync_channel(1);
+        let reloader = Reloader {
+            config: prepared.config.clone(),
+            key: prepared.key,
+            watched: prepared.seen.0.clone(),
+            refused: BTreeSet::new(),
+            current,
+            metrics,
+            health,
+            bell: Bell { asked: Arc::default(), wake },
+            woken,
+        };
+        reloader.watched.keys().for_each(|what| reloader.metrics.reload_is_known(what.word(), crate::clock::now()));
+        reloader
+    }
+
+    /// What SIGHUP rings.
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// Looks and reloads until the service stops.
+    pub fn run(mut self, shutdown: &Shutdown) {
+        let mut notices = Notices::new(self.bell.wake.clone());
+        notices.follow(self.watched.values());
+        let mut looked = Instant::now();
+        let mut is_due = false;
+        while !shutdown.is_requested() {
+            let wait = match () {
+                () if is_due => LOOK_PAUSE.saturating_sub(looked.elapsed()),
+                () if self.watched.values().any(Watched::is_changing) => SETTLE,
+                () => LOOK_EVERY,
+            };
+            match self.woken.recv_timeout(wait) {
+                Ok(()) if looked.elapsed() < LOOK_PAUSE => is_due = true,
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {
+                    is_due = false;
+                    self.look();
+                    notices.follow(self.watched.values());
+                    looked = Instant::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Reloads what has changed, or everything where somebody asked.
+    fn look(&mut self) {
+        let is_asked = self.bell.asked.swap(false, Ordering::AcqRel);
+        let now = Instant::now();
+        let mut changed = BTreeSet::new();
+        for (what, watched) in &mut self.watched {
+            if !watched.is_empty() && (watched.is_ready(now) || is_asked) {
+                changed.insert(*what);
+            }
+        }
+        if is_asked && changed.is_empty() {
+            tracing::info!("nothing to reload: rules, notices and geo databases are those of the program itself");
+        }
+        let is_word = |what: &What| matches!(what, What::Rules | What::Notices);
+        if changed.iter().any(is_word) {
+            // One may have waited for the other: a rule for the text that it names.
+            changed.extend(self.refused.iter().copied().filter(is_word));
+            self.reload_words(changed.contains(&What::Rules), changed.contains(&What::Notices));
+        }
+        if changed.contains(&What::Geo) {
+            self.reload_geo();
+        }
+    }
+
+    /// Rules and notices name each other, so they are judged together and each refused alone.
+    fn reload_words(&mut self, rules: bool, notices: bool) {
+        let rules = rules.then(|| self.read(What::Rules, Self::load_rules)).flatten();
+        let notices = notices.then(|| self.read(What::Notices, |reloader| Templates::load(&reloader.config.notices)));
+        let judged = judge(&self.current.get(), rules, notices.flatten());
+        if judged.is_any_taken() {
+            self.current.put(judged.next.clone());
+        }
+        if let Some(result) = judged.rules {
+            let ruleset = &judged.next.ruleset;
+            for warning in ruleset.warnings.iter().filter(|_| result.is_ok()) {
+                tracing::warn!(code = warning.code, "{}", warning.message);
+            }
+            self.tell(What::Rules, result, &ruleset.digest);
+        }
+        if let Some(result) = judged.notices {
+            let names: Vec<&str> = judged.next.templates.notices().collect();
+            self.tell(What::Notices, result, &names.join(","));
+        }
+    }
+
+    fn reload_geo(&mut self) {
+        let Some(read) = self.read(What::Geo, |reloader| prepare::load_geo(&reloader.config)) else { return };
+        let mut next = self.current.get();
+        let result = read.map(|geo| {
+            next.geo = Arc::new(geo);
+            self.current.put(next.clone());
+        });
+        self.tell(What::Geo, result, &next.geo.digest().unwrap_or_default());
+    }
+
+    /// Reads one. `None`: it changed while it was read, and comes again once it stands still.
+    fn read<T>(&mut self, what: What, read: impl FnOnce(&Self) -> Read<T>) -> Option<Read<T>> {
+        let begun = self.watched.get(&what)?.begin();
+        let read = catch_unwind(AssertUnwindSafe(|| read(self))).unwrap_or_else(|_| {
+            let message = format!("reading the {} ended by a bug of walletwatch", what.word());
+            Err(vec![Problem::nowhere("C009", message).help("please tell us, with the files")])
+        });
+        self.watched.get_mut(&what)?.end(begun, Instant::now()).then_some(read)
+    }
+
+    fn load_rules(&self) -> Read<(Rules, Mentions)> {
+        let (rules, mentions) = prepare::load_rules(&self.config, self.key);
+        let mut problems = prepare::routes(&self.config, &mentions);
+        // There are rules to reload only where the configuration names them.
+        match rules.unwrap_or(Err(Vec::new())) {
+            Ok(rules) if problems.is_empty() => Ok((rules, mentions)),
+            Ok(rules) => {
+                problems.extend(rules.ruleset.warnings.clone());
+                Err(problems)
+            }
+            Err(mut found) => {
+                found.extend(problems);
+                Err(found)
+            }
+        }
+    }
+
+    fn tell(&mut self, what: What, result: Read<()>, version: &str) {
+        match result {
+            Ok(()) => {
+                self.refused.remove(&what);
+                Reloaded { what: what.word(), version }.tell(&self.metrics, &self.health, crate::clock::now());
+            }
+            Err(problems) => {
+                self.refused.insert(what);
+                Refused { what: what.word(), problems: &problems }.tell(&self.metrics, &self.health);
+            }
+        }
+    }
+}
+
+/// What comes of rules and notices that were read.
+struct Judged {
+    next: InForce,
+    rules: Option<Read<()>>,
+    notices: Option<Read<()>>,
+}
+
+impl Judged {
+    fn is_any_taken(&self) -> bool {
+        [&self.rules, &self.notices].into_iter().flatten().any(Result::is_ok)
+    }
+}
+
+/// Takes what is right by itself and fits what it will stand beside. Where new rules and new notices do not fit
+/// each other, the notices go first: they may be what the old rules need too.
+fn judge(before: &InForce, rules: Option<Read<(Rules, Mentions)>>, notices: Option<Read<Templates>>) -> Judged {
+    let mut judged = Judged { next: before.clone(), rules: None, notices: None };
+    let rules = rules.and_then(|read| read.map_err(|problems| judged.rules = Some(Err(problems))).ok());
+    let templates = notices.and_then(|read| read.map_err(|problems| judged.notices = Some(Err(problems))).ok());
+    let templates = templates.map(Arc::new);
+    let fits = |mentions: &Mentions, templates: &Templates| {
+        let known: Vec<&str> = templates.notices().collect();
+        let problems = unknown_notices(&mentions.notices, &known);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    };
+    let take_rules = |judged: &mut Judged, (rules, mentions): (Rules, Mentions)| {
+        (judged.next.ruleset, judged.next.policy) = (rules.ruleset, rules.policy);
+        judged.next.mentions = Arc::new(mentions);
+        judged.rules = Some(Ok(()));
+    };
+    match (rules, templates) {
+        (Some(rules), Some(templates)) if fits(&rules.1, &templates).is_ok() => {
+            take_rules(&mut judged, rules);
+            judged.next.templates = templates;
+            judged.notices = Some(Ok(()));
+        }
+        (rules, templates) => {
+            if let Some(templates) = templates {
+                let fitting = fits(&judged.next.mentions, &templates);
+                if fitting.is_ok() {
+                    judged.next.templates = templates;
+                }
+                judged.notices = Some(fitting);
+            }
+            if let Some(rules) = rules {
+                match fits(&rules.1, &judged.next.templates) {
+                    Ok(()) => take_rules(&mut judged, rules),
+                    Err(problems) => judged.rules = Some(Err(problems)),
+                }
+            }
+        }
+    }
+    judged
+}

@@ -1,0 +1,100 @@
+//! How far a reader lies behind what is written.
+//!
+//! Guarantees: the ends are asked of the brokers, all partitions in one question, so that the lag is right for a
+//! reader that is idle, slow or stuck; asking fails when the brokers do not answer. Never keeps a client alive that
+//! everybody else has dropped. Does not decide how much is too much.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::context::Context;
+use super::error::Error;
+
+/// The next offset of each partition, written by the reader and read by whoever watches.
+#[derive(Debug, Clone)]
+pub struct Positions(Arc<[AtomicI64]>);
+
+impl Positions {
+    /// Where reading begins.
+    pub fn at(next: impl Iterator<Item = i64>) -> Self {
+        Positions(next.map(AtomicI64::new).collect())
+    }
+
+    /// Where it goes on, in the same order.
+    pub fn set(&self, next: impl Iterator<Item = i64>) {
+        for (position, next) in self.0.iter().zip(next) {
+            position.store(next, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One topic's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicLag {
+    /// The topic.
+    pub topic: String,
+    /// Records that are written and not taken.
+    pub records: u64,
+    /// The sum of the next offsets: it grows when something is taken.
+    pub position: i64,
+}
+
+/// A reader's distance to the ends.
+#[derive(Clone)]
+pub struct Lag {
+    consumer: Weak<BaseConsumer<Context>>,
+    topics: Arc<[String]>,
+    /// Topic (by its place) and partition, in the order of the positions.
+    lanes: Arc<[(usize, i32)]>,
+    positions: Positions,
+}
+
+impl Lag {
+    pub(super) fn new(
+        consumer: &Arc<BaseConsumer<Context>>,
+        topics: Arc<[String]>,
+        lanes: Vec<(usize, i32)>,
+        positions: Positions,
+    ) -> Self {
+        Lag { consumer: Arc::downgrade(consumer), topics, lanes: lanes.into(), positions }
+    }
+
+    /// By topic. `None` once the reader has ended.
+    pub fn ask(&self, timeout: Duration) -> Result<Option<Vec<TopicLag>>, Error> {
+        let Some(consumer) = self.consumer.upgrade() else { return Ok(None) };
+        let what = || format!("ask Kafka for the ends of {}", self.topics.join(", "));
+        let mut list = TopicPartitionList::with_capacity(self.lanes.len());
+        for (topic, partition) in self.lanes.iter() {
+            // As a time, the end is the moment after the newest record.
+            list.add_partition_offset(self.topic(*topic), *partition, Offset::End)
+                .map_err(|e| Error::request(what())(e))?;
+        }
+        let ends = consumer.offsets_for_times(list, timeout).map_err(|e| Error::request(what())(e))?;
+        let mut lags: Vec<TopicLag> =
+            self.topics.iter().map(|topic| TopicLag { topic: topic.clone(), records: 0, position: 0 }).collect();
+        for ((topic, partition), position) in self.lanes.iter().zip(self.positions.0.iter()) {
+            let next = position.load(Ordering::Relaxed);
+            let found = ends.find_partition(self.topic(*topic), *partition);
+            let found = found
+                .ok_or(rdkafka::error::KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition));
+            let found = found.and_then(|found| found.error().map(|()| found.offset()));
+            let end = match found.map_err(|e| Error::request(what())(e))? {
+                Offset::Offset(end) => end,
+                _ => next,
+            };
+            if let Some(lag) = lags.get_mut(*topic) {
+                lag.records += u64::try_from(end.saturating_sub(next)).unwrap_or(0);
+                lag.position = lag.position.saturating_add(next);
+            }
+        }
+        Ok(Some(lags))
+    }
+
+    fn topic(&self, at: usize) -> &str {
+        self.topics.get(at).map_or("", String::as_str)
+    }
+}
