@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod generate;
 mod geo;
+mod mapping;
 mod output;
 mod replay;
 mod rules;
@@ -39,6 +40,8 @@ enum Command {
     #[command(subcommand)]
     Rules(rules::Command),
     #[command(subcommand)]
+    Mapping(mapping::Command),
+    #[command(subcommand)]
     Geo(geo::Command),
 }
 
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Rules(command) => rules::run(command),
+        Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
     };
     match result {

@@ -23,6 +23,7 @@ mod environment;
 mod http;
 mod kafka;
 mod manual;
+mod mappings;
 mod places;
 mod recover;
 mod secrets;
@@ -31,6 +32,7 @@ mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
 pub use environment::Environment;
+pub use mappings::{MappingSource, TopicMapping};
 pub use places::Places;
 pub use secrets::Folders;
 pub use show::Shown;
@@ -59,6 +61,8 @@ pub const NOT_TO_BE_GUESSED: &str = "kafka.brokers (HOST:PORT of some brokers), 
 pub struct Config {
     /// Kafka.
     pub kafka: KafkaConfig,
+    /// How the records of topics are read that do not hold our own events.
+    pub mappings: Vec<TopicMapping>,
     /// The rules.
     pub rules: RulesConfig,
     /// The geo databases, in the order in which they are asked.
@@ -194,7 +198,7 @@ fn example_of(key: &str) -> Option<&'static str> {
 
 /// Reads every section, so that every problem is found.
 fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
-    let kafka = kafka::read(root.section("kafka"), folders);
+    let (kafka, mappings) = kafka::read(root.section("kafka"), folders);
     let rules = detection::rules(root.section("rules"), folders);
     let (geo_files, geo_trust_events) = detection::geo(root.section("geo"), folders);
     let engine = Options { geo_trust_events, ..detection::limits(root.section("limits")) };
@@ -214,6 +218,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     root.tell_unknown();
     Config {
         kafka,
+        mappings,
         rules,
         geo_files,
         engine,

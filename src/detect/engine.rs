@@ -13,12 +13,12 @@ use super::dedup::Fired;
 use super::document::Versions;
 use super::duplicates::Duplicates;
 use super::lateness::Lateness;
-use super::output::{Counters, Input, Options, RuleOutcome, Sink};
+use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
 use super::swap::Swapped;
 use super::{finding, index::Index};
-use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Rejection, Value, decode};
+use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
 use crate::features::{Banks, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
@@ -30,7 +30,7 @@ const CHUNK: usize = 32;
 struct Taken<'a> {
     at: usize,
     lane: u16,
-    decoded: Result<Decoded<'a>, Rejection>,
+    decoded: Result<Decoded<'a>, Left<'a>>,
 }
 
 type Chunk<'a> = SmallVec<[Taken<'a>; CHUNK]>;
@@ -102,9 +102,9 @@ impl Engine {
     }
 
     /// Takes records in order. `moment` is when their batch was taken: it only refuses an impossible future.
-    pub fn take<'a>(
+    pub fn take<'a, R: Readable<'a>>(
         &mut self,
-        inputs: impl IntoIterator<Item = Input<'a>>,
+        inputs: impl IntoIterator<Item = R>,
         moment: Millis,
         geo: Option<&Databases>,
         sink: &mut impl Sink,
@@ -114,8 +114,8 @@ impl Engine {
         loop {
             chunk.clear();
             for (at, input) in inputs.by_ref().take(CHUNK) {
-                let decoded = decode(input.value, moment, &self.options.limits);
-                chunk.push(Taken { at, lane: input.lane, decoded });
+                let decoded = input.read(moment, &self.options.limits);
+                chunk.push(Taken { at, lane: input.lane(), decoded });
             }
             if chunk.is_empty() {
                 return;
@@ -155,9 +155,16 @@ impl Engine {
                 }
                 self.event(taken.at, taken.lane, decoded, geo, sink);
             }
-            Err(rejection) => {
+            Err(Left::Refused(rejection)) => {
                 count(&mut self.counters.rejected, rejection.reason.index());
                 sink.rejected(taken.at, rejection);
+            }
+            Err(Left::Ignored(reason)) => {
+                match self.counters.ignored.get_mut(*reason) {
+                    Some(n) => *n += 1,
+                    None => drop(self.counters.ignored.insert((*reason).to_owned(), 1)),
+                }
+                sink.ignored(taken.at, reason);
             }
         }
     }

@@ -22,6 +22,8 @@ mod kafka;
 mod kit;
 mod kit_works;
 mod layers;
+mod mapping;
+mod mapping_run;
 mod oracle;
 mod reload;
 mod replay;
