@@ -15,7 +15,7 @@ const PROGRESS_EVERY_TERMINAL: Duration = Duration::from_millis(200);
 /// The clock is looked at once for so many records.
 const PROGRESS_RECORDS: u64 = 1024;
 /// Cells of the bar.
-const BAR_CELLS: u64 = 24;
+const BAR_CELLS: u64 = 20;
 /// A terminal's line is made so wide that nothing of a longer one before it is left, columns.
 const LINE_COLUMNS: usize = 78;
 /// What begins and ends the bar's colour.
@@ -130,7 +130,7 @@ fn text(look: Look, done: u64, of: u64, elapsed: Duration) -> String {
     let part = |whole: u64| u64::try_from(u128::from(done) * u128::from(whole) / u128::from(of.max(1))).unwrap_or(0);
     let left_s = of.saturating_sub(done) as f64 / per_second.max(1.0);
     let rest = if done < of { format!(", {left_s:.0} s left") } else { String::new() };
-    let after = format!(" {:>3} % of {of} events, {per_second:.0} a second{rest}", part(100));
+    let after = format!(" {:>3} % of {of}, {per_second:.0} a second{rest}", part(100));
     let full = usize::try_from(part(BAR_CELLS).min(BAR_CELLS)).unwrap_or(0);
     let empty = usize::try_from(BAR_CELLS).unwrap_or(0).saturating_sub(full);
     let (on, off) = if is_colored { COLOR } else { ("", "") };
@@ -158,12 +158,9 @@ mod tests {
     fn a_bar_fills_and_covers_what_stood_before() {
         let bar = Look::Bar { is_colored: false };
         let half = text(bar, 500, 1000, Duration::from_secs(1));
-        assert_eq!(
-            half.trim_end(),
-            "\rgenerate [############............]  50 % of 1000 events, 500 a second, 1 s left"
-        );
+        assert_eq!(half.trim_end(), "\rgenerate [##########..........]  50 % of 1000, 500 a second, 1 s left");
         let whole = text(bar, 1000, 1000, Duration::from_secs(2));
-        assert_eq!(whole.trim_end(), "\rgenerate [########################] 100 % of 1000 events, 500 a second");
+        assert_eq!(whole.trim_end(), "\rgenerate [####################] 100 % of 1000, 500 a second");
         assert_eq!(half.len(), whole.len());
         assert!(text(bar, 0, 0, Duration::ZERO).contains("generate ["));
         let colored = text(Look::Bar { is_colored: true }, 500, 1000, Duration::from_secs(1));
