@@ -335,7 +335,7 @@ fn a_desk_that_cannot_be_written_is_named_and_so_is_its_recovery() {
     service.is_ready();
     let other = rusqlite::Connection::open(wallet.folder.path().join("state/desk.db")).expect("the desk's file");
     other.execute_batch("BEGIN IMMEDIATE").expect("the only writer");
-    service.fails("desk", "database is locked", SHOWS_WITHIN);
+    service.fails("desk", "is locked", SHOWS_WITHIN);
     other.execute_batch("ROLLBACK").expect("no writer");
     service.is_ready();
     service.terminate();
