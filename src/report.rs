@@ -55,6 +55,9 @@ pub struct Problem {
     pub message: String,
     /// Where: the file and the bytes in it. `None` where no file can be named.
     pub at: Option<(Arc<SourceFile>, Range<usize>)>,
+    /// The key of the configuration it is about, such as `geo.files[1]`, where only whoever read the configuration
+    /// knows the place.
+    pub about: Option<String>,
     /// What to do, where words say it better than a patch.
     pub help: Option<String>,
     /// What to write instead.
@@ -69,6 +72,7 @@ impl Problem {
             level: Level::Error,
             message: message.into(),
             at: Some((Arc::clone(file), span)),
+            about: None,
             help: None,
             fix: None,
         }
@@ -81,7 +85,14 @@ impl Problem {
 
     /// An error of no place, such as a file that cannot be read.
     pub fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
-        Problem { code, level: Level::Error, message: message.into(), at: None, help: None, fix: None }
+        Problem { code, level: Level::Error, message: message.into(), at: None, about: None, help: None, fix: None }
+    }
+
+    /// About a key of the configuration, which puts the place in.
+    #[must_use]
+    pub fn about(mut self, key: impl Into<String>) -> Self {
+        self.about = Some(key.into());
+        self
     }
 
     /// With words that help.

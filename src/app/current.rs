@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deliver::template::Templates;
 use crate::geo::Databases;
-use crate::ruleset::{Policy, Ruleset};
+use crate::ruleset::{Mentions, Policy, Ruleset};
 
 /// Everything that may change while the service runs.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct InForce {
     pub ruleset: Arc<Ruleset>,
     /// The policy that was loaded with them.
     pub policy: Arc<Policy>,
+    /// What they name of others.
+    pub mentions: Arc<Mentions>,
     /// The texts of the notices.
     pub templates: Arc<Templates>,
     /// The geo databases.

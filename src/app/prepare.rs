@@ -5,18 +5,20 @@
 //! same functions: what a start accepts a reload accepts, and the other way round.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::current::InForce;
 use super::reload::Seen;
 use crate::clock;
-use crate::config::{Config, Pack};
+use crate::config::{Config, Pack, Places};
 use crate::deliver::channel::Channels;
+use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
 use crate::geo::Databases;
-use crate::report::{Problem, did_you_mean};
-use crate::ruleset::{HashKey, Loaded, Policy, Ruleset, Sources, files, load};
+use crate::report::Problem;
+use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
 use crate::tuning;
 
 /// Everything that runs need not build again.
@@ -49,21 +51,24 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     let key = random_key();
     // Before anything is read: what changes from now on is seen as changed.
     let seen = Seen::now(&config);
-    let rules = keep(load_rules(&config, key), &mut problems);
-    let templates = keep(Templates::load(&config.notices), &mut problems);
-    let channels = Channels::build(&config.channels).map_err(|found| without_told(found, &problems));
-    let channels = keep(channels, &mut problems);
-    let geo = keep(load_geo(&config), &mut problems);
-    if let (Some(rules), Some(templates)) = (&rules, &templates) {
-        problems.extend(unknown_notices(&rules.ruleset, templates));
+    let mut keep = Keep { places: &config.places, problems: &mut problems };
+    let (rules, mentions) = if config.places.is_read("rules") { load_rules(&config, key) } else { Default::default() };
+    let rules = rules.and_then(|rules| keep.built(rules));
+    let files = NoticeFiles::read(&config.notices);
+    if let Some(known) = files.names().filter(|_| config.places.is_read("alerts")) {
+        keep.found(unknown_notices(&mentions.notices, &known));
     }
-    if let (Some(rules), Some(channels)) = (&rules, &channels) {
-        problems.extend(routes(&config, &rules.policy, channels));
+    let templates = keep.built(Templates::of(files, &config.notices));
+    let channels = keep.built(Channels::build(&config.channels));
+    let geo = keep.built(load_geo(&config));
+    if config.places.are_channels_known() {
+        keep.found(routes(&config, &mentions));
     }
     match (rules, templates, channels, geo) {
         (Some(Rules { ruleset, policy }), Some(templates), Some(channels), Some(geo)) if problems.is_empty() => {
             let warnings = ruleset.warnings.clone();
-            let in_force = InForce { ruleset, policy, templates: Arc::new(templates), geo: Arc::new(geo) };
+            let mentions = Arc::new(mentions);
+            let in_force = InForce { ruleset, policy, mentions, templates: Arc::new(templates), geo: Arc::new(geo) };
             Ok(Prepared { config, in_force, seen, key, channels, warnings })
         }
         (rules, ..) => {
@@ -73,31 +78,45 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     }
 }
 
-/// Opens the geo databases.
-pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
-    Databases::open(&config.geo_files).map_err(|errors| errors.iter().map(|error| error.problem()).collect())
+/// Keeps what the stages build and what they find, each problem at its place in the configuration.
+struct Keep<'k> {
+    places: &'k Places,
+    problems: &'k mut Vec<Problem>,
 }
 
-/// What is wrong with the routes of a policy. The shipped policy and the default one take the channels that are
-/// there; somebody's own means its words.
-pub fn routes(config: &Config, policy: &Policy, channels: &Channels) -> Vec<Problem> {
-    let is_own = config.rules.pack == Pack::None && *policy != Policy::default();
-    if is_own { router::check(policy, channels) } else { Vec::new() }
+impl Keep<'_> {
+    fn built<T>(&mut self, built: Result<T, Vec<Problem>>) -> Option<T> {
+        built.map_err(|found| self.found(found)).ok()
+    }
+
+    fn found(&mut self, found: Vec<Problem>) {
+        self.places.add(found, self.problems);
+    }
 }
 
-fn keep<T>(built: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
-    built.map_err(|found| problems.extend(found)).ok()
+/// Loads the rules and runs their tests, and says what they name of others; `None` where the configuration does
+/// not say which they are.
+pub fn load_rules(config: &Config, key: HashKey) -> (Option<Result<Rules, Vec<Problem>>>, Mentions) {
+    let sources = match (&config.rules.pack, &config.rules.directory) {
+        (Pack::Builtin, _) => Sources::builtin(),
+        // That it is missing was told.
+        (Pack::None, None) => return (None, Mentions::default()),
+        (Pack::None, Some(directory)) => match files::read(directory) {
+            Ok(sources) => sources,
+            Err(error) => {
+                let message = format!("cannot read the rules in {}: {error}", directory.display());
+                let problem = Problem::nowhere("C006", message).about("rules.directory");
+                let problem = problem.help("`rules.directory` names a folder with *.yaml files");
+                return (Some(Err(vec![problem])), Mentions::default());
+            }
+        },
+    };
+    let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
+    (Some(loaded.and_then(|loaded| tested(loaded, key))), mentions)
 }
 
-/// What the SMS channel says of the allowed prefixes the configuration says too, and it knows the place.
-fn without_told(mut found: Vec<Problem>, problems: &[Problem]) -> Vec<Problem> {
-    found.retain(|problem| problems.is_empty() || !matches!(problem.code, "N041" | "N042"));
-    found
-}
-
-/// Loads the rules and runs their tests.
-pub fn load_rules(config: &Config, key: HashKey) -> Result<Rules, Vec<Problem>> {
-    let Loaded { ruleset, policy } = load(&sources(config)?, key, Some(clock::now()))?;
+/// A rule set whose tests pass.
+fn tested(Loaded { ruleset, policy }: Loaded, key: HashKey) -> Result<Rules, Vec<Problem>> {
     let ruleset = Arc::new(ruleset);
     let mut problems = tuning::failed_tests(&ruleset, key);
     if problems.is_empty() {
@@ -107,32 +126,22 @@ pub fn load_rules(config: &Config, key: HashKey) -> Result<Rules, Vec<Problem>> 
     Err(problems)
 }
 
-fn sources(config: &Config) -> Result<Sources, Vec<Problem>> {
-    match (&config.rules.pack, &config.rules.directory) {
-        (Pack::Builtin, _) => Ok(Sources::builtin()),
-        // That it is missing was told.
-        (Pack::None, None) => Err(Vec::new()),
-        (Pack::None, Some(directory)) => files::read(directory).map_err(|error| {
-            let message = format!("cannot read the rules in {}: {error}", directory.display());
-            vec![Problem::nowhere("C006", message).help("rules.directory names a folder with *.yaml files")]
-        }),
-    }
+/// Opens the geo databases, each problem about the key that names the file.
+pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
+    Databases::open(&config.geo_files).map_err(|errors| {
+        let key = |path: &Path| {
+            let number = config.geo_files.iter().position(|file| file == path);
+            number.map_or_else(|| "geo.files".to_owned(), |number| format!("geo.files[{number}]"))
+        };
+        errors.iter().map(|error| error.problem().about(key(error.path()))).collect()
+    })
 }
 
-/// A notice that a rule names needs its texts.
-pub fn unknown_notices(ruleset: &Ruleset, templates: &Templates) -> Vec<Problem> {
-    let known: Vec<&str> = templates.notices().collect();
-    let mut problems = Vec::new();
-    for rule in &ruleset.rules {
-        let Some(notice) = rule.notice.as_deref().filter(|notice| !known.contains(notice)) else { continue };
-        let message = format!("rule `{}` names the notice `{notice}`, which has no texts", rule.id);
-        let problem = Problem::error("N023", &rule.at.0, rule.at.1.clone(), message);
-        problems.push(match did_you_mean(notice, known.iter().copied()) {
-            Some(near) => problem.help(format!("write `{near}`")),
-            None => problem.help(format!("there are: {}", known.join(", "))),
-        });
-    }
-    problems
+/// What is wrong with the routes of a policy. The shipped policy takes the channels that are there; somebody's own
+/// means its words.
+pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
+    let is_own = config.rules.pack == Pack::None;
+    if is_own { router::check(&mentions.channels, &config.channels) } else { Vec::new() }
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use super::{Exit, fail};
+use super::rules::print_problems;
+use super::{Exit, Format, fail};
 use crate::app::{self, Prepared};
 use crate::config::{Config, Environment, NOT_TO_BE_GUESSED, PLACES};
 use crate::report::{Problem, render};
@@ -17,6 +18,9 @@ pub struct Args {
     /// The configuration; without it ./walletwatch.toml, then /etc/walletwatch/walletwatch.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// For people, or one JSON object for each problem.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 /// Runs it.
@@ -24,17 +28,20 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = find(args.config, Exit::No)?;
     match prepare(&source) {
         Ok(prepared) => {
-            let text = render(&prepared.warnings, is_colored());
+            print_problems(&prepared.warnings, args.format)?;
+            if args.format == Format::Json {
+                return Ok(Exit::Done);
+            }
             let rules = prepared.in_force.ruleset.rules.len();
             let channels: Vec<&str> = prepared.channels.names().collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
             let geo = prepared.in_force.geo.files().len();
             let line = format!("{}: fine; rules: {rules}, channels: {channels}, geo databases: {geo}\n", source.name());
-            std::io::stdout().write_all(format!("{text}{line}").as_bytes())?;
+            std::io::stdout().write_all(line.as_bytes())?;
             Ok(Exit::Done)
         }
         Err(problems) => {
-            std::io::stdout().write_all(render(&problems, is_colored()).as_bytes())?;
+            print_problems(&problems, args.format)?;
             Ok(Exit::No)
         }
     }
@@ -83,10 +90,6 @@ pub fn prepare(source: &Source) -> Result<Prepared, Vec<Problem>> {
 pub fn show(problems: &[Problem]) -> std::io::Result<()> {
     let is_colored = std::io::stderr().is_terminal() && !is_plain();
     std::io::stderr().write_all(render(problems, is_colored).as_bytes())
-}
-
-fn is_colored() -> bool {
-    std::io::stdout().is_terminal() && !is_plain()
 }
 
 fn is_plain() -> bool {

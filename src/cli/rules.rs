@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::{Exit, Format, fail};
 use crate::clock;
+use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
+use crate::deliver::{NoticesConfig, Templates};
 use crate::event::Value;
 use crate::report::{self, Level, Problem};
-use crate::ruleset::{self, Expect, HashKey, InlineTest, Loaded, Rule, Ruleset};
+use crate::ruleset::{self, Expect, HashKey, InlineTest, Loaded, Mentions, Rule, Ruleset, Sources};
 use crate::tuning::{self, Failure, TestResult, Verdict};
 
 /// Failures of one test that are printed for people.
@@ -35,6 +37,9 @@ pub struct CheckArgs {
     /// The rules directory.
     #[arg(long, value_name = "DIR", default_value = "rules")]
     rules: PathBuf,
+    /// Your own notices, which are checked too; without it DIR/notices, where that is there.
+    #[arg(long, value_name = "DIR")]
+    notices: Option<PathBuf>,
     /// For people, or one JSON object for each problem.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -66,7 +71,9 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let (problems, summary) = match load(&args.rules)? {
+    let (loaded, mentions) = ruleset::load_partly(&read(&args.rules)?, HashKey::new(KEY), Some(clock::now()));
+    let notices = notices(args, &mentions);
+    let (mut problems, summary) = match loaded {
         Ok(loaded) => {
             let ruleset = &loaded.ruleset;
             let summary = format!("{} rules and {} features", ruleset.rules.len(), ruleset.features.len());
@@ -74,20 +81,34 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         }
         Err(problems) => (problems, None),
     };
+    problems.extend(notices);
     let problems = if args.strict { as_errors(problems) } else { problems };
     print_problems(&problems, args.format)?;
-    if let (Some(summary), Format::Human) = (summary, args.format) {
+    let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
+    if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
         writeln!(std::io::stdout(), "{summary}: {}", args.rules.display())?;
     }
-    Ok(if problems.iter().any(|problem| problem.level == Level::Error) { Exit::No } else { Exit::Done })
+    Ok(if is_wrong { Exit::No } else { Exit::Done })
+}
+
+/// What is wrong with the notices at hand, and with those that rules name.
+fn notices(args: &CheckArgs, mentions: &Mentions) -> Vec<Problem> {
+    let beside = args.rules.join("notices");
+    let directory = args.notices.clone().or_else(|| beside.is_dir().then_some(beside));
+    let config = NoticesConfig { directory, ..NoticesConfig::default() };
+    let files = NoticeFiles::read(&config);
+    let named = files.names().map(|known| unknown_notices(&mentions.notices, &known)).unwrap_or_default();
+    named.into_iter().chain(Templates::check(files)).collect()
 }
 
 /// Reads and loads a rules directory as of today.
 pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
-    let sources = ruleset::files::read(directory).map_err(|error| {
-        fail(Exit::NoInput, format!("failed to read the rules in {}: {error}", directory.display()))
-    })?;
-    Ok(ruleset::load(&sources, HashKey::new(KEY), Some(clock::now())))
+    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
+}
+
+fn read(directory: &Path) -> anyhow::Result<Sources> {
+    ruleset::files::read(directory)
+        .map_err(|error| fail(Exit::NoInput, format!("failed to read the rules in {}: {error}", directory.display())))
 }
 
 fn test(args: &TestArgs) -> anyhow::Result<Exit> {

@@ -1,7 +1,8 @@
 //! The sections `[alerts]`, `[email]`, `[sms]` and `[webhook.NAME]`.
 //!
 //! Guarantees: what a configured channel needs and nobody can guess is told, all of it; a channel that is not
-//! in the file is not configured. The channels themselves check what they are given.
+//! in the file is not configured, one that is there is, however broken: what is missing of it was told and reads
+//! as empty. The channels themselves check what they are given.
 
 use std::path::PathBuf;
 
@@ -59,11 +60,8 @@ pub fn channels(root: &Section<'_, '_>, folders: &Folders) -> ChannelsConfig {
             let help = "small letters, digits, `-` and `_`; not `email` or `sms`";
             section.refuse_with_help("C005", &section.place(""), message, help);
         }
-        let webhook = endpoint(&section, folders);
+        channels.webhooks.insert(name, endpoint(&section, folders));
         section.done();
-        if let Some(webhook) = webhook {
-            channels.webhooks.insert(name, webhook);
-        }
     }
     channels
 }
@@ -99,37 +97,32 @@ fn email(section: Section<'_, '_>, folders: &Folders) -> Option<EmailConfig> {
         (false, true) => section.missing("username", "whose password `email.password_file` holds", "\"walletwatch\""),
         _ => email.credentials = username.map(|name| name.value).zip(password),
     }
+    email.host = host.map(|host| host.value).unwrap_or_default();
+    email.from = from.map(|from| from.value).unwrap_or_default();
+    let is_there = section.is_there();
     section.done();
-    email.host = host?.value;
-    email.from = from?.value;
-    Some(email)
+    is_there.then_some(email)
 }
 
 fn sms(section: Section<'_, '_>, folders: &Folders) -> Option<SmsConfig> {
     let endpoint = endpoint(&section, folders);
     let prefixes = section.texts("allowed_prefixes");
-    if section.is_there() && prefixes.as_ref().is_none_or(Vec::is_empty) {
+    if section.is_there() && !section.has("allowed_prefixes") {
         let what = "the beginnings of the numbers that may be written to; a thief's favourite is an expensive country";
         section.missing("allowed_prefixes", what, "[\"+86\"]");
-    }
-    for prefix in prefixes.iter().flatten() {
-        let digits = prefix.value.strip_prefix('+').unwrap_or_default();
-        if digits.is_empty() || digits.len() > 15 || !digits.chars().all(|c| c.is_ascii_digit()) {
-            let message = format!("\"{}\" is not the beginning of an international number", prefix.value);
-            section.refuse_with_help("C005", &prefix.at, message, "`+` and digits, such as `+86`");
-        }
     }
     let prefixes: Vec<String> = prefixes.unwrap_or_default().into_iter().map(|prefix| prefix.value).collect();
     let body_template = secrets::readable(&section, "body_template_file", folders);
     let sender = section.text("sender").map(|sender| sender.value);
+    let is_there = section.is_there();
     section.done();
-    Some(SmsConfig { endpoint: endpoint?, body_template, sender, allowed_prefixes: prefixes })
+    is_there.then_some(SmsConfig { endpoint, body_template, sender, allowed_prefixes: prefixes })
 }
 
 /// What every HTTPS endpoint is told.
-fn endpoint(section: &Section<'_, '_>, folders: &Folders) -> Option<WebhookConfig> {
+fn endpoint(section: &Section<'_, '_>, folders: &Folders) -> WebhookConfig {
     let url = section.needed_text("url", "the address that is posted to", "\"https://hooks.example/walletwatch\"");
-    let secrets = signing_keys(section, folders);
+    let keys = signing_keys(section, folders);
     let mut endpoint = WebhookConfig::new(String::new(), Secret::new(String::new()));
     endpoint.authorization = secrets::read(section, "authorization_file", folders);
     endpoint.ca_file = secrets::readable(section, "ca_file", folders);
@@ -148,17 +141,17 @@ fn endpoint(section: &Section<'_, '_>, folders: &Folders) -> Option<WebhookConfi
     if let Some(n) = section.number("timeout_ms", 100..=300_000).and_then(|n| u64::try_from(n).ok()) {
         endpoint.timeout_ms = n;
     }
-    endpoint.url = url?.value;
-    endpoint.secrets = secrets?;
-    Some(endpoint)
+    endpoint.url = url.map(|url| url.value).unwrap_or_default();
+    endpoint.secrets = keys;
+    endpoint
 }
 
-/// One key, or two while they rotate.
-fn signing_keys(section: &Section<'_, '_>, folders: &Folders) -> Option<Vec<Secret>> {
+/// One key, or two while they rotate. The first is `secret_file`'s, empty where that cannot be read.
+fn signing_keys(section: &Section<'_, '_>, folders: &Folders) -> Vec<Secret> {
     if section.is_there() && !section.has("secret_file") {
         section.missing("secret_file", "a file with the key that signs (`whsec_…`)", "\"hook-key\"");
     }
     let new = secrets::read(section, "secret_file", folders);
     let old = secrets::read(section, "old_secret_file", folders);
-    Some(std::iter::once(new?).chain(old).collect())
+    std::iter::once(new.unwrap_or_else(|| Secret::new(String::new()))).chain(old).collect()
 }

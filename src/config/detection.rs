@@ -41,8 +41,11 @@ pub enum LogFormat {
 
 /// Reads `[rules]`.
 pub fn rules(section: Section<'_, '_>, folders: &Folders) -> RulesConfig {
-    let pack = section.word("pack", &[("builtin", Pack::Builtin), ("none", Pack::None)]).unwrap_or_default();
+    let pack = section.word("pack", &[("builtin", Pack::Builtin), ("none", Pack::None)]);
     let directory = section.text("directory");
+    // Of two words that do not fit only the wrong one is told: with a folder beside it, it meant none.
+    let meant = if section.has("directory") { Pack::None } else { Pack::Builtin };
+    let pack = pack.unwrap_or(if section.has("pack") { meant } else { Pack::default() });
     if pack == Pack::None && !section.has("directory") {
         section.missing("directory", "without the shipped pack there are no other rules", "\"rules\"");
     }

@@ -141,6 +141,12 @@ impl Overlay {
         self.variables.iter().find(|variable| variable.is(section, key)).map(Variable::name)
     }
 
+    /// Where a place behind the file's end stands: in a variable.
+    pub fn placed(&self, span: &Range<usize>) -> Option<(Arc<SourceFile>, Range<usize>)> {
+        let variable = self.at(span)?;
+        Some((Arc::clone(&variable.file), span.start - variable.base..span.end - variable.base))
+    }
+
     /// Problems at their places: those behind the file's end are problems of a variable's value. With those of
     /// variables that mean nothing.
     pub fn place(&self, mut problems: Vec<Problem>) -> Vec<Problem> {

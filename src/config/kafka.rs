@@ -110,7 +110,7 @@ fn brokers(section: &Section<'_, '_>) -> Vec<Located<String>> {
         let port = broker.value.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>()));
         if !matches!(port, Some((true, Ok(1..)))) {
             let message = format!("\"{}\" is not HOST:PORT", broker.value);
-            section.refuse("C005", &broker.at, message);
+            section.refuse_with_help("C005", &broker.at, message, "such as \"kafka-1.example:9093\"");
         }
     }
     brokers.unwrap_or_default()

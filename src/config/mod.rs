@@ -4,6 +4,7 @@
 //! wrong is told with file, line and column, all of them together. `default.toml` is the manual: it holds every
 //! key. Touches no network and does not open rules or databases: the stages do.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,16 +23,20 @@ mod environment;
 mod http;
 mod kafka;
 mod manual;
+mod places;
+mod recover;
 mod secrets;
 pub mod show;
 mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
 pub use environment::Environment;
+pub use places::Places;
 pub use secrets::Folders;
 pub use show::Shown;
 
 use environment::Overlay;
+use recover::recover;
 use table::{Reader, Section};
 
 /// The manual: every key with its meaning and default.
@@ -74,6 +79,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which lines: a filter such as `info` or `info,walletwatch::ingest=debug`.
     pub log_filter: String,
+    /// Where the keys stand, for problems with their values that the stages find.
+    pub places: Places,
 }
 
 impl Config {
@@ -90,7 +97,7 @@ impl Config {
     /// everything.
     pub fn load_partly(path: Option<&Path>, environment: &Environment) -> (Option<Config>, Vec<Problem>) {
         match open(path, environment) {
-            Ok(Read { config, problems, .. }) => (config, problems),
+            Ok(Read { config, problems, .. }) => (Some(config), problems),
             Err(problem) => (None, vec![problem]),
         }
     }
@@ -106,7 +113,7 @@ impl Config {
     /// Reads a text that stands in a file of this name.
     pub fn parse(name: &str, text: String, folders: &Folders) -> Result<Config, Vec<Problem>> {
         match read(name, text, folders, &Environment::default()) {
-            Read { config: Some(config), problems, .. } if problems.is_empty() => Ok(config),
+            Read { config, problems, .. } if problems.is_empty() => Ok(config),
             Read { problems, .. } => Err(problems),
         }
     }
@@ -115,7 +122,7 @@ impl Config {
 /// What was read.
 struct Read {
     /// As far as it could be read.
-    config: Option<Config>,
+    config: Config,
     /// Everything that is wrong.
     problems: Vec<Problem>,
     /// Every key that was asked for.
@@ -142,27 +149,46 @@ fn text_of(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-/// Reads a text with the environment over it.
+/// Reads a text with the environment over it: what could be read, and everything that is wrong.
 fn read(name: &str, text: String, folders: &Folders, environment: &Environment) -> Read {
     let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
-    let reader = Reader::new(Arc::clone(&file));
-    let overlay = Overlay::new(environment, file.text.len());
-    let (mut root, errors) = DeTable::parse_recoverable(&file.text);
-    overlay.lay_over(root.get_mut());
-    let config = sections(&Section::root(&reader, root.get_ref()), folders);
-    let known = reader.known_keys();
-    let mut problems = reader.into_problems();
-    if let Some(error) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-        // One broken line makes nonsense of what follows: what stands before it can be judged, and no more.
-        let at = error.span().unwrap_or(0..0);
-        problems.retain(|problem| {
-            problem.code != "C003" && problem.at.as_ref().is_some_and(|(_, place)| place.end <= at.start)
-        });
-        let message = format!("not TOML: {}", error.message().trim());
-        problems.push(Problem::error("C001", &file, at, message).help("what follows is judged once this is mended"));
+    let recovered = recover(&file.text);
+    let reader = Reader::new(Arc::clone(&file), recovered.unread);
+    for (at, message) in &recovered.errors {
+        let problem = reader.error("C001", at, format!("not TOML: {message}"));
+        reader.tell(with_fix(problem, &file, at, message));
     }
+    let overlay = Overlay::new(environment, file.text.len());
+    let (mut root, _) = DeTable::parse_recoverable(&recovered.text);
+    overlay.lay_over(root.get_mut());
+    let mut config = sections(&Section::root(&reader, root.get_ref()), folders);
+    config.places = reader.places().moved(|span| overlay.placed(span));
+    let known = reader.known_keys();
     let shown = show::effective(root.get_ref(), &file, &overlay, &config);
-    Read { config: errors.is_empty().then_some(config), problems: overlay.place(problems), known, shown }
+    Read { config, problems: overlay.place(reader.into_problems()), known, shown }
+}
+
+/// An error of TOML with what to write instead, where that is plain.
+fn with_fix(problem: Problem, file: &SourceFile, at: &Range<usize>, message: &str) -> Problem {
+    let words = file.text.get(at.clone()).unwrap_or_default();
+    if message.starts_with("unclosed table") {
+        return problem.fix(at.start..at.start, "]");
+    }
+    let line = file.text.get(..at.start).and_then(|before| before.lines().next_back()).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    match example_of(key).filter(|_| message.starts_with("string values must be quoted")) {
+        Some(example) if example.starts_with('"') && !words.contains('"') => {
+            problem.fix(at.clone(), format!("\"{words}\""))
+        }
+        Some(example) => problem.help(format!("write it like `{key} = {example}`")),
+        None => problem.help("what else its section needs is judged once this is mended"),
+    }
+}
+
+/// What the manual gives a key.
+fn example_of(key: &str) -> Option<&'static str> {
+    let values = MANUAL.lines().filter_map(|line| line.trim_start_matches("# ").split_once(" = "));
+    values.into_iter().find(|(known, _)| *known == key).map(|(_, value)| value)
 }
 
 /// Reads every section, so that every problem is found.
@@ -197,6 +223,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         http,
         log_format,
         log_filter,
+        places: Places::default(),
     }
 }
 
@@ -287,7 +314,7 @@ mod tests {
         variables.push(("WALLETWATCH_RULES__PACK".into(), "none".into()));
         let said = read("(no file)", String::new(), &folders, &Environment::of(variables));
         assert_eq!(crate::report::render(&said.problems, false), "");
-        assert_eq!(format!("{:#?}", said.config.expect("everything")), format!("{in_file:#?}"));
+        assert_eq!(format!("{:#?}", said.config), format!("{in_file:#?}"));
         assert!(said.shown.iter().any(|one| matches!(one.value, Some((_, show::Origin::Environment { .. })))));
     }
 
@@ -296,7 +323,7 @@ mod tests {
         let text = format!("{}[log]\nfilter = \"debug\"\nformat = \"json\"\n", minimal());
         let environment = Environment::of([("WALLETWATCH_LOG__FILTER".into(), "trace".into())]);
         let said = read("w.toml", text, &Folders::default(), &environment);
-        let config = said.config.expect("a configuration");
+        let config = said.config;
         assert_eq!((config.log_filter.as_str(), config.log_format), ("trace", LogFormat::Json));
         assert_eq!(config.kafka.brokers, ["localhost:9092"]);
     }
@@ -345,8 +372,7 @@ mod tests {
             assert!(!shown.contains("canary"), "{shown}");
             let again = read("shown.toml", shown.clone(), &folders, &Environment::default());
             assert_eq!(crate::report::render(&again.problems, false), "", "{shown}");
-            let config = |read: Option<Config>| format!("{:#?}", read.expect("a configuration"));
-            assert_eq!(config(said.config), config(again.config));
+            assert_eq!(format!("{:#?}", said.config), format!("{:#?}", again.config));
             let values = |shown: Vec<Shown>| -> Vec<_> {
                 shown.into_iter().map(|one| (one.section, one.key, one.value.map(|(value, _)| value))).collect()
             };

@@ -11,6 +11,11 @@ use crate::secret::Secret;
 /// A secret is at most this long, bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
+/// Where we look.
+const FILE_HELP: &str = "a path starts at the folder of this file, and the user that walletwatch runs as must read it";
+const SECRET_HELP: &str = "a path starts at the folder of this file; a name without a folder is looked for in \
+     $CREDENTIALS_DIRECTORY first";
+
 /// Where files named in the configuration are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Folders {
@@ -45,7 +50,7 @@ pub fn of(section: &Section<'_, '_>, key: &str, file: &Located<String>, folders:
     let path = folders.secret(&file.value);
     let refuse = |why: String| {
         let message = format!("`{}` cannot be read: {}: {why}", section.path(key), path.display());
-        section.refuse("C006", &file.at, message);
+        section.refuse_with_help("C006", &file.at, message, SECRET_HELP);
         None
     };
     match std::fs::metadata(&path) {
@@ -71,7 +76,7 @@ pub fn readable(section: &Section<'_, '_>, key: &'static str, folders: &Folders)
         found => {
             let why = found.map_or_else(|error| error.to_string(), |_| "not a file".to_owned());
             let message = format!("`{}` cannot be read: {}: {why}", section.path(key), path.display());
-            section.refuse("C006", &file.at, message);
+            section.refuse_with_help("C006", &file.at, message, FILE_HELP);
             None
         }
     }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::places::Places;
+use super::recover::Unread;
 use crate::report::{Problem, SourceFile, did_you_mean};
 
 /// The file being read, and what was found wrong.
@@ -22,6 +24,7 @@ pub struct Reader {
     problems: RefCell<Vec<Problem>>,
     missing: RefCell<BTreeMap<usize, Vec<Missing>>>,
     known: RefCell<Vec<String>>,
+    places: RefCell<Places>,
 }
 
 /// A key that nobody can guess and that is not there; kept by the place of its section.
@@ -43,9 +46,10 @@ pub struct Located<T> {
 }
 
 impl Reader {
-    /// Of a file.
-    pub fn new(file: Arc<SourceFile>) -> Self {
-        Reader { file, problems: RefCell::default(), missing: RefCell::default(), known: RefCell::default() }
+    /// Of a file of which some sections could not be read.
+    pub fn new(file: Arc<SourceFile>, unread: Unread) -> Self {
+        let places = RefCell::new(Places::of(&file, unread));
+        Reader { file, problems: RefCell::default(), missing: RefCell::default(), known: RefCell::default(), places }
     }
 
     /// Keeps a problem.
@@ -56,6 +60,15 @@ impl Reader {
     /// A problem at a place, to be completed and told.
     pub fn error(&self, code: &'static str, at: &Range<usize>, message: impl Into<String>) -> Problem {
         Problem::error(code, &self.file, at.clone(), message)
+    }
+
+    /// Where the keys that were read stand.
+    pub fn places(&self) -> Places {
+        self.places.borrow().clone()
+    }
+
+    fn keep_place(&self, key: String, span: Range<usize>) {
+        self.places.borrow_mut().insert(key, span);
     }
 
     /// Everything that was found wrong. Missing keys of one place are one problem: they are one cause.
@@ -112,6 +125,7 @@ impl<'r, 't> Section<'r, 't> {
         self.asked.borrow_mut().push(key);
         self.reader.known.borrow_mut().push(self.path(key));
         let (_, value) = self.table?.iter().find(|(found, _)| found.get_ref().as_ref() == key)?;
+        self.reader.keep_place(self.path(key), value.span());
         Some(value)
     }
 
@@ -150,6 +164,7 @@ impl<'r, 't> Section<'r, 't> {
             match value.get_ref() {
                 DeValue::Table(table) => {
                     let (path, at) = (self.path(name), value.span());
+                    self.reader.keep_place(path.clone(), at.clone());
                     let asked = RefCell::default();
                     let section = Section { reader: self.reader, name: path, table: Some(table), at, asked };
                     sections.insert(name.to_owned(), section);
@@ -183,6 +198,8 @@ impl<'r, 't> Section<'r, 't> {
         for entry in list.iter() {
             match entry.get_ref() {
                 DeValue::String(text) if !text.trim().is_empty() => {
+                    // Counted as the stages will count: what is no text does not get there.
+                    self.reader.keep_place(format!("{}[{}]", self.path(key), texts.len()), entry.span());
                     texts.push(Located { value: text.clone().into_owned(), at: entry.span() });
                 }
                 _ => self.wrong_type::<()>(key, entry, "a list of texts").unwrap_or_default(),
@@ -234,6 +251,9 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Tells that a key is missing that nobody can guess. `what` says what it is.
     pub fn missing(&self, key: &'static str, what: &str, example: &str) {
+        if !self.is_read() {
+            return;
+        }
         let missing =
             Missing { head: self.at.clone(), path: self.path(key), what: what.to_owned(), example: example.to_owned() };
         self.reader.missing.borrow_mut().entry(self.at.start).or_default().push(missing);
@@ -252,9 +272,21 @@ impl<'r, 't> Section<'r, 't> {
         if self.is_there() { self.required_text(key, what, example) } else { self.text(key) }
     }
 
+    /// Whether everything the file says of this section could be read: what is not there is missing only then.
+    fn is_read(&self) -> bool {
+        self.reader.places.borrow().is_read(&self.name)
+    }
+
     /// Tells a problem at a place of this section.
     pub fn refuse(&self, code: &'static str, at: &Range<usize>, message: impl Into<String>) {
-        self.reader.tell(self.reader.error(code, at, message));
+        self.tell(self.reader.error(code, at, message));
+    }
+
+    /// Keys that contradict each other are not told where one of them may be another one than it seems.
+    fn tell(&self, problem: Problem) {
+        if problem.code != "C007" || self.is_read() {
+            self.reader.tell(problem);
+        }
     }
 
     /// The same, with what to do.
@@ -265,7 +297,7 @@ impl<'r, 't> Section<'r, 't> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.reader.tell(self.reader.error(code, at, message).help(help));
+        self.tell(self.reader.error(code, at, message).help(help));
     }
 
     /// The place of a key's value, or of the section's head where the key is not there.

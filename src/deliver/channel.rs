@@ -77,9 +77,10 @@ impl Channels {
         }
         for (name, webhook) in &config.webhooks {
             if matches!(name.as_str(), "email" | "sms") {
-                problems.push(Problem::nowhere("N020", format!("a webhook cannot be called `{name}`")));
+                let problem = Problem::nowhere("N020", format!("a webhook cannot be called `{name}`"));
+                problems.push(problem.about(format!("webhook.{name}")));
             }
-            match Webhook::build(name, webhook) {
+            match Webhook::build(&format!("webhook.{name}"), webhook) {
                 Ok(webhook) => channels.add(name, Arc::new(webhook)),
                 Err(found) => problems.extend(found),
             }

@@ -22,6 +22,16 @@ pub struct ChannelsConfig {
     pub webhooks: BTreeMap<String, WebhookConfig>,
 }
 
+impl ChannelsConfig {
+    /// Every name that a route may use, with whether that channel carries notices to users. The others carry
+    /// alerts to teams.
+    pub fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        let email = self.email.iter().map(|_| ("email", true));
+        let sms = self.sms.iter().map(|_| ("sms", true));
+        email.chain(sms).chain(self.webhooks.keys().map(|name| (name.as_str(), false)))
+    }
+}
+
 /// How the connection to the mail server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmailSecurity {

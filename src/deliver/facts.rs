@@ -4,6 +4,7 @@
 //! cleaned; no rule, score or address is among them. Does not choose the words around them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use super::clean::{self, Id};
 use super::places::country_name;
+use super::samples;
 use crate::alert::Order;
 use crate::detect::document::AlertDocument;
 use crate::event::{Country, Currency, Money};
@@ -99,6 +101,16 @@ impl Facts {
             wallet: wallet.map(str::to_owned),
             brief: false,
         }
+    }
+
+    /// What the facts are called in templates.
+    pub fn names() -> &'static [String] {
+        static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+            let sample = samples::all().into_iter().next();
+            let facts = sample.and_then(|s| serde_json::to_value(Facts::of(&s.order(), "en", None)).ok());
+            facts.as_ref().and_then(|facts| facts.as_object()).into_iter().flat_map(|f| f.keys().cloned()).collect()
+        });
+        &NAMES
     }
 
     /// The same without any text that somebody else wrote.

@@ -85,17 +85,14 @@ pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
         rest = rest.replace(value, "\u{1}");
     }
     let mut found = Vec::new();
-    for (rule, pattern) in [(LINK, &LINKS), (PICTURE, &PICTURES)] {
-        found.extend(matches(pattern, &rest).map(|words| offence(rule, words)));
-    }
+    found.extend(matches(&LINKS, &rest).map(|words| offence(LINK, whole_link(&rest, words))));
+    found.extend(matches(&PICTURES, &rest).map(|words| offence(PICTURE, words)));
     let is_phone = |words: &&str| words.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS_MIN;
     found.extend(matches(&NUMBERS, &rest).filter(is_phone).map(|words| offence(PHONE, words)));
     found.extend(matches(&REACHES, &rest).map(|words| offence(PHONE, words)));
     found.extend(sentences(&rest).filter(|s| asks(s)).map(|words| offence(SECRET, words.trim())));
     for mark in ["{{", "}}", "{%", "%}", "{#"] {
-        if rest.contains(mark) {
-            found.push(offence(LEFT_OVER, mark));
-        }
+        found.extend(rest.match_indices(mark).map(|(at, _)| offence(LEFT_OVER, beginning(&rest, at))));
     }
     found
 }
@@ -111,12 +108,18 @@ pub fn html_offences(html: &str, trusted: &[&str]) -> Vec<Offence> {
         .map(|found| offence(MARKUP, found[1].trim()))
         .collect();
     let html = sheets.replace_all(html, "");
-    let forbidden = tags.captures_iter(&html).filter(|tag| !is_allowed_tag(&tag[2].to_ascii_lowercase(), &tag[3]));
-    found.extend(forbidden.map(|tag| offence(MARKUP, &tag[0])));
+    let refused: Vec<_> = tags
+        .captures_iter(&html)
+        .map(|tag| (tag[2].to_ascii_lowercase(), tag))
+        .filter(|(name, tag)| !is_allowed_tag(name, &tag[3]))
+        .collect();
+    // The end of an element is one cause with its beginning.
+    let is_end = |name: &str, tag: &regex::Captures<'_>| {
+        &tag[1] == "/" && refused.iter().any(|(other, begin)| other == name && &begin[1] != "/")
+    };
+    found.extend(refused.iter().filter(|(name, tag)| !is_end(name, tag)).map(|(_, tag)| offence(MARKUP, &tag[0])));
     let text = tags.replace_all(&html, "\n");
-    if text.contains('<') {
-        found.push(offence(MARKUP, "<"));
-    }
+    found.extend(text.match_indices('<').map(|(at, _)| offence(MARKUP, beginning(&text, at))));
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#x27;", "'");
     let text = text.replace("&#x2f;", "/").replace("&nbsp;", " ").replace("&amp;", "&");
     found.extend(offences(&text, trusted));
@@ -168,6 +171,25 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
 
 fn matches<'t>(pattern: &'static LazyLock<Option<Regex>>, text: &'t str) -> impl Iterator<Item = &'t str> {
     pattern.iter().flat_map(|p| p.find_iter(text)).map(|m| m.as_str())
+}
+
+/// The link that a match is part of, as far as its letters are ASCII: `https:` of `https://evil.example/x`.
+fn whole_link<'t>(text: &'t str, part: &'t str) -> &'t str {
+    let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let (before, from) = text.split_at_checked(start).unwrap_or(("", part));
+    let is_link = |c: char| c.is_ascii_graphic();
+    let start = before.trim_end_matches(is_link).len();
+    let more = from.get(part.len()..).unwrap_or_default();
+    let end = before.len() + part.len() + (more.len() - more.trim_start_matches(is_link).len());
+    let whole = text.get(start..end).unwrap_or(part);
+    whole.trim_matches(['.', ',', ';', ':', '!', '?', '(', ')', '"', '\'', '<', '>'])
+}
+
+/// A few words from a place on, so that it can be found again.
+fn beginning(text: &str, at: usize) -> &str {
+    const CHARS: usize = 20;
+    let rest = text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    rest.char_indices().nth(CHARS).and_then(|(end, _)| rest.get(..end)).unwrap_or(rest).trim_end()
 }
 
 fn offence((code, rule): (&'static str, &'static str), words: &str) -> Offence {

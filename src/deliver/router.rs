@@ -4,9 +4,10 @@
 //! configured channel, or one that cannot carry to its audience, is a problem at load. Does not send.
 
 use crate::report::{Problem, did_you_mean};
-use crate::ruleset::{Audience, Band, Policy};
+use crate::ruleset::{Audience, Band, Mention, Policy};
 
 use super::channel::Channels;
+use super::config::ChannelsConfig;
 
 /// The chains of channels for an alert: one notice each. Channels that are not configured are passed over:
 /// the default policy names `email` and `sms`, and a wallet may have only one of them.
@@ -21,38 +22,38 @@ pub fn chains(policy: &Policy, channels: &Channels, audience: Audience, band: Ba
     if chain.is_empty() { Vec::new() } else { vec![chain] }
 }
 
-/// What is wrong with the routes of a policy somebody wrote, given the configured channels. The default policy
-/// need not be asked: it takes what is there.
-pub fn check(policy: &Policy, channels: &Channels) -> Vec<Problem> {
+/// What is wrong with the channels that the routes of a policy name, given the configured ones: a channel that is
+/// configured wrongly is there. The default policy need not be asked: it takes what is there.
+pub fn check(named: &[(Mention, Audience)], config: &ChannelsConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (number, route) in policy.routes.iter().enumerate() {
-        for name in &route.channels {
-            let place = format!("route {} of the policy", number + 1);
-            match channels.get(name) {
-                None => problems.push(not_configured(&place, name, channels)),
-                Some(channel) if channel.is_for_users() != (route.audience == Audience::User) => {
-                    problems.push(wrong_audience(&place, name, route.audience));
-                }
-                Some(_) => {}
+    for (mention, audience) in named {
+        match config.names().find(|(name, _)| *name == mention.word) {
+            None => problems.push(not_configured(mention, config)),
+            Some((_, for_users)) if for_users != (*audience == Audience::User) => {
+                problems.push(wrong_audience(mention, *audience));
             }
+            Some(_) => {}
         }
     }
     problems
 }
 
-fn not_configured(place: &str, name: &str, channels: &Channels) -> Problem {
-    let problem = Problem::nowhere("N021", format!("{place} names the channel `{name}`, which is not configured"));
-    let names: Vec<&str> = channels.names().collect();
+fn not_configured(mention: &Mention, config: &ChannelsConfig) -> Problem {
+    let name = mention.word.as_str();
+    let (file, span) = &mention.at;
+    let problem = Problem::error("N021", file, span.clone(), format!("the channel `{name}` is not configured"));
+    let names: Vec<&str> = config.names().map(|(name, _)| name).collect();
     match (did_you_mean(name, names.iter().copied()), names.as_slice()) {
-        (Some(near), _) => problem.help(format!("write `{near}`")),
-        (None, []) => problem.help("no channel is configured"),
+        (Some(near), _) => problem.fix(span.clone(), near),
+        (None, []) => problem.help("no channel is: the configuration has neither [email], [sms] nor [webhook.NAME]"),
         (None, names) => problem.help(format!("configured are: {}", names.join(", "))),
     }
 }
 
-fn wrong_audience(place: &str, name: &str, audience: Audience) -> Problem {
-    let message = format!("{place} sends to `{name}`, which cannot carry notices to this audience");
-    Problem::nowhere("N022", message).help(match audience {
+fn wrong_audience(mention: &Mention, audience: Audience) -> Problem {
+    let (file, span) = &mention.at;
+    let message = format!("the channel `{}` cannot carry notices to this audience", mention.word);
+    Problem::error("N022", file, span.clone(), message).help(match audience {
         Audience::User => "notices to users go by `email` and `sms`",
         Audience::Security | Audience::Operations => "alerts to a team go by a webhook",
     })
@@ -65,8 +66,10 @@ mod tests {
     use super::*;
     use crate::alert::{Message, Order, Undeliverable};
     use crate::deliver::channel::{Channel, Sending, Texts};
+    use crate::deliver::config::{EmailConfig, SmsConfig, WebhookConfig};
     use crate::event::Millis;
-    use crate::ruleset::Route;
+    use crate::report::{SourceFile, render};
+    use crate::secret::Secret;
 
     struct Named {
         for_users: bool,
@@ -108,15 +111,25 @@ mod tests {
 
     #[test]
     fn a_route_to_nowhere_is_a_problem() {
-        let route =
-            |audience, name: &str| Route { audience, from: Band::Info, channels: vec![name.into()], all: false };
-        let routes =
-            vec![route(Audience::User, "emial"), route(Audience::Security, "sms"), route(Audience::User, "soc")];
-        let policy = Policy { routes, ..Policy::default() };
-        let told: Vec<String> = check(&policy, &channels(&["email", "sms", "soc"]))
-            .into_iter()
-            .map(|p| format!("{p} ({})", p.help.as_deref().unwrap_or_default()))
-            .collect();
-        insta::assert_snapshot!(told.join("\n"));
+        let text = "emial sms soc soc\n";
+        let file = Arc::new(SourceFile { path: "policy.yaml".to_owned(), text: text.to_owned() });
+        let named = |word: &str, from: usize, audience| {
+            (Mention { word: word.to_owned(), at: (Arc::clone(&file), from..from + word.len()) }, audience)
+        };
+        let named = [
+            named("emial", 0, Audience::User),
+            named("sms", 6, Audience::Security),
+            named("soc", 10, Audience::User),
+            named("soc", 14, Audience::Security),
+        ];
+        let hook = WebhookConfig::new("https://soc.example/", Secret::new(String::new()));
+        let config = ChannelsConfig {
+            email: Some(EmailConfig::new("smtp.example", 587, "a@b.example")),
+            sms: Some(SmsConfig::new(hook.clone(), &["+86"])),
+            webhooks: [("soc".to_owned(), hook)].into(),
+        };
+        insta::assert_snapshot!(render(&check(&named, &config), false));
+        let none = check(&named[..1], &ChannelsConfig::default());
+        assert!(none[0].help.as_deref().is_some_and(|help| help.starts_with("no channel is")));
     }
 }

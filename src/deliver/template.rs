@@ -5,8 +5,6 @@
 //! the facts and each other, and end after a bounded number of steps. Does not send.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Arc;
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
@@ -14,47 +12,19 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use super::channel::Texts;
 use super::config::NoticesConfig;
 use super::facts::Facts;
+use super::notice_files::{NoticeFiles, PARTS};
 use super::notice_rules::{Offence, html_offences, offences};
-use super::samples;
 use super::sms::{Encoding, SEGMENTS_MAX, segments};
+use super::template_check;
 use crate::alert::{Order, Undeliverable};
-use crate::report::{Problem, SourceFile, did_you_mean};
+use crate::report::Problem;
 
 /// Steps one template may take.
 const FUEL_MAX: u64 = 20_000;
 /// Bytes one rendered text may have.
 const RENDERED_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a template file.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Characters of a subject: more is cut off by mail programs.
 const SUBJECT_CHARS_MAX: usize = 78;
-
-/// What the HTML texts have in common: they extend it by this name. A folder may bring its own.
-const BASE: &str = "base.html";
-
-/// The files of one notice in one language.
-const PARTS: [&str; 4] = ["subject.txt", "body.txt", "body.html", "sms.txt"];
-
-/// One place for what ships: `(notice, locale, its four files)`.
-macro_rules! shipped {
-    ($(($notice:literal, $locale:literal)),+ $(,)?) => {
-        &[$(($notice, $locale, [
-            include_str!(concat!("../../rules/notices/", $notice, "/", $locale, ".subject.txt")),
-            include_str!(concat!("../../rules/notices/", $notice, "/", $locale, ".body.txt")),
-            include_str!(concat!("../../rules/notices/", $notice, "/", $locale, ".body.html")),
-            include_str!(concat!("../../rules/notices/", $notice, "/", $locale, ".sms.txt")),
-        ])),+]
-    };
-}
-
-type Shipped = &'static [(&'static str, &'static str, [&'static str; 4])];
-
-const SHIPPED: Shipped = shipped![
-    ("unusual-login", "en"),
-    ("unusual-login", "zh-CN"),
-    ("unusual-payment", "en"),
-    ("unusual-payment", "zh-CN"),
-];
 
 /// A checked set of templates.
 pub struct Templates {
@@ -67,58 +37,65 @@ pub struct Templates {
 
 /// Why one rendering is not fit to be sent.
 #[derive(Debug)]
-enum Unfit {
+pub(super) enum Unfit {
+    /// The engine gives up.
     Render { part: &'static str, error: Error },
+    /// Some words break a rule for notices.
     Offence { part: &'static str, offence: Offence },
+    /// The text as a whole is too long, or not there.
+    Size { part: &'static str, code: &'static str, message: String, text: String },
 }
 
 impl Unfit {
-    /// Whether it stands in the base and not in the text that extends it.
-    fn is_of(&self, own: &SourceFile, base: &SourceFile) -> bool {
-        match self {
-            Unfit::Render { error, .. } => error.name() == Some(BASE),
-            Unfit::Offence { offence: Offence { words, .. }, .. } => {
-                own.text.contains(BASE) && !own.text.contains(words) && base.text.contains(words)
-            }
-        }
+    /// Which of the four texts.
+    pub(super) fn part(&self) -> &'static str {
+        let (Unfit::Render { part, .. } | Unfit::Offence { part, .. } | Unfit::Size { part, .. }) = self;
+        part
     }
 }
+
+/// Errors of the compiler by file name: each file has at most one.
+pub(super) type Broken = BTreeMap<String, Error>;
 
 impl Templates {
     /// Loads the compiled-in texts and, in front of them, those of the configured folder; checks every text over
     /// the samples. All problems at once.
     pub fn load(config: &NoticesConfig) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut files = BTreeMap::new();
-        for (notice, locale, texts) in SHIPPED {
-            for (part, text) in PARTS.iter().zip(texts) {
-                let path = format!("{notice}/{locale}.{part}");
-                files.insert(path.clone(), Arc::new(SourceFile { path, text: (*text).to_owned() }));
-            }
-        }
-        let shipped = include_str!("../../rules/notices/base.html").to_owned();
-        files.insert(BASE.to_owned(), Arc::new(SourceFile { path: BASE.to_owned(), text: shipped }));
-        if let Some(directory) = &config.directory {
-            read_folder(directory, &mut files, &mut problems);
-        }
-        let notices = notices(&files, &mut problems);
+        Self::of(NoticeFiles::read(config), config)
+    }
+
+    /// The same, of files that were read.
+    pub fn of(files: NoticeFiles, config: &NoticesConfig) -> Result<Self, Vec<Problem>> {
+        let (templates, mut problems) = Self::checked(files, config);
+        problems.extend(templates.without_default());
+        if problems.is_empty() { Ok(templates) } else { Err(problems) }
+    }
+
+    /// What is wrong with the texts, whatever the default language is.
+    pub fn check(files: NoticeFiles) -> Vec<Problem> {
+        Self::checked(files, &NoticesConfig::default()).1
+    }
+
+    fn checked(files: NoticeFiles, config: &NoticesConfig) -> (Self, Vec<Problem>) {
         let mut environment = environment();
-        for (name, file) in &files {
+        // Errors are told by their range while texts are tried.
+        environment.set_debug(true);
+        let mut broken = Broken::new();
+        for (name, file) in &files.files {
             if let Err(error) = environment.add_template_owned(name.clone(), file.text.clone()) {
-                problems.push(broken("N002", file, &error));
+                broken.insert(name.clone(), error);
             }
         }
-        let templates = Templates {
+        let mut templates = Templates {
             environment,
-            notices,
+            notices: files.notices,
             default_locale: config.default_locale.clone(),
             wallet: config.wallet_name.clone(),
         };
-        problems.extend(templates.without_default());
-        if problems.is_empty() {
-            problems = templates.check(&files);
-        }
-        if problems.is_empty() { Ok(templates) } else { Err(problems) }
+        let mut problems = files.problems;
+        problems.extend(template_check::check(&templates, &files.files, &broken));
+        templates.environment.set_debug(false);
+        (templates, problems)
     }
 
     /// The notices by name: what rules may name.
@@ -141,40 +118,77 @@ impl Templates {
         texts.map_err(|_| Undeliverable::UnsafeText)
     }
 
+    /// The names that a template reads and nothing gives it, `known` being what the facts are called.
+    pub(super) fn unknown_names(&self, name: &str, known: &[String]) -> Vec<String> {
+        unknown_names(&self.environment, name, known)
+    }
+
+    /// Every notice in every language, with the facts of an order in it.
+    pub(super) fn each_over<'t>(&'t self, order: &'t Order<'_>) -> impl Iterator<Item = (&'t str, &'t str, Facts)> {
+        self.notices.iter().flat_map(move |(notice, locales)| {
+            let of = |locale: &'t String| {
+                (notice.as_str(), locale.as_str(), Facts::of(order, locale, self.wallet.as_deref()))
+            };
+            locales.iter().map(of)
+        })
+    }
+
     /// The four texts, fit to be sent, or all that is wrong with them.
-    fn texts(&self, notice: &str, locale: &str, facts: &Facts) -> Result<Texts, Vec<Unfit>> {
+    pub(super) fn texts(&self, notice: &str, locale: &str, facts: &Facts) -> Result<Texts, Vec<Unfit>> {
         let mut unfit = Vec::new();
-        let mut keep = |part: Result<String, Unfit>| part.map_err(|why| unfit.push(why)).unwrap_or_default();
+        let mut keep = |part: Result<String, Vec<Unfit>>| part.map_err(|why| unfit.extend(why)).unwrap_or_default();
         let subject = keep(self.subject(notice, locale, facts));
-        let text = keep(self.part(notice, locale, "body.txt", facts));
-        let html = keep(self.part(notice, locale, "body.html", facts));
+        let text = keep(self.body(notice, locale, "body.txt", facts));
+        let html = keep(self.body(notice, locale, "body.html", facts));
         let sms = keep(self.sms(notice, locale, facts));
         if unfit.is_empty() { Ok(Texts { locale: locale.to_owned(), subject, text, html, sms }) } else { Err(unfit) }
     }
 
-    fn subject(&self, notice: &str, locale: &str, facts: &Facts) -> Result<String, Unfit> {
-        let subject = self.part(notice, locale, "subject.txt", facts)?;
+    fn subject(&self, notice: &str, locale: &str, facts: &Facts) -> Result<String, Vec<Unfit>> {
+        const PART: &str = "subject.txt";
+        let subject = self.rendered(notice, locale, PART, facts)?;
+        let mut unfit = unfit_words(PART, &subject, facts);
         if subject.contains('\n') || subject.is_empty() || subject.chars().count() > SUBJECT_CHARS_MAX {
-            return Err(unfit("subject.txt", ("N010", "a subject is one line of 1 to 78 characters"), &subject));
+            let message = format!("a subject is one line of 1 to {SUBJECT_CHARS_MAX} characters");
+            unfit.push(Unfit::Size { part: PART, code: "N010", message, text: subject.clone() });
         }
-        Ok(subject)
+        if unfit.is_empty() { Ok(subject) } else { Err(unfit) }
+    }
+
+    fn body(&self, notice: &str, locale: &str, part: &'static str, facts: &Facts) -> Result<String, Vec<Unfit>> {
+        let text = self.rendered(notice, locale, part, facts)?;
+        let unfit = unfit_words(part, &text, facts);
+        if unfit.is_empty() { Ok(text) } else { Err(unfit) }
     }
 
     /// In brief where the whole does not fit: nothing is cut off.
-    fn sms(&self, notice: &str, locale: &str, facts: &Facts) -> Result<String, Unfit> {
-        let fits = |sms: &String| segments(sms).1 <= SEGMENTS_MAX;
-        let full = one_byte_dots(self.part(notice, locale, "sms.txt", facts)?);
+    fn sms(&self, notice: &str, locale: &str, facts: &Facts) -> Result<String, Vec<Unfit>> {
+        const PART: &str = "sms.txt";
+        let fits = |sms: &str| segments(sms).1 <= SEGMENTS_MAX;
+        // Judged as rendered: dots would end a sentence where an ellipsis does not.
+        let full = self.rendered(notice, locale, PART, facts)?;
+        let mut unfit = unfit_words(PART, &full, facts);
+        let full = one_byte_dots(full);
         if fits(&full) {
-            return Ok(full);
+            return if unfit.is_empty() { Ok(full) } else { Err(unfit) };
         }
-        let brief = one_byte_dots(self.part(notice, locale, "sms.txt", &facts.clone().in_brief())?);
-        if fits(&brief) {
-            return Ok(brief);
+        let in_brief = facts.clone().in_brief();
+        let brief = self.rendered(notice, locale, PART, &in_brief)?;
+        unfit.extend(unfit_words(PART, &brief, &in_brief));
+        let brief = one_byte_dots(brief);
+        if !fits(&brief) {
+            let (encoding, count) = segments(&brief);
+            let (encoding, characters) = (encoding.word(), brief.chars().count());
+            let message = format!(
+                "an SMS takes at most {SEGMENTS_MAX} segments when `brief` is set, this takes {count} \
+                 ({characters} characters in {encoding})"
+            );
+            unfit.push(Unfit::Size { part: PART, code: "N008", message, text: brief.clone() });
         }
-        Err(unfit("sms.txt", ("N008", "an SMS takes at most 2 segments, when `brief` is set"), &brief))
+        if unfit.is_empty() { Ok(brief) } else { Err(unfit) }
     }
 
-    fn part(&self, notice: &str, locale: &str, part: &'static str, facts: &Facts) -> Result<String, Unfit> {
+    fn rendered(&self, notice: &str, locale: &str, part: &'static str, facts: &Facts) -> Result<String, Vec<Unfit>> {
         let render = || -> Result<String, Error> {
             let text = self.environment.get_template(&format!("{notice}/{locale}.{part}"))?.render(facts)?;
             if text.len() > RENDERED_BYTES_MAX {
@@ -182,45 +196,25 @@ impl Templates {
             }
             Ok(text)
         };
-        let text = render().map_err(|error| Unfit::Render { part, error })?;
-        let text = if part == "body.txt" { squeezed(&text) } else { text.trim().to_owned() };
-        let trusted = facts.trusted();
-        let found = if part == "body.html" { html_offences(&text, &trusted) } else { offences(&text, &trusted) };
-        match found.into_iter().next() {
-            Some(offence) => Err(Unfit::Offence { part, offence }),
-            None => Ok(text),
-        }
+        let text = render().map_err(|error| vec![Unfit::Render { part, error }])?;
+        Ok(if part == "body.txt" { squeezed(&text) } else { text.trim().to_owned() })
     }
 
-    /// Every text over every sample; one problem for each file and code.
-    fn check(&self, files: &BTreeMap<String, Arc<SourceFile>>) -> Vec<Problem> {
-        let mut problems = BTreeMap::new();
-        for sample in samples::all() {
-            for (notice, locales) in &self.notices {
-                for locale in locales {
-                    let facts = Facts::of(&sample.order(), locale, self.wallet.as_deref());
-                    for unfit in self.texts(notice, locale, &facts).err().into_iter().flatten() {
-                        let (Unfit::Render { part, .. } | Unfit::Offence { part, .. }) = unfit;
-                        let Some(own) = files.get(&format!("{notice}/{locale}.{part}")) else { continue };
-                        let file = files.get(BASE).filter(|base| unfit.is_of(own, base)).unwrap_or(own);
-                        let problem = described(&unfit, file, sample.name);
-                        problems.entry((file.path.clone(), problem.code)).or_insert(problem);
-                    }
-                }
-            }
-        }
-        problems.into_values().collect()
-    }
-
-    fn without_default(&self) -> Vec<Problem> {
+    fn without_default(&self) -> Option<Problem> {
         let lacks = |(_, locales): &(&String, &BTreeSet<String>)| nearest(&self.default_locale, locales).is_none();
-        let told = |(notice, locales): (&String, &BTreeSet<String>)| {
-            let message =
-                format!("the notice `{notice}` has no text in `{}`, the default language", self.default_locale);
-            let there: Vec<&str> = locales.iter().map(String::as_str).collect();
-            Problem::nowhere("N014", message).help(format!("there is: {}", there.join(", ")))
-        };
-        self.notices.iter().filter(lacks).map(told).collect()
+        let lacking: Vec<String> = self
+            .notices
+            .iter()
+            .filter(lacks)
+            .map(|(notice, locales)| {
+                let there: Vec<&str> = locales.iter().map(String::as_str).collect();
+                format!("`{notice}` (there is: {})", there.join(", "))
+            })
+            .collect();
+        let locale = &self.default_locale;
+        let message = format!("no text in `{locale}`, the default language, has the notice {}", lacking.join(", "));
+        let help = format!("write {locale}.{{{}}} for it, or choose another language", PARTS.join(","));
+        (!lacking.is_empty()).then(|| Problem::nowhere("N014", message).about("alerts.default_locale").help(help))
     }
 }
 
@@ -228,6 +222,23 @@ impl std::fmt::Debug for Templates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Templates").field("notices", &self.notices).finish_non_exhaustive()
     }
+}
+
+/// The names that a template reads and that neither it, nor `known`, nor the engine has.
+pub(super) fn unknown_names(environment: &Environment<'_>, template: &str, known: &[String]) -> Vec<String> {
+    let Ok(template) = environment.get_template(template) else { return Vec::new() };
+    let of_engine: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    names.retain(|name| !known.contains(name) && !of_engine.contains(&name.as_str()));
+    names.sort();
+    names
+}
+
+/// What in a rendered text breaks the rules for notices.
+fn unfit_words(part: &'static str, text: &str, facts: &Facts) -> Vec<Unfit> {
+    let trusted = facts.trusted();
+    let found = if part == "body.html" { html_offences(text, &trusted) } else { offences(text, &trusted) };
+    found.into_iter().map(|offence| Unfit::Offence { part, offence }).collect()
 }
 
 /// The locale that serves a wanted one: itself, else a shorter form, else another of the same language.
@@ -278,124 +289,4 @@ fn squeezed(text: &str) -> String {
 fn one_byte_dots(sms: String) -> String {
     let plain = sms.replace('…', "...");
     if segments(&plain).0 == Encoding::Gsm7 { plain } else { sms }
-}
-
-fn notices(
-    files: &BTreeMap<String, Arc<SourceFile>>,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, BTreeSet<String>> {
-    let mut notices: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for name in files.keys() {
-        if let Some((notice, file)) = name.split_once('/')
-            && let Some((locale, _)) = file.split_once('.')
-        {
-            notices.entry(notice.to_owned()).or_default().insert(locale.to_owned());
-        }
-    }
-    for (notice, locales) in &notices {
-        for locale in locales {
-            for part in PARTS.iter().filter(|part| !files.contains_key(&format!("{notice}/{locale}.{part}"))) {
-                let message = format!("the notice `{notice}` has no `{locale}.{part}`");
-                problems.push(Problem::nowhere("N001", message).help("each language of a notice has all four texts"));
-            }
-        }
-    }
-    notices
-}
-
-/// Reads `<notice>/<locale>.<part>` and `base.html` below a folder; other texts are problems, for they would do
-/// nothing.
-fn read_folder(directory: &Path, files: &mut BTreeMap<String, Arc<SourceFile>>, problems: &mut Vec<Problem>) {
-    let unreadable = |path: &Path, error: &std::io::Error| {
-        Problem::nowhere("N012", format!("failed to read {}: {error}", path.display()))
-    };
-    let entries = |path: &Path| -> std::io::Result<Vec<std::path::PathBuf>> {
-        let mut found: Vec<_> = std::fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
-        found.retain(|p| !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')));
-        found.sort();
-        Ok(found)
-    };
-    let folders = entries(directory).unwrap_or_else(|e| {
-        problems.push(unreadable(directory, &e));
-        Vec::new()
-    });
-    let is_text = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "html" || e == "txt");
-    for path in folders.iter().filter(|p| !p.is_dir()).filter(is_text) {
-        match read_base(path) {
-            Ok(base) => _ = files.insert(BASE.to_owned(), Arc::new(base)),
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    for folder in folders.iter().filter(|p| p.is_dir()) {
-        let inside = entries(folder).unwrap_or_else(|e| {
-            problems.push(unreadable(folder, &e));
-            Vec::new()
-        });
-        for path in inside {
-            match read_file(&path) {
-                Ok((name, text)) => {
-                    files.insert(name, Arc::new(SourceFile { path: path.display().to_string(), text }));
-                }
-                Err(problem) => problems.push(*problem),
-            }
-        }
-    }
-}
-
-fn read_file(path: &Path) -> Result<(String, String), Box<Problem>> {
-    let shown = path.display();
-    let word = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).unwrap_or_default().to_owned();
-    let file = word(path.file_name());
-    let notice = word(path.parent().and_then(Path::file_name));
-    let (_, part) = file.split_once('.').unwrap_or_default();
-    if !PARTS.contains(&part) {
-        let near = did_you_mean(part, PARTS).map(|p| format!("write `.{p}`"));
-        let help = near.unwrap_or_else(|| format!("a file is called <locale>.{{{}}}", PARTS.join(",")));
-        return Err(Box::new(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help)));
-    }
-    Ok((format!("{notice}/{file}"), read_text(path)?))
-}
-
-fn read_base(path: &Path) -> Result<SourceFile, Box<Problem>> {
-    let shown = path.display();
-    if path.file_name().is_none_or(|name| name != BASE) {
-        let help = format!("a text is called <notice>/<locale>.<part>, what they have in common {BASE}");
-        return Err(Box::new(Problem::nowhere("N013", format!("{shown} is no text of a notice")).help(help)));
-    }
-    Ok(SourceFile { path: shown.to_string(), text: read_text(path)? })
-}
-
-fn read_text(path: &Path) -> Result<String, Box<Problem>> {
-    let shown = path.display();
-    let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > FILE_BYTES_MAX);
-    if too_long {
-        return Err(Box::new(Problem::nowhere("N012", format!("{shown} is larger than {FILE_BYTES_MAX} bytes"))));
-    }
-    std::fs::read_to_string(path)
-        .map_err(|e| Box::new(Problem::nowhere("N012", format!("failed to read {shown}: {e}"))))
-}
-
-fn unfit(part: &'static str, (code, rule): (&'static str, &'static str), words: &str) -> Unfit {
-    Unfit::Offence { part, offence: Offence { code, rule, words: words.to_owned() } }
-}
-
-fn described(unfit: &Unfit, file: &Arc<SourceFile>, sample: &str) -> Problem {
-    match unfit {
-        Unfit::Render { error, .. } => broken("N003", file, error).help(format!("seen with the sample \"{sample}\"")),
-        Unfit::Offence { offence, .. } => {
-            let words = offence.words.as_str();
-            let span = file.text.find(words).map_or(0..0, |at| at..at + words.len());
-            let message = format!("{}: \"{}\"", offence.rule, words.escape_debug());
-            Problem::error(offence.code, file, span, message).help(format!("seen with the sample \"{sample}\""))
-        }
-    }
-}
-
-/// A template the engine refuses, at its line.
-fn broken(code: &'static str, file: &Arc<SourceFile>, error: &Error) -> Problem {
-    let line = error.line().unwrap_or(1).max(1);
-    let start: usize = file.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let length = file.text.get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
-    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    Problem::error(code, file, start..start + length, format!("the template fails: {what}"))
 }

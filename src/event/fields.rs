@@ -97,6 +97,11 @@ impl TypeSet {
         TypeSet(self.0 & other.0)
     }
 
+    /// What is here and not in the other.
+    pub fn without(self, other: TypeSet) -> TypeSet {
+        TypeSet(self.0 & !other.0)
+    }
+
     /// Whether no type is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -21,6 +21,7 @@ use super::rule::check_defaults;
 use super::sources::Sources;
 use super::yaml::{self, Kind, Map, Node};
 use crate::event::{Currency, Millis, Money};
+use crate::report::{Problem, did_you_mean};
 
 /// The version of the language this program reads.
 pub const LANGUAGE_VERSION: i64 = 1;
@@ -128,9 +129,13 @@ impl<'s> Declared<'s> {
             for value in &map.entries {
                 let Some(currency) = Currency::parse(&value.key) else {
                     let message = format!("unknown currency `{}`", value.key);
-                    let codes: Vec<&str> =
-                        Currency::codes().filter(|c| c.starts_with(value.key.get(..1).unwrap_or(""))).collect();
-                    reader.unknown_word(codes::VALUE, value.key_span.clone(), message, &value.key, codes);
+                    let code = value.key.to_ascii_uppercase();
+                    let problem = Problem::error(codes::VALUE, reader.file, value.key_span.clone(), message);
+                    let near = Currency::parse(&code).map(|currency| currency.code());
+                    reader.problems.push(match near.or_else(|| did_you_mean(&code, Currency::codes())) {
+                        Some(near) => problem.fix(value.key_span.clone(), near),
+                        None => problem.help("currencies are those of ISO 4217, such as `CNY`"),
+                    });
                     continue;
                 };
                 let Some(text) = reader.scalar(&value.value, "an amount") else { continue };

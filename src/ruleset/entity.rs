@@ -88,6 +88,13 @@ pub(super) fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Key> {
             Some((_, field)) => fields.push(*field),
             None => {
                 let known: Vec<&str> = ENTITIES.iter().map(|(name, _)| *name).collect();
+                let parts: Vec<&str> = word.split([' ', '+']).filter(|part| !part.is_empty()).collect();
+                if parts.len() == 2 && parts.iter().all(|part| known.contains(part)) {
+                    let message = format!("cannot group by `{word}`");
+                    let help = format!("a pair is written `[{}]`", parts.join(", "));
+                    reader.error_help(codes::UNKNOWN_TYPE, item.span.clone(), message, &help);
+                    return None;
+                }
                 let message = format!("cannot group by `{word}`");
                 reader.unknown_word(codes::UNKNOWN_TYPE, item.span.clone(), message, word, known);
                 return None;
@@ -111,9 +118,11 @@ pub(super) fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Key> {
 pub(super) fn check_entity(reader: &mut Reader<'_>, node: &Node, by: Key, types: TypeSet) -> bool {
     let lacking = |field: &Field| !types.within(field.types());
     if let Some(field) = by.fields().find(lacking) {
-        let has = type_words(field.types());
-        let message = format!("{} events have no `{}`; {has} have it", type_words(types), field.name());
-        reader.error(codes::ENTITY, node.span.clone(), message);
+        let message = format!("{} events have no `{}`", type_words(types.without(field.types())), field.name());
+        let fits = |(_, field): &&(&str, KeyField)| types.within(Key { first: *field, second: None }.types());
+        let known: Vec<&str> = ENTITIES.iter().filter(fits).map(|(name, _)| *name).collect();
+        let help = format!("{} events have: {}", type_words(types), known.join(", "));
+        reader.error_help(codes::ENTITY, node.span.clone(), message, &help);
         return false;
     }
     true

@@ -202,7 +202,8 @@ fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Type
     };
     let Some(field) = field else {
         if kind.needs_field() {
-            let message = format!("`{}` looks at a field, such as `{word}.ip`", kind.word());
+            let example = if kind.word() == "sum" { "amount" } else { "ip" };
+            let message = format!("`{}` looks at a field, such as `{word}.{example}`", kind.word());
             reader.error(codes::VALUE, node.span.clone(), message);
             return None;
         }

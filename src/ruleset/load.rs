@@ -5,6 +5,7 @@
 //! run tests and does not watch files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
@@ -12,7 +13,7 @@ use super::declare::Declared;
 use super::expr;
 use super::feature::FeatureSpec;
 use super::hash::HashKey;
-use super::model::{Feature, Name, NamedAmount, Piece, Rule, Ruleset};
+use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here};
 use super::policy::Policy;
 use super::read::Reader;
@@ -38,9 +39,32 @@ pub struct Loaded {
     pub policy: Policy,
 }
 
+/// A word of a rule set for something that others have, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// The word.
+    pub word: String,
+    /// Where it stands.
+    pub at: (Arc<SourceFile>, Range<usize>),
+}
+
+/// What a rule set names that others have. It is known of a set that does not load, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// Notices, by rules.
+    pub notices: Vec<Mention>,
+    /// Channels, by the routes of a policy other than the default one, with whom they are to reach.
+    pub channels: Vec<(Mention, Audience)>,
+}
+
 /// Loads a rule set. `key` hashes the ids in conditions, so it is that of the state. `today` is when lists and
 /// exceptions are judged by their age; without it they are not. The error holds every problem, warnings too.
 pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Loaded, Vec<Problem>> {
+    load_partly(sources, key, today).0
+}
+
+/// The same, with what the set names that others have, so that this can be checked even if it does not load.
+pub fn load_partly(sources: &Sources, key: HashKey, today: Option<Millis>) -> (Result<Loaded, Vec<Problem>>, Mentions) {
     let mut loader = Loader::new(sources);
     let trees = loader.trees();
     for (path, file, tree) in &trees {
@@ -51,48 +75,26 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
     for (_, file, tree) in &trees {
         loader.drafts(file, tree, &mut drafts);
     }
-    loader.check_names(&drafts);
-    let mentioned = loader.place_features(&drafts);
-    let mut layout = Layout::default();
-    let features = loader.features(&mut layout, key);
-    loader.check_defs(&drafts, &mentioned);
-    let rules = loader.rules(&drafts, &mut layout, key, today);
-    let policy = policy_of(sources, &mut loader.problems);
-    checks::stale(&loader.declared.names, today, &mut loader.problems);
-    loader.drop_consequences();
-    if loader.problems.iter().any(|problem| problem.level == Level::Error) {
-        return Err(loader.problems);
-    }
-    checks::unused(&loader.declared.names, &mentioned, &mut loader.problems);
-    let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
-    checks::exceptions_not_taken(&loader.declared.exceptions, &taken, &mut loader.problems);
-    let features = with_parts(features, &layout, &rules);
-    let ruleset = Ruleset {
-        digest: sources.digest(),
-        rules,
-        features,
-        amounts: loader.declared.names.amounts,
-        lists: loader.declared.names.lists.into_values().map(|named| named.set).collect(),
-        layout,
-        warnings: loader.problems,
-    };
-    Ok(Loaded { ruleset, policy })
+    let notices = drafts.iter().filter_map(RuleDraft::notice).collect();
+    let (policy, channels) = policy_of(sources, &mut loader.problems);
+    (loader.build(&drafts, policy, key, today), Mentions { notices, channels })
 }
 
-/// The policy of a rules directory; the default one where it has no `policy.yaml`.
-fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> Policy {
+/// The policy of a rules directory and the channels it names; the default one where it has no `policy.yaml`.
+fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Mention, Audience)>) {
     if sources.is_present("overlay.yaml")
         && let Some(file) = sources.text("overlay.yaml", problems)
     {
         let message = "this version of walletwatch does not know overlays yet";
         problems.push(Problem::error(codes::NOT_YET, &file, 0..1, message).help("change the rules themselves"));
     }
-    if !sources.is_present("policy.yaml") {
-        return Policy::default();
-    }
     let policy = sources.text("policy.yaml", problems).and_then(|file| {
         let tree = yaml::parse(&file, problems)?;
-        policy::read(&mut Reader { file: &file, problems }, &tree)
+        let mut channels = Vec::new();
+        let policy = policy::read(&mut Reader { file: &file, problems }, &tree, &mut channels)?;
+        // The default policy takes the channels that are there, written out too.
+        let named = if policy == Policy::default() { Vec::new() } else { channels };
+        Some((policy, named))
     });
     policy.unwrap_or_default()
 }
@@ -101,8 +103,10 @@ struct Loader<'s> {
     sources: &'s Sources,
     problems: Vec<Problem>,
     declared: Declared<'s>,
-    /// Some file could not be read: names that it declares are not known.
+    /// Some file could not be read at all: names that it declares are not known.
     is_partial: bool,
+    /// Files that were not read to their end: a name may be declared in what was not.
+    unread: Vec<Arc<SourceFile>>,
 }
 
 impl<'s> Loader<'s> {
@@ -112,6 +116,7 @@ impl<'s> Loader<'s> {
             problems: sources.unreadable.clone(),
             declared: Declared::new(sources),
             is_partial: !sources.unreadable.is_empty(),
+            unread: Vec::new(),
         }
     }
 
@@ -119,25 +124,61 @@ impl<'s> Loader<'s> {
         let mut trees = Vec::new();
         for path in self.sources.rule_files() {
             let file = self.sources.text(path, &mut self.problems);
+            self.is_partial |= file.is_none();
             let tree = file.and_then(|file| {
                 let before = self.problems.len();
-                let tree = yaml::parse(&file, &mut self.problems);
+                let (tree, is_whole) = yaml::parse_partly(&file, &mut self.problems);
+                if !is_whole {
+                    self.unread.push(Arc::clone(&file));
+                }
                 if tree.is_none() && self.problems.len() == before {
                     let problem = Problem::error(codes::SHAPE, &file, 0..0, "there is nothing in this file");
                     self.problems.push(problem.help("a rule file begins with `version: 1`"));
                 }
                 Some((path, Arc::clone(&file), tree?))
             });
-            match tree {
-                Some(tree) => trees.push(tree),
-                None => self.is_partial = true,
-            }
+            trees.extend(tree);
         }
         if self.sources.rule_files().next().is_none() && self.problems.is_empty() {
             let problem = Problem::nowhere(codes::FILE, "there is no rule file here");
             self.problems.push(problem.help("rule files are `*.yaml` directly in the rules directory"));
         }
         trees
+    }
+
+    /// Resolves names and builds everything; the whole set, or every problem.
+    fn build(
+        mut self,
+        drafts: &[RuleDraft<'_>],
+        policy: Policy,
+        key: HashKey,
+        today: Option<Millis>,
+    ) -> Result<Loaded, Vec<Problem>> {
+        self.check_names(drafts);
+        let mentioned = self.place_features(drafts);
+        let mut layout = Layout::default();
+        let features = self.features(&mut layout, key);
+        self.check_defs(drafts, &mentioned);
+        let rules = self.rules(drafts, &mut layout, key, today);
+        checks::stale(&self.declared.names, today, &mut self.problems);
+        self.drop_consequences();
+        if self.problems.iter().any(|problem| problem.level == Level::Error) {
+            return Err(self.problems);
+        }
+        checks::unused(&self.declared.names, &mentioned, &mut self.problems);
+        let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
+        checks::exceptions_not_taken(&self.declared.exceptions, &taken, &mut self.problems);
+        let features = with_parts(features, &layout, &rules);
+        let ruleset = Ruleset {
+            digest: self.sources.digest(),
+            rules,
+            features,
+            amounts: self.declared.names.amounts,
+            lists: self.declared.names.lists.into_values().map(|named| named.set).collect(),
+            layout,
+            warnings: self.problems,
+        };
+        Ok(Loaded { ruleset, policy })
     }
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
@@ -323,11 +364,13 @@ impl<'s> Loader<'s> {
     /// Drops problems that only follow from others: a name is not unknown because its declaration is wrong,
     /// or because the file that declares it could not be read.
     fn drop_consequences(&mut self) {
-        let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE];
-        let (broken, is_partial) = (&self.declared.broken, self.is_partial);
+        let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE, codes::EXCEPTION];
+        let broken = &self.declared.broken;
+        let may_be_unread = |name: &str| self.is_partial || self.unread.iter().any(|file| declares(&file.text, name));
         let features = &self.declared.names.features;
         self.problems.retain(|problem| {
-            if !unknown.contains(&problem.code) {
+            let is_exception = problem.code == codes::EXCEPTION;
+            if !unknown.contains(&problem.code) || (is_exception && !problem.message.starts_with("unknown")) {
                 return true;
             }
             let text = text_at(problem).unwrap_or("");
@@ -336,7 +379,8 @@ impl<'s> Loader<'s> {
             // The parts of a broken feature are known where its aggregate is.
             let is_known = features.get(name).is_some_and(|(_, spec)| spec.kind.is_some());
             let follows_from_declaration = broken.contains(name) && !is_known;
-            let follows_from_file = is_partial && problem.code != expr::codes::LIST_TYPE;
+            let follows_from_file =
+                problem.code != expr::codes::LIST_TYPE && may_be_unread(name.strip_prefix("lists.").unwrap_or(name));
             !follows_from_declaration && !follows_from_file
         });
         for problem in &mut self.problems {
@@ -350,6 +394,19 @@ impl<'s> Loader<'s> {
             }
         }
     }
+}
+
+/// Whether a text seems to declare a name: as a key, or as the `name` of something.
+fn declares(text: &str, name: &str) -> bool {
+    let quotes = [' ', '"', '\''];
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut places = text.match_indices(name).filter(|_| !name.is_empty());
+    places.any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        let after = text.get(at + name.len()..).unwrap_or_default();
+        let is_key = !before.ends_with(is_part) && after.trim_start_matches(quotes).starts_with(':');
+        is_key || (before.trim_end_matches(quotes).ends_with("name:") && !after.starts_with(is_part))
+    })
 }
 
 fn text_at(problem: &Problem) -> Option<&str> {

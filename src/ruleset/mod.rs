@@ -29,7 +29,7 @@ mod test_case;
 pub mod yaml;
 
 pub use hash::HashKey;
-pub use load::{Loaded, load};
+pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
 pub use sources::Sources;

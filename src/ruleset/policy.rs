@@ -3,14 +3,17 @@
 //! Guarantees: bands rise; every route names an audience and at least one channel. Absent, the defaults
 //! hold. Does not send anything.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::codes;
 use super::declare::check_version;
+use super::load::Mention;
 use super::model::Audience;
 use super::read::Reader;
 use super::rule::AUDIENCES;
-use super::yaml::{Map, Node};
+use super::yaml::{Kind, Map, Node};
 
 /// How much an alert weighs, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,8 +129,9 @@ impl Policy {
     }
 }
 
-/// Reads `policy.yaml`; `None` where it is no mapping at all. Problems are told.
-pub(super) fn read(reader: &mut Reader<'_>, tree: &Node) -> Option<Policy> {
+/// Reads `policy.yaml`; `None` where it is no mapping at all. Problems are told. `named` gets the channels that
+/// the routes name.
+pub(super) fn read(reader: &mut Reader<'_>, tree: &Node, named: &mut Vec<(Mention, Audience)>) -> Option<Policy> {
     let map = reader.map(tree, "the policy")?;
     reader.keys(map, KEYS, LATER_KEYS);
     reader.require(tree, "the policy", &["version"]);
@@ -146,7 +150,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tree: &Node) -> Option<Policy> {
         }
         policy.routes.clear();
         for item in items.iter().take(ROUTES_MAX) {
-            if let Some(route) = read_route(reader, item) {
+            if let Some(route) = read_route(reader, item, named) {
                 check_reached(reader, item, &policy.routes, &route);
                 policy.routes.push(route);
             }
@@ -186,7 +190,7 @@ fn read_bands(reader: &mut Reader<'_>, node: &Node) -> Option<Bands> {
     Some(bands)
 }
 
-fn read_route(reader: &mut Reader<'_>, node: &Node) -> Option<Route> {
+fn read_route(reader: &mut Reader<'_>, node: &Node, named: &mut Vec<(Mention, Audience)>) -> Option<Route> {
     let map = reader.map(node, "a route")?;
     reader.keys(map, &["audience", "from", "channels", "all"], &[]);
     reader.require(node, "a route", &["audience", "from", "channels"]);
@@ -194,6 +198,13 @@ fn read_route(reader: &mut Reader<'_>, node: &Node) -> Option<Route> {
     let from = map.get("from").and_then(|node| reader.word(node, "band", BANDS));
     let all = map.get("all").and_then(|node| reader.bool(node, "`all`")).unwrap_or(false);
     let channels = channels(reader, map, "channels", false)?;
+    if let (Some(audience), Some(Kind::Seq(items))) = (audience, map.get("channels").map(|node| &node.kind)) {
+        let mentions = channels.iter().zip(items).map(|(channel, item)| {
+            let at = (Arc::clone(reader.file), item.span.clone());
+            (Mention { word: channel.clone(), at }, audience)
+        });
+        named.extend(mentions);
+    }
     Some(Route { audience: audience?, from: from?, channels, all })
 }
 

@@ -56,7 +56,11 @@ impl Reader<'_> {
             Some(meant) => problem.fix(span, meant),
             None => {
                 let known: Vec<&str> = known.into_iter().take(40).collect();
-                problem.help(format!("one of {}", known.join(", ")))
+                if known.is_empty() {
+                    problem.help("there is none here")
+                } else {
+                    problem.help(format!("one of {}", known.join(", ")))
+                }
             }
         };
         self.problems.push(problem);
@@ -240,10 +244,15 @@ impl Reader<'_> {
 
     /// A span of time, such as `10m`, ms.
     pub fn duration(&mut self, node: &Node, what: &str) -> Option<i64> {
-        let found = duration(self.scalar(node, what)?);
+        let text = self.scalar(node, what)?;
+        let found = duration(text);
         if found.is_none() {
             let message = format!("{what} is a time such as `90s`, `10m`, `24h` or `30d`, at most ten years");
-            self.error(codes::VALUE, node.span.clone(), message);
+            let problem = Problem::error(codes::VALUE, self.file, node.span.clone(), message);
+            self.problems.push(match meant_duration(text) {
+                Some(meant) => problem.fix(node.span.clone(), meant),
+                None => problem,
+            });
         }
         found
     }
@@ -296,6 +305,23 @@ pub(super) fn duration(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.parse::<i64>().ok()?.checked_mul(unit_ms).filter(|ms| *ms <= DURATION_MS_MAX)
+}
+
+/// What was meant by a span of time as other programs write it: `10min`, `1 hour`, `2w`.
+fn meant_duration(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse::<i64>().ok()?;
+    let (factor, unit) = match unit.trim().to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" => (1, "s"),
+        "m" | "min" | "mins" | "minute" | "minutes" => (1, "m"),
+        "h" | "hr" | "hrs" | "hour" | "hours" => (1, "h"),
+        "d" | "day" | "days" => (1, "d"),
+        "w" | "week" | "weeks" => (7, "d"),
+        _ => return None,
+    };
+    let meant = format!("{}{unit}", number.checked_mul(factor)?);
+    duration(&meant).map(|_| meant)
 }
 
 /// An amount of money, such as `5000 CNY`.

@@ -13,6 +13,7 @@ use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
+use super::load::Mention;
 use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
 use super::names::{Constant, Here, Names};
 use super::params::read_params;
@@ -20,7 +21,7 @@ use super::read::Reader;
 use super::row::Layout;
 use super::snippet::snippet;
 use super::test_case::{TestReader, expectations};
-use super::yaml::{Entry, Kind, Map, Node};
+use super::yaml::{Entry, Kind, Map, Node, Style};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
 
@@ -190,6 +191,17 @@ impl<'f> RuleDraft<'f> {
             if let Some(Kind::Map(set)) = test.get("set").map(|node| &node.kind) {
                 set.entries.iter().for_each(|entry: &Entry| each(&entry.key));
             }
+        }
+    }
+
+    /// The notice it names, own or by default.
+    pub fn notice(&self) -> Option<Mention> {
+        let node = self.get("notice")?;
+        match &node.kind {
+            Kind::Scalar(word) if word.style != Style::Empty => {
+                Some(Mention { word: word.text.clone(), at: (Arc::clone(self.file), node.span.clone()) })
+            }
+            _ => None,
         }
     }
 

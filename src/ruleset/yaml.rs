@@ -117,10 +117,17 @@ impl Node {
 
 /// Reads one file. `None` where it is no tree at all; then a problem says why.
 pub fn parse(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Node> {
+    let (tree, is_whole) = parse_partly(file, problems);
+    tree.filter(|_| is_whole)
+}
+
+/// The same, with what stands before an error of YAML, and whether that is everything. What the error may have
+/// cut short is left out.
+pub fn parse_partly(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> (Option<Node>, bool) {
     if file.text.len() > FILE_BYTES_MAX {
         let message = format!("the file has {} bytes; at most {FILE_BYTES_MAX} are read", file.text.len());
         problems.push(Problem::error(codes::YAML_LIMIT, file, 0..0, message));
-        return None;
+        return (None, false);
     }
     let mut options = granit_parser::options! {
         emit_anchor_events: true,
@@ -137,11 +144,14 @@ pub fn parse(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Node
             Err(error) => tree.syntax_error(&error),
         };
         if !goes_on {
-            return None;
+            return (tree.before_error(), false);
         }
     }
-    tree.root
+    (tree.root, true)
 }
+
+/// The depth of a file's sections: the file itself, and the list or mapping of one section.
+const SECTION_DEPTH: usize = 2;
 
 /// A collection that is not closed yet.
 enum Open {
@@ -303,6 +313,28 @@ impl Tree<'_> {
             },
         };
         problem.is_none_or(|problem| self.tell(problem))
+    }
+
+    /// The file's sections as far as they were read. An entry that was open is left out, and so is the last one
+    /// where none was: a wrong indent ends an entry too early.
+    fn before_error(mut self) -> Option<Node> {
+        let had_open_entry = self.stack.len() > SECTION_DEPTH;
+        self.stack.truncate(SECTION_DEPTH);
+        while !self.stack.is_empty() {
+            self.close(0..0);
+        }
+        let mut root = self.root?;
+        let Kind::Map(map) = &mut root.kind else { return None };
+        if let Some(last) = map.entries.last_mut().filter(|_| !had_open_entry) {
+            match &mut last.value.kind {
+                Kind::Seq(items) => items.pop().map(drop),
+                Kind::Map(inner) => inner.entries.pop().map(drop),
+                _ => map.entries.pop().map(drop),
+            };
+        }
+        // Without these the rules would seem to lack what only was not read.
+        let is_unread = |key: &str| map.get(key).is_none() && self.file.text.contains(&format!("\n{key}:"));
+        (map.get("version").is_some() && !is_unread("defaults")).then_some(root)
     }
 
     fn syntax_error(&mut self, error: &granit_parser::ScanError) -> bool {
@@ -544,16 +576,18 @@ quoted: {where: max(1, 'x'
             full("a:\n "),
             full("|\n"),
         ];
+        // Far above what a slow machine needs, far below what a step for each pair of bytes would take.
+        let limit = std::time::Duration::from_secs(60);
         for text in texts {
             let started = std::time::Instant::now();
             let (_, problems, _) = read(&text);
             let took = started.elapsed();
             let shown: String = text.chars().take(12).collect();
-            assert!(took < std::time::Duration::from_secs(3), "{shown:?} took {took:?}");
+            assert!(took < limit, "{shown:?} took {took:?}");
             assert!(problems.len() <= PROBLEMS_MAX, "{shown:?}");
             crate::report::render(&problems, false);
             let drawn = started.elapsed() - took;
-            assert!(drawn < std::time::Duration::from_secs(6), "{shown:?} took {drawn:?} to draw");
+            assert!(drawn < limit, "{shown:?} took {drawn:?} to draw");
         }
     }
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so; clippy knows tests only inside #[test]"
 )]
 
+mod check;
 mod config;
 mod deliver;
 mod demo;

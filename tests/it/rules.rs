@@ -210,9 +210,47 @@ fn an_exception_ends_with_its_day() {
 #[test]
 fn a_file_that_cannot_be_read_hides_no_other_and_blames_no_name() {
     let uses = with_condition("", "n > 3 and ip in lists.l and amount > 5 CNY");
-    let problems = load(&[("a.yaml", "version: 1\nfeatures: {n: {count: login"), ("b.yaml", &uses)]).expect_err("two");
-    let codes: Vec<&str> = report::sorted(&problems).iter().map(|problem| problem.code).collect();
-    assert_eq!(codes, ["Y001", "T005"], "{}", report::render(&problems, false));
+    let codes = |broken: &str| {
+        let problems = load(&[("a.yaml", broken), ("b.yaml", &uses)]).expect_err("problems");
+        let sorted = report::sorted(&problems).into_iter();
+        sorted.map(|problem| format!("{} {}", problem.code, problem.message)).collect::<Vec<_>>()
+    };
+    let not_money = "T005 `amount` exists on limit_changed, payment, top_up, transfer and withdrawal events, but this \
+                     runs on login events";
+    let open = "Y001 not YAML: unclosed bracket '{'";
+    assert_eq!(
+        codes("version: 1\nfeatures: {l: {count: login, by: ip, over: 1h}, n: {count: login"),
+        [open, not_money]
+    );
+    let told = codes("version: 1\nfeatures: {n: {count: login");
+    assert_eq!(told, [open, "T006 unknown list `lists.l`", not_money], "no file seems to declare it");
+}
+
+#[test]
+fn what_stands_before_an_error_of_yaml_is_judged_and_what_it_cuts_short_is_not() {
+    let whole = |id: &str, severity: &str| {
+        format!(
+            "  - {{id: {id}, title: t, owner: o, severity: {severity}, score: 10, on: login, audience: [security], \
+             when: later > 3, explain: e, runbook: https://example.org/r}}\n"
+        )
+    };
+    let told = |broken: &str| {
+        let text = format!("version: 1\nrules:\n{}{}{broken}", whole("r1", "hgih"), whole("r2", "low"));
+        let problems = load(&[("a.yaml", &text)]).expect_err("problems");
+        report::sorted(&problems).iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    // The feature `later` may be declared in what could not be read; r3 is not blamed for what it would lack.
+    for broken in [
+        "  - id: r3\n    title: \"open\nfeatures:\n  later: {}\n",
+        "  - id: r3\n    title: t\n   owner: o\nfeatures:\n  later: {}\n",
+        "  - id: r3\n    title: a: b\nfeatures:\n  later: {}\n",
+        "  - {id: r3, title: t\nfeatures:\n  later: {}\n",
+    ] {
+        assert_eq!(told(broken), ["R009", "Y001"], "{broken}");
+    }
+    assert_eq!(told("\t- id: r3\n"), ["Y001"], "a tab makes the whole list doubtful");
+    assert_eq!(told("  - id: \"r3\n"), ["R009", "T003", "T003", "Y001"], "`later` stands nowhere else");
+    assert_eq!(told("  - id: \"r3\ndefaults: {owner: later}\n"), ["Y001"], "the defaults are not known");
 }
 
 #[test]

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use super::current::{Current, InForce};
 use super::prepare::{self, Prepared, Rules};
 use crate::config::{Config, Pack};
-use crate::deliver::channel::Channels;
+use crate::deliver::notice_files::unknown_notices;
 use crate::deliver::template::Templates;
 use crate::report::Problem;
-use crate::ruleset::HashKey;
+use crate::ruleset::{HashKey, Mentions};
 use crate::shutdown::Shutdown;
 use crate::telemetry::reload::{Refused, Reloaded};
 use crate::telemetry::{Health, Metrics};
@@ -108,7 +108,6 @@ pub async fn on_hangup(bell: Bell) -> std::io::Result<()> {
 pub struct Reloader {
     config: Config,
     key: HashKey,
-    channels: Channels,
     watched: BTreeMap<What, Watched>,
     /// What was refused when it was read last.
     refused: BTreeSet<What>,
@@ -129,7 +128,6 @@ impl Reloader {
         let reloader = Reloader {
             config: prepared.config.clone(),
             key: prepared.key,
-            channels: prepared.channels.clone(),
             watched: prepared.seen.0.clone(),
             refused: BTreeSet::new(),
             current,
@@ -198,11 +196,8 @@ impl Reloader {
 
     /// Rules and notices name each other, so they are judged together and each refused alone.
     fn reload_words(&mut self, rules: bool, notices: bool) {
-        let rules = rules
-            .then(|| self.read(What::Rules, |reloader| prepare::load_rules(&reloader.config, reloader.key)))
-            .flatten();
+        let rules = rules.then(|| self.read(What::Rules, Self::load_rules)).flatten();
         let notices = notices.then(|| self.read(What::Notices, |reloader| Templates::load(&reloader.config.notices)));
-        let rules = rules.map(|read| read.and_then(|rules| self.with_routes(rules)));
         let judged = judge(&self.current.get(), rules, notices.flatten());
         if judged.is_any_taken() {
             self.current.put(judged.next.clone());
@@ -240,13 +235,21 @@ impl Reloader {
         self.watched.get_mut(&what)?.end(begun, Instant::now()).then_some(read)
     }
 
-    fn with_routes(&self, rules: Rules) -> Read<Rules> {
-        let mut problems = prepare::routes(&self.config, &rules.policy, &self.channels);
-        if problems.is_empty() {
-            return Ok(rules);
+    fn load_rules(&self) -> Read<(Rules, Mentions)> {
+        let (rules, mentions) = prepare::load_rules(&self.config, self.key);
+        let mut problems = prepare::routes(&self.config, &mentions);
+        // There are rules to reload only where the configuration names them.
+        match rules.unwrap_or(Err(Vec::new())) {
+            Ok(rules) if problems.is_empty() => Ok((rules, mentions)),
+            Ok(rules) => {
+                problems.extend(rules.ruleset.warnings.clone());
+                Err(problems)
+            }
+            Err(mut found) => {
+                found.extend(problems);
+                Err(found)
+            }
         }
-        problems.extend(rules.ruleset.warnings.clone());
-        Err(problems)
     }
 
     fn tell(&mut self, what: What, result: Read<()>, version: &str) {
@@ -278,35 +281,37 @@ impl Judged {
 
 /// Takes what is right by itself and fits what it will stand beside. Where new rules and new notices do not fit
 /// each other, the notices go first: they may be what the old rules need too.
-fn judge(before: &InForce, rules: Option<Read<Rules>>, notices: Option<Read<Templates>>) -> Judged {
+fn judge(before: &InForce, rules: Option<Read<(Rules, Mentions)>>, notices: Option<Read<Templates>>) -> Judged {
     let mut judged = Judged { next: before.clone(), rules: None, notices: None };
     let rules = rules.and_then(|read| read.map_err(|problems| judged.rules = Some(Err(problems))).ok());
     let templates = notices.and_then(|read| read.map_err(|problems| judged.notices = Some(Err(problems))).ok());
     let templates = templates.map(Arc::new);
-    let fits = |ruleset: &_, templates: &_| {
-        let problems = prepare::unknown_notices(ruleset, templates);
+    let fits = |mentions: &Mentions, templates: &Templates| {
+        let known: Vec<&str> = templates.notices().collect();
+        let problems = unknown_notices(&mentions.notices, &known);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     };
-    let take_rules = |judged: &mut Judged, rules: Rules| {
+    let take_rules = |judged: &mut Judged, (rules, mentions): (Rules, Mentions)| {
         (judged.next.ruleset, judged.next.policy) = (rules.ruleset, rules.policy);
+        judged.next.mentions = Arc::new(mentions);
         judged.rules = Some(Ok(()));
     };
     match (rules, templates) {
-        (Some(rules), Some(templates)) if fits(&rules.ruleset, &templates).is_ok() => {
+        (Some(rules), Some(templates)) if fits(&rules.1, &templates).is_ok() => {
             take_rules(&mut judged, rules);
             judged.next.templates = templates;
             judged.notices = Some(Ok(()));
         }
         (rules, templates) => {
             if let Some(templates) = templates {
-                let fitting = fits(&judged.next.ruleset, &templates);
+                let fitting = fits(&judged.next.mentions, &templates);
                 if fitting.is_ok() {
                     judged.next.templates = templates;
                 }
                 judged.notices = Some(fitting);
             }
             if let Some(rules) = rules {
-                match fits(&rules.ruleset, &judged.next.templates) {
+                match fits(&rules.1, &judged.next.templates) {
                     Ok(()) => take_rules(&mut judged, rules),
                     Err(problems) => judged.rules = Some(Err(problems)),
                 }

@@ -46,10 +46,11 @@ impl Email {
         let tls = tls_parameters(config).map_err(|p| problems.push(*p));
         if config.security == EmailSecurity::Plaintext && !is_loopback(&config.host) {
             let message = format!("mail to `{}` would go unprotected", config.host);
-            problems.push(Problem::nowhere("N051", message).help("plaintext is for a server on loopback only"));
+            let help = "`security = \"none\"` is for a server on this machine only: write \"starttls\" or \"tls\"";
+            problems.push(Problem::nowhere("N051", message).about("email.security").help(help));
         }
         if config.timeout_ms == 0 {
-            problems.push(Problem::nowhere("N052", "the time-out for mail is 0 ms"));
+            problems.push(Problem::nowhere("N052", "the time-out for mail is 0 ms").about("email.timeout_ms"));
         }
         let (Ok(from), Ok(reply_to), Ok(tls)) = (from, reply_to, tls) else { return Err(problems) };
         if !problems.is_empty() {
@@ -120,8 +121,9 @@ fn mailbox(key: &str, text: &str) -> Result<Mailbox, Box<Problem>> {
     // A newline in a display name makes lettre panic.
     let parsed = if text.chars().any(char::is_control) { None } else { text.parse::<Mailbox>().ok() };
     parsed.ok_or_else(|| {
-        let message = format!("`{}` is not a mail address (`{key}`)", text.escape_debug());
-        Box::new(Problem::nowhere("N050", message).help("write `Name <name@example.org>`"))
+        let message = format!("`email.{key}` is not a mail address: \"{}\"", text.escape_debug());
+        let problem = Problem::nowhere("N050", message);
+        Box::new(problem.about(format!("email.{key}")).help("write \"Name <name@example.org>\""))
     })
 }
 
@@ -132,7 +134,10 @@ fn address(text: &str) -> Option<Address> {
 
 fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, Box<Problem>> {
     tls::install_provider();
-    let wrong = |why: String| Box::new(Problem::nowhere("N053", format!("TLS to the mail server: {why}")));
+    let wrong = |why: String| {
+        let key = if config.ca_file.is_some() { "email.ca_file" } else { "email.host" };
+        Box::new(Problem::nowhere("N053", format!("TLS to the mail server: {why}")).about(key))
+    };
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(file) = &config.ca_file {
         let pem = tls::read_pem(file).map_err(|why| wrong(why.to_string()))?;

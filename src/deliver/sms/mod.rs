@@ -14,13 +14,17 @@ pub use segments::{Encoding, SEGMENTS_MAX, segments};
 
 use super::channel::{Channel, Sending, Texts};
 use super::config::SmsConfig;
+use super::template::unknown_names;
+use super::template_check::{fails, unknown_facts};
 use super::webhook::Endpoint;
 use crate::alert::{Message, Order, Undeliverable};
 use crate::event::Millis;
-use crate::report::Problem;
+use crate::report::{Problem, SourceFile};
 
 const GENERIC: &str = include_str!("generic.json");
 const TEMPLATE: &str = "body";
+/// What a body template is given.
+const VALUES: [&str; 7] = ["id", "to", "text", "sender", "locale", "encoding", "segments"];
 /// Steps a body template may take.
 const FUEL_MAX: u64 = 10_000;
 
@@ -37,14 +41,15 @@ impl Sms {
     pub fn build(config: &SmsConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let endpoint = Endpoint::build("sms", &config.endpoint).map_err(|found| problems.extend(found));
-        let body = body_template(config).map_err(|problem| problems.push(*problem));
+        let body = body_template(config).map_err(|found| problems.extend(found));
         if config.allowed_prefixes.is_empty() {
-            let message = "no country is allowed for SMS";
-            problems.push(Problem::nowhere("N041", message).help("name the beginnings of numbers, such as `+86`"));
+            let problem = Problem::nowhere("N041", "no country is allowed for SMS").about("sms.allowed_prefixes");
+            problems.push(problem.help("name the beginnings of numbers, such as `+86`"));
         }
-        for prefix in config.allowed_prefixes.iter().filter(|p| !number::is_prefix(p)) {
-            let message = format!("`{prefix}` is not the beginning of a number");
-            problems.push(Problem::nowhere("N042", message).help("write a plus and the country code, such as `+86`"));
+        for (number, prefix) in config.allowed_prefixes.iter().enumerate().filter(|(_, p)| !number::is_prefix(p)) {
+            let message = format!("`{prefix}` is not the beginning of an international number");
+            let problem = Problem::nowhere("N042", message).about(format!("sms.allowed_prefixes[{number}]"));
+            problems.push(problem.help("write a plus and the country code, such as `+86`"));
         }
         match (endpoint, body) {
             (Ok(endpoint), Ok(body)) if problems.is_empty() => Ok(Sms {
@@ -102,27 +107,37 @@ impl std::fmt::Debug for Sms {
     }
 }
 
-/// Reads the template and tries it on texts that need escaping.
-fn body_template(config: &SmsConfig) -> Result<Environment<'static>, Box<Problem>> {
-    let (name, source) = match &config.body_template {
+/// Reads the template and tries it on texts that need escaping. All problems at once.
+fn body_template(config: &SmsConfig) -> Result<Environment<'static>, Vec<Problem>> {
+    let (path, text) = match &config.body_template {
         None => ("the generic SMS template".to_owned(), GENERIC.to_owned()),
         Some(path) => {
-            let shown = path.display().to_string();
-            let source = std::fs::read_to_string(path).map_err(|e| {
-                Box::new(Problem::nowhere("N043", format!("failed to read the SMS template {shown}: {e}")))
+            let shown = path.to_string_lossy().replace('\\', "/");
+            let text = std::fs::read_to_string(path).map_err(|why| {
+                let problem = Problem::nowhere("N043", format!("failed to read the SMS template {shown}: {why}"));
+                vec![problem.about("sms.body_template_file")]
             })?;
-            (shown, source)
+            (shown, text)
         }
     };
-    let wrong = |why: Error| Box::new(Problem::nowhere("N044", format!("{name}: {why}")));
+    let file = Arc::new(SourceFile { path, text });
+    let wrong = |why: Error| vec![fails("N044", &file, &why)];
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL_MAX));
     environment.add_filter("tojson", to_json);
-    environment.add_template_owned(TEMPLATE, source).map_err(wrong)?;
+    // Errors are told by their range while the template is tried.
+    environment.set_debug(true);
+    environment.add_template_owned(TEMPLATE, file.text.clone()).map_err(wrong)?;
+    let known = VALUES.map(str::to_owned);
+    let unknown = unknown_names(&environment, TEMPLATE, &known);
+    if !unknown.is_empty() {
+        return Err(unknown.iter().flat_map(|name| unknown_facts("N044", &file, name, &known)).collect());
+    }
     for text in ["Plain.", "Quotes \" and \\ and\nlines </script> 中文 😀"] {
         request(&environment, "nt_1", "+8613800138000", text, None, "zh-CN").map_err(wrong)?;
     }
+    environment.set_debug(false);
     Ok(environment)
 }
 
@@ -139,7 +154,12 @@ fn request(
     let values = context! { id, to, text, sender, locale, encoding => encoding.word(), segments };
     let body = environment.get_template(TEMPLATE)?.render(values)?;
     let parsed = serde_json::from_str::<serde::de::IgnoredAny>(&body);
-    parsed.map_err(|e| Error::new(ErrorKind::BadSerialization, format!("the result is not JSON: {e}")))?;
+    parsed.map_err(|e| {
+        Error::new(
+            ErrorKind::BadSerialization,
+            format!("its result is not JSON ({e}): write texts as `{{{{ text|tojson }}}}`"),
+        )
+    })?;
     Ok(body.trim().to_owned())
 }
 

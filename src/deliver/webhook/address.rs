@@ -47,7 +47,7 @@ pub enum UrlRefused {
     #[error("it is not https (http is for loopback only)")]
     NotHttps,
     /// It carries a user or a password.
-    #[error("it holds a user name or password: use `authorization`")]
+    #[error("it holds a user name or password")]
     Credentials,
     /// It has no host.
     #[error("it has no host")]
@@ -59,8 +59,25 @@ pub enum UrlRefused {
     #[error("it has a part after `#`, which is never sent")]
     Fragment,
     /// Its address may not be connected to.
-    #[error("{0} is a private or reserved address: allow its network if that is meant")]
+    #[error("{0} is a private or reserved address")]
     Address(IpAddr),
+}
+
+impl UrlRefused {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            UrlRefused::NotAUrl | UrlRefused::NoHost | UrlRefused::NoPort => {
+                "write a whole address, such as \"https://hooks.example/walletwatch\""
+            }
+            UrlRefused::NotHttps => "write `https://`",
+            UrlRefused::Credentials => {
+                "write the `authorization` header into a file and name it in `authorization_file`"
+            }
+            UrlRefused::Fragment => "leave out `#` and what follows",
+            UrlRefused::Address(_) => "if it is meant, add its network to `allowed_networks`, such as \"10.20.0.0/16\"",
+        }
+    }
 }
 
 impl Reach {

@@ -14,12 +14,15 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use super::address::{Reach, check_url};
-use super::signature::{Signer, seconds};
+use super::signature::{KeyRefused, Signer, seconds};
 use crate::deliver::config::WebhookConfig;
 use crate::deliver::retry::Outcome;
 use crate::deliver::tls;
 use crate::event::Millis;
 use crate::report::Problem;
+
+/// How a key comes to be.
+const KEY_HELP: &str = "make one: `echo whsec_$(openssl rand -base64 32) > FILE`";
 
 /// An endpoint, ready for requests.
 pub struct Endpoint {
@@ -38,26 +41,44 @@ struct AddressRefused;
 struct CheckedResolver(Reach);
 
 impl Endpoint {
-    /// Checks the configuration of the channel `name` and makes the client; all problems at once.
-    pub fn build(name: &str, config: &WebhookConfig) -> Result<Self, Vec<Problem>> {
+    /// Checks what the configuration's `section` says and makes the client; all problems at once.
+    pub fn build(section: &str, config: &WebhookConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut told = |code, message: String| problems.push(Problem::nowhere(code, message));
+        let mut told = |code, key: &str, message: String, help: Option<&str>| {
+            let problem = Problem::nowhere(code, message).about(format!("{section}.{key}"));
+            problems.push(Problem { help: help.map(str::to_owned), ..problem });
+        };
         let url = check_url(&config.url, &config.allowed_networks)
-            .map_err(|why| told("N030", format!("the URL of `{name}` is refused: {why}")));
-        let signer = Signer::new(&config.secrets).map_err(|why| told("N031", format!("the keys of `{name}`: {why}")));
+            .map_err(|why| told("N030", "url", format!("`{section}.url` is refused: {why}"), Some(why.help())));
+        // Each alone, so that the place is the right one; together for their number.
+        for (key, secret) in ["secret_file", "old_secret_file"].iter().zip(&config.secrets) {
+            if let Err(why) = Signer::new(std::slice::from_ref(secret)) {
+                told("N031", key, format!("`{section}.{key}` holds no key that signs: {why}"), Some(KEY_HELP));
+            }
+        }
+        let signer = Signer::new(&config.secrets).map_err(|why| {
+            if why == KeyRefused::Number {
+                told("N031", "secret_file", format!("the keys of `{section}` do not sign: {why}"), Some(KEY_HELP));
+            }
+        });
         let authorization = config.authorization.as_ref().map(|secret| HeaderValue::from_str(secret.reveal().trim()));
         let authorization = authorization.transpose().map_err(|_| {
-            told("N032", format!("the `authorization` of `{name}` holds characters a header cannot carry"));
+            let message = format!("`{section}.authorization_file` holds characters that a header cannot carry");
+            told("N032", "authorization_file", message, Some("one line such as `Bearer …`, in ASCII"));
         });
         let roots = match &config.ca_file {
-            Some(file) => tls::read_authorities(file).map(Some).map_err(|why| told("N033", format!("`{name}`: {why}"))),
+            Some(file) => tls::read_authorities(file)
+                .map(Some)
+                .map_err(|why| told("N033", "ca_file", format!("`{section}.ca_file`: {why}"), None)),
             None => Ok(None),
         };
         let (Ok(url), Ok(signer), Ok(authorization), Ok(roots)) = (url, signer, authorization, roots) else {
             return Err(problems);
         };
-        let client = client(config, &url, &config.allowed_networks, roots)
-            .map_err(|why| vec![Problem::nowhere("N034", format!("failed to set up `{name}`: {why}"))])?;
+        let client = client(config, &url, &config.allowed_networks, roots).map_err(|why| {
+            let problem = Problem::nowhere("N034", format!("failed to set up `{section}`: {why}"));
+            vec![problem.about(format!("{section}.url"))]
+        })?;
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);
             value

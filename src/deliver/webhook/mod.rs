@@ -41,9 +41,9 @@ struct Data<'a> {
 }
 
 impl Webhook {
-    /// Checks the configuration; all problems at once.
-    pub fn build(name: &str, config: &WebhookConfig) -> Result<Self, Vec<Problem>> {
-        Endpoint::build(name, config).map(Webhook)
+    /// Checks the configuration's section of this name; all problems at once.
+    pub fn build(section: &str, config: &WebhookConfig) -> Result<Self, Vec<Problem>> {
+        Endpoint::build(section, config).map(Webhook)
     }
 }
 

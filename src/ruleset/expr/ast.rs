@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::event::Money;
-use crate::report::SourceFile;
+use crate::report::{Problem, SourceFile};
 
 /// Length of one expression, at most, bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 16 * 1024;
@@ -22,6 +22,8 @@ pub struct Ast {
     pub(super) root: Expr,
     /// Whether it was read without a problem.
     pub(super) is_sound: bool,
+    /// Whether the file has it under double quotes, where a text's own quotes are escaped.
+    pub(super) is_double_quoted: bool,
 }
 
 impl Ast {
@@ -33,6 +35,21 @@ impl Ast {
     /// Its bytes in the file.
     pub fn span(&self) -> Range<usize> {
         self.root.span.clone()
+    }
+
+    /// Escapes the quotes in what problems of this expression say to write, where the file needs that.
+    pub(super) fn escape_fixes(&self, problems: &mut [Problem]) {
+        if !self.is_double_quoted {
+            return;
+        }
+        for problem in problems {
+            let is_here = problem.at.as_ref().is_some_and(|(file, at)| {
+                Arc::ptr_eq(file, &self.file) && self.root.span.start <= at.start && at.end <= self.root.span.end
+            });
+            if let Some(fix) = problem.fix.as_mut().filter(|fix| is_here && !fix.with.contains('\\')) {
+                fix.with = fix.with.replace('"', "\\\"");
+            }
+        }
     }
 
     /// Calls `each` with every dotted name it holds, `lists.NAME` included, in the order of the text.

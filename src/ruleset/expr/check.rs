@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ast::{Ast, DEPTH_MAX, Expr, Kind, Set};
+use super::functions::usage;
 use super::lint;
 use super::operands::{a, several};
 use super::typed::{Node, Typed};
@@ -24,12 +25,21 @@ const TYPED_DEPTH_MAX: usize = 4 * DEPTH_MAX;
 /// For how many unknown names of one expression a near one is looked for.
 const SUGGESTIONS_MAX: usize = 50;
 
+/// Lists that are named where an unknown one was.
+const LISTS_NAMED_MAX: usize = 10;
+
+/// What is said where somebody asks for the clock.
+pub(super) const NO_CLOCK: &str = "no condition reads the clock: `time` is the event's own, compared with other times, \
+     such as `time - last_ok.time < 24h`";
+
 /// Checks a tree that must be a condition.
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
+    let before = problems.len();
     let mut checker = Checker::new(&ast.file, scope, problems);
     let typed = checker.condition(&ast.root);
-    checker.failed |= !ast.is_sound;
-    if checker.failed {
+    let has_failed = checker.failed || !ast.is_sound;
+    ast.escape_fixes(problems.get_mut(before..).unwrap_or_default());
+    if has_failed {
         return None;
     }
     let typed = typed?;
@@ -121,7 +131,17 @@ impl<'s, 'p> Checker<'s, 'p> {
             return Some(typed);
         }
         let message = format!("a condition is true or false, but this is {}", a(typed.ty));
-        let problem = self.problem(codes::NOT_BOOL, &expr.span, message);
+        let mut problem = self.problem(codes::NOT_BOOL, &expr.span, message);
+        if matches!(expr.kind, Kind::Name(_)) {
+            let example = match typed.ty {
+                Ty::Int | Ty::Float => "> 3",
+                Ty::Money => ">= 5000 CNY",
+                Ty::Duration => "< 24h",
+                _ => "is not missing",
+            };
+            problem =
+                problem.help(format!("write what must hold of it, such as `{} {example}`", self.written(&expr.span)));
+        }
         self.tell(problem);
         None
     }
@@ -241,10 +261,16 @@ impl<'s, 'p> Checker<'s, 'p> {
             self.problem(codes::LIST_ALONE, span, format!("`{path}` stands only after `in`"))
         } else {
             let problem = self.problem(codes::UNKNOWN_NAME, span, format!("unknown name `{path}`"));
-            if matches!(path, "null" | "none" | "None" | "nil" | "undefined") {
-                problem.help("write `x is missing`")
-            } else {
-                self.suggest(problem, path, span)
+            match path {
+                "null" | "none" | "None" | "nil" | "undefined" => problem.help("write `x is missing`"),
+                "if" | "when" | "where" | "case" => {
+                    problem.help("a condition is true or false by itself: `a > 1 and b == \"x\"`")
+                }
+                "now" | "today" => problem.help(NO_CLOCK),
+                _ => match usage(path) {
+                    Some(usage) => problem.help(format!("it is a function: write `{usage}`")),
+                    None => self.suggest(problem, path, span),
+                },
             }
         };
         self.tell(problem);
@@ -257,6 +283,11 @@ impl<'s, 'p> Checker<'s, 'p> {
             return problem;
         }
         let names = self.scope.names();
+        // Whoever writes `country` means `geo.country`, not `count`.
+        let part = names.iter().filter(|name| name.rsplit('.').next() == Some(path));
+        if let Some(whole) = part.min_by_key(|name| (!name.starts_with("geo."), name.len())) {
+            return problem.fix(span.clone(), whole.as_str());
+        }
         match did_you_mean(path, names.iter().map(String::as_str)) {
             Some(near) => problem.fix(span.clone(), near),
             None => problem,
@@ -284,7 +315,9 @@ impl<'s, 'p> Checker<'s, 'p> {
         }
         let here = std::mem::replace(&mut self.file, Arc::clone(&ast.file));
         self.defs.push(path.to_string());
+        let before = self.problems.len();
         let typed = self.expr(&ast.root);
+        ast.escape_fixes(self.problems.get_mut(before..).unwrap_or_default());
         self.failed |= !ast.is_sound;
         self.defs.pop();
         self.file = here;
@@ -315,9 +348,11 @@ impl<'s, 'p> Checker<'s, 'p> {
         let name = path.strip_prefix("lists.").unwrap_or(path);
         let Some(list) = self.scope.list(name).map(Arc::clone) else {
             let problem = self.problem(codes::UNKNOWN_LIST, list_span, format!("unknown list `{path}`"));
-            let problem = match did_you_mean(name, self.scope.lists()) {
-                Some(near) => problem.fix(list_span.clone(), format!("lists.{near}")),
-                None => problem,
+            let known: Vec<&str> = self.scope.lists().into_iter().take(LISTS_NAMED_MAX).collect();
+            let problem = match (did_you_mean(name, self.scope.lists()), known.as_slice()) {
+                (Some(near), _) => problem.fix(list_span.clone(), format!("lists.{near}")),
+                (None, []) => problem.help("there is none: lists are declared under `lists:`"),
+                (None, known) => problem.help(format!("there are: {}", known.join(", "))),
             };
             self.tell(problem);
             return None;

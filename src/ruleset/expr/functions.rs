@@ -9,7 +9,7 @@ use std::sync::Arc;
 use regex::RegexBuilder;
 
 use super::ast::Expr;
-use super::check::Checker;
+use super::check::{Checker, NO_CLOCK};
 use super::operands::{a, hint, is_number, joined};
 use super::typed::{Node, Typed};
 use super::{Ty, codes};
@@ -66,6 +66,11 @@ enum Takes {
     Quantity,
     /// A quantity or a time, of the type of the first; two or more of them.
     Alike,
+}
+
+/// How a function of this name is written.
+pub(super) fn usage(name: &str) -> Option<&'static str> {
+    CATALOGUE.iter().find(|row| row.name == name).map(|row| row.usage)
 }
 
 impl Takes {
@@ -156,9 +161,11 @@ impl Checker<'_, '_> {
         let Some(row) = CATALOGUE.iter().find(|row| row.name == name) else {
             let problem = self.problem(codes::UNKNOWN_FUNCTION, name_span, format!("unknown function `{name}`"));
             let near = did_you_mean(name, CATALOGUE.iter().map(|row| row.name));
-            self.tell(match near {
-                Some(near) => problem.fix(name_span.clone(), near),
-                None => problem,
+            let known = || CATALOGUE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+            self.tell(match (near, name) {
+                (_, "now" | "today") => problem.help(NO_CLOCK),
+                (Some(near), _) => problem.fix(name_span.clone(), near),
+                (None, _) => problem.help(format!("there are: {}", known())),
             });
             return None;
         };
@@ -208,7 +215,10 @@ impl Checker<'_, '_> {
             let problem = self.problem(codes::UNKNOWN_ZONE, span, format!("unknown time zone \"{zone}\""));
             let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
             let near = did_you_mean(zone, names.iter().map(String::as_str));
-            let problem = self.instead(problem, span, near);
+            let problem = match near {
+                Some(_) => self.instead(problem, span, near),
+                None => problem.help("zones are called as `Asia/Shanghai`"),
+            };
             self.tell(problem);
             return None;
         }

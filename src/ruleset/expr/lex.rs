@@ -360,12 +360,19 @@ impl<'s> Lexer<'s, '_> {
             self.run(|c| c.is_alphanumeric() || c == '_' || c == '.');
         } else {
             self.at += first.len_utf8();
+            if is_currency_sign(first) {
+                self.run(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
+            }
         }
         let found = &self.text[start..self.at];
         let problem = self.problem(codes::UNEXPECTED_CHARACTER, start..self.at, format!("unexpected `{found}`"));
         let span = self.snippet.span(start..self.at);
         self.push(match ascii_of_fullwidth(first) {
             Some(plain) => problem.fix(span, plain),
+            None if is_currency_sign(first) => {
+                problem.help("an amount is written with its currency, such as `5000 CNY`")
+            }
+            None if first == '%' => problem.help("a share is a number from 0 to 1, such as `0.1`"),
             None if first.is_alphanumeric() => problem.help("names are made of a-z, 0-9, `_` and `.`"),
             None => problem,
         });
@@ -385,6 +392,10 @@ fn reserved(word: &str) -> Option<TokenKind> {
         "false" => TokenKind::Bool(false),
         _ => return None,
     })
+}
+
+fn is_currency_sign(c: char) -> bool {
+    matches!(c, '¥' | '￥' | '$' | '€' | '£' | '元')
 }
 
 /// The plain form of a punctuation mark as a Chinese or Japanese keyboard writes it.

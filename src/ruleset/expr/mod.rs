@@ -116,6 +116,11 @@ pub struct Snippet<'f> {
 }
 
 impl Snippet<'_> {
+    /// Whether the file has it under double quotes.
+    fn is_double_quoted(&self) -> bool {
+        !self.places.is_empty() && self.file.text.get(self.start..).is_some_and(|text| text.starts_with('"'))
+    }
+
     /// The bytes of the file that bytes of `text` came from.
     pub fn span(&self, range: Range<usize>) -> Range<usize> {
         match (self.places.get(range.start), self.places.get(range.end)) {

@@ -15,6 +15,13 @@ use crate::event::{Closed, EventType, Field, IdKind, Value};
 use crate::report::{Problem, did_you_mean};
 use crate::ruleset::model::Name;
 
+/// What the language has where somebody looks for a date.
+const NO_DATES: &str = "expressions hold no dates: compare two times, such as `time - last_ok.time < 24h`, or a part \
+     of one, such as `hour(time, zone) >= 22`";
+
+/// What of a place can be compared with a word.
+const PARTS_OF_PLACE: &str = "compare a part of it: `geo.country`, `geo.city`, `geo.asn` or `geo.network`";
+
 /// A type as people say it: `an amount of money`.
 pub(super) fn a(ty: Ty) -> &'static str {
     match ty {
@@ -134,7 +141,10 @@ impl Checker<'_, '_> {
                     let message = format!("`{}` is never \"{text}\"", self.written(like_span));
                     let problem = self.problem(codes::NEVER_EQUAL, span, message);
                     let near = did_you_mean(&text.to_lowercase(), self.words(like).iter().copied());
-                    let problem = self.instead(problem, span, near);
+                    let problem = match near {
+                        Some(_) => self.instead(problem, span, near),
+                        None => problem.help(format!("it is one of {}", self.words(like).join(", "))),
+                    };
                     told(self, problem)
                 }
             },
@@ -142,7 +152,10 @@ impl Checker<'_, '_> {
                 Ok(country) => Met::Value(Value::Country(country)),
                 Err(near) => {
                     let problem = self.problem(codes::UNKNOWN_COUNTRY, span, format!("unknown country \"{text}\""));
-                    let problem = self.instead(problem, span, near);
+                    let problem = match near {
+                        Some(_) => self.instead(problem, span, near),
+                        None => problem.help("countries are the codes of ISO 3166, such as \"CN\""),
+                    };
                     told(self, problem)
                 }
             },
@@ -260,7 +273,11 @@ impl Checker<'_, '_> {
             let (left, right) = if is_right { (a(other.ty), "text") } else { ("text", a(other.ty)) };
             let message = format!("cannot compare {left} with {right} using `{}`", op.symbol());
             let problem = self.problem(codes::OPERAND_TYPES, span, message);
-            let problem = if other.ty != Ty::Bool && text.starts_with(|c: char| c.is_ascii_digit())
+            let problem = if other.ty == Ty::Time {
+                problem.help(NO_DATES)
+            } else if other.ty == Ty::Geo {
+                problem.help(PARTS_OF_PLACE)
+            } else if other.ty != Ty::Bool && text.starts_with(|c: char| c.is_ascii_digit())
                 || other.ty == Ty::Asn && text.starts_with("AS")
                 || other.ty == Ty::Bool && matches!(text, "true" | "false")
             {
@@ -297,8 +314,11 @@ impl Checker<'_, '_> {
         if joined(l, r).is_none() {
             let message = format!("cannot compare {} with {}", a(l), a(r));
             let problem = hint(self.problem(codes::OPERAND_TYPES, span, message), l, right);
-            let are_words = matches!((l, r), (Ty::Word(_), Ty::Word(_)));
-            return Some(if are_words { problem.help("these are words of different lists") } else { problem });
+            return Some(match (l, r) {
+                (Ty::Word(_), Ty::Word(_)) => problem.help("these are words of different lists"),
+                (Ty::Asn, Ty::Int) if !op.orders() => problem.help("an asn is written like `AS9808`"),
+                _ => problem,
+            });
         }
         if op.orders() && !has_order(l) {
             let message = format!("cannot compare {} with {} using `{}`", a(l), a(r), op.symbol());
@@ -369,11 +389,14 @@ impl Checker<'_, '_> {
 
 /// With words on what is missing where a bare number or a quoted one meets something with a unit.
 pub(super) fn hint(problem: Problem, wanted: Ty, given: &Typed) -> Problem {
-    let is_number = is_number(given.ty) && constant(given).is_some();
+    let is_number_type = is_number(given.ty);
+    let is_number = is_number_type && constant(given).is_some();
     let is_quoted = constant_text(given).is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()));
     match wanted {
         Ty::Money if is_number => problem.help("give the currency, for example `5000 CNY`"),
-        Ty::Duration | Ty::Time if is_number => problem.help("give the unit, for example `10m`"),
+        Ty::Time if is_number_type || is_quoted => problem.help(NO_DATES),
+        Ty::Geo if constant_text(given).is_some() => problem.help(PARTS_OF_PLACE),
+        Ty::Duration if is_number => problem.help("give the unit, for example `10m`"),
         Ty::Money | Ty::Duration | Ty::Int | Ty::Float if is_quoted => problem.help("remove the quotes"),
         _ => problem,
     }

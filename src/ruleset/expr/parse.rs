@@ -31,7 +31,10 @@ pub(super) fn parse(snippet: &Snippet<'_>, problems: &mut Vec<Problem>) -> Optio
     let mut parser = Parser { snippet, tokens, at: 0, depth: 0, told_depth: false, skips: 0, problems };
     let root = parser.whole();
     let is_sound = problems.len() == before;
-    (!is_empty).then(|| Ast { file: Arc::clone(snippet.file), root, is_sound })
+    let is_double_quoted = snippet.is_double_quoted();
+    let ast = Ast { file: Arc::clone(snippet.file), root, is_sound, is_double_quoted };
+    ast.escape_fixes(problems.get_mut(before..).unwrap_or_default());
+    (!is_empty).then_some(ast)
 }
 
 pub(super) struct Parser<'s, 'p> {
@@ -165,7 +168,14 @@ impl Parser<'_, '_> {
                     let problem = self.problem(codes::EXPECTED_OPERATOR, self.span(), message);
                     self.problems.push(problem);
                 }
-                _ => self.expected(codes::EXPECTED_OPERATOR, "an operator", None),
+                _ => {
+                    // `5,000 CNY` is one number: its beginning is not judged.
+                    if self.is_grouped_number() {
+                        parts.pop();
+                    }
+                    let help = self.instead_of_operator();
+                    self.expected(codes::EXPECTED_OPERATOR, "an operator", help);
+                }
             }
             while !matches!(self.peek(), None | Some(T::And | T::Or)) {
                 self.at += 1;
@@ -176,6 +186,28 @@ impl Parser<'_, '_> {
             }
         }
         self.node(Kind::Broken(parts), start..self.end_before())
+    }
+
+    /// A comma between two whole numbers.
+    fn is_grouped_number(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map(|token| &token.kind);
+        matches!((before, self.peek(), self.peek_after()), (Some(T::Int(_)), Some(T::Comma), Some(T::Int(_))))
+    }
+
+    /// What this language has in place of what other languages write here.
+    fn instead_of_operator(&self) -> Option<&'static str> {
+        match self.text() {
+            _ if self.is_grouped_number() => Some("digits are written without `,`"),
+            "like" | "LIKE" | "ilike" => {
+                Some("write `starts_with(x, \"…\")`, `contains(x, \"…\")` or `matches(x, \"…\")`")
+            }
+            "between" | "BETWEEN" => Some("write `a <= x and x <= b`"),
+            "contains" | "CONTAINS" | "includes" => Some("write `contains(x, \"…\")`"),
+            "matches" | "regex" => Some("write `matches(x, \"…\")`"),
+            "starts_with" | "startswith" => Some("write `starts_with(x, \"…\")`"),
+            "ends_with" | "endswith" => Some("write `ends_with(x, \"…\")`"),
+            _ => None,
+        }
     }
 
     fn joined(&mut self, mut parts: Vec<Expr>, make: fn(Vec<Expr>) -> Kind) -> Expr {

@@ -158,7 +158,7 @@ impl Parser<'_, '_> {
             let near = did_you_mean(&code, Currency::codes());
             self.problems.push(match near {
                 Some(near) => problem.fix(unit_span, near),
-                None => problem,
+                None => problem.help("currencies are those of ISO 4217, such as `CNY`"),
             });
             return self.broken(whole);
         };
