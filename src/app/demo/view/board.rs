@@ -38,7 +38,11 @@ fn attacks(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     // What is left is shared out between the columns.
     let used = widths.iter().fold(0, |used: u16, width| used.saturating_add(*width));
     let gap = kinds.width.saturating_sub(used) / u16::try_from(columns.len()).unwrap_or(u16::MAX).max(1);
-    let widths = widths.iter().map(|width| Constraint::Length(width.saturating_add(gap.max(1))));
+    let last = widths.len().saturating_sub(1);
+    let widths = widths.iter().enumerate().map(|(nth, width)| match nth == last {
+        true => Constraint::Min(0),
+        false => Constraint::Length(width.saturating_add(gap.max(1))),
+    });
     let areas = Layout::horizontal(widths).split(kinds);
     for (column, lines) in areas.iter().zip(columns) {
         frame.render_widget(Paragraph::new(lines.to_vec()), *column);
