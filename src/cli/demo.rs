@@ -44,7 +44,7 @@ fn events(text: &str) -> Result<u64, String> {
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { out, events, seed, keep, no_progress } = args;
     let options = Options { out, events, seed, keep, show: show(no_progress) };
-    let outcome = demo::run(&options, &mut std::io::stdout()).map_err(|error| fail(exit(&error), error.to_string()))?;
+    let outcome = demo::run(&options, &mut std::io::stdout()).map_err(failure)?;
     Ok(if outcome.is_good() { Exit::Done } else { Exit::No })
 }
 
@@ -59,11 +59,19 @@ fn show(no_progress: bool) -> Show {
     }
 }
 
+/// A reader that went away is not an error of ours, and whoever reports failures knows it by its own error.
+fn failure(error: DemoError) -> anyhow::Error {
+    match error {
+        DemoError::Write(error) => error.into(),
+        error => fail(exit(&error), error.to_string()),
+    }
+}
+
 /// What an error means for whoever started us.
 fn exit(error: &DemoError) -> Exit {
     match error {
         DemoError::NotEmpty(_) => Exit::Usage,
-        DemoError::Folder { .. } | DemoError::Alerts(_) | DemoError::System(..) => Exit::Io,
+        DemoError::Folder { .. } | DemoError::Alerts(_) | DemoError::Write(_) | DemoError::System(..) => Exit::Io,
         DemoError::Run(error) => service::exit(error),
         DemoError::Problems(_)
         | DemoError::Broker { .. }

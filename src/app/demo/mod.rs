@@ -165,6 +165,9 @@ pub enum DemoError {
     /// A file of results cannot be written.
     #[error("failed to write the alerts: {0}")]
     Alerts(#[source] std::io::Error),
+    /// Nobody reads what it says.
+    #[error("failed to write: {0}")]
+    Write(#[source] std::io::Error),
     /// Ports, threads, the terminal.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -333,7 +336,7 @@ impl Play<'_> {
         let outcome = self.outcome(&model, &summary, day.is_whole)?;
         // A picture is gone from the terminal; what it told stays there in lines.
         let written = lines.story(&model).and_then(|()| table::table(&model, &outcome, self.folder.path(), out));
-        written.map_err(|e| DemoError::System("write", e))?;
+        written.map_err(DemoError::Write)?;
         Ok(outcome)
     }
 
@@ -475,14 +478,14 @@ impl Display<'_, '_> {
     fn tell(&mut self, model: &Model, news: Option<model::News>) -> Result<(), DemoError> {
         match self {
             Display::Screen(_) => Ok(()),
-            Display::Lines(lines) => lines.tell(model, news).map_err(|e| DemoError::System("write", e)),
+            Display::Lines(lines) => lines.tell(model, news).map_err(DemoError::Write),
         }
     }
 
     fn draw(&mut self, model: &Model) -> Result<Wish, DemoError> {
         match self {
             Display::Screen(screen) => screen.draw(model),
-            Display::Lines(lines) => lines.draw(model).map(|()| Wish::GoOn).map_err(|e| DemoError::System("write", e)),
+            Display::Lines(lines) => lines.draw(model).map(|()| Wish::GoOn).map_err(DemoError::Write),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The board: what was planted and found, what flows, who was told; and the newest alerts.
 //!
-//! Guarantees: every kind of attack has its place; what does not fit is counted, not dropped.
+//! Guarantees: every kind of attack has its place from 80×24 on; the title counts them all in any case.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -12,12 +12,12 @@ use crate::app::demo::model::{KindRow, Model, Recent};
 use crate::app::demo::words::{clock, thousands};
 
 /// Columns of the numbers.
-const NUMBERS_COLUMNS: u16 = 32;
+const NUMBERS_COLUMNS: u16 = 30;
 /// Scenes of a kind that are shown as a mark each; more are a number.
 const MARKS_MAX: usize = 4;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let numbers_columns = if area.width >= 100 { NUMBERS_COLUMNS + 6 } else { NUMBERS_COLUMNS };
+    let numbers_columns = if area.width >= 100 { NUMBERS_COLUMNS + 8 } else { NUMBERS_COLUMNS };
     let [attacks, numbers] = Layout::horizontal([Constraint::Min(40), Constraint::Length(numbers_columns)]).areas(area);
     self::attacks(frame, attacks, model, theme);
     self::numbers(frame, numbers, model, theme);
@@ -32,12 +32,20 @@ fn attacks(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let below = u16::from(inner.height > 2);
     let [kinds, quiet] = Layout::vertical([Constraint::Min(1), Constraint::Length(below)]).areas(inner);
     let per_column = usize::from(kinds.height).max(1);
-    let wanted = rows.len().div_ceil(per_column).max(1);
-    let columns = wanted.min(usize::from(kinds.width / 22).max(1));
-    let areas = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(kinds);
-    for (column, rows) in areas.iter().zip(rows.chunks(per_column)) {
-        let lines: Vec<Line<'_>> = rows.iter().map(|row| kind(row, theme)).collect();
-        frame.render_widget(Paragraph::new(lines), *column);
+    let lines: Vec<Line<'_>> = rows.iter().map(|row| kind(row, theme)).collect();
+    let columns: Vec<&[Line<'_>]> = lines.chunks(per_column).collect();
+    let widths: Vec<u16> = columns.iter().map(|lines| widest(lines)).collect();
+    // What is left is shared out between the columns.
+    let used = widths.iter().fold(0, |used: u16, width| used.saturating_add(*width));
+    let gap = kinds.width.saturating_sub(used) / u16::try_from(columns.len()).unwrap_or(u16::MAX).max(1);
+    let last = widths.len().saturating_sub(1);
+    let widths = widths.iter().enumerate().map(|(nth, width)| match nth == last {
+        true => Constraint::Min(0),
+        false => Constraint::Length(width.saturating_add(gap.max(1))),
+    });
+    let areas = Layout::horizontal(widths).split(kinds);
+    for (column, lines) in areas.iter().zip(columns) {
+        frame.render_widget(Paragraph::new(lines.to_vec()), *column);
     }
     let all = model.look_alikes();
     let told = match all.told {
@@ -49,6 +57,11 @@ fn attacks(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         line.push(Span::styled(format!(", {} alerts on others", model.strays), theme.busy()));
     }
     frame.render_widget(Paragraph::new(Line::from(line)), quiet);
+}
+
+/// Columns of the widest line.
+fn widest(lines: &[Line<'_>]) -> u16 {
+    lines.iter().map(|line| u16::try_from(line.width()).unwrap_or(u16::MAX)).max().unwrap_or(0)
 }
 
 /// `●●○ guessing`
@@ -83,7 +96,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     };
     let rate = thousands(model.rate);
     let latency = match (model.latency_ms(50), model.latency_ms(100)) {
-        (Some(median), Some(longest)) => format!("{median} ms, at most {longest}"),
+        (Some(median), Some(longest)) => format!("{median} ms, max {longest}"),
         _ => "–".to_owned(),
     };
     let text = vec![

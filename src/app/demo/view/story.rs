@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::Theme;
-use super::wrap::wrapped;
+use super::wrap::{shortened, wrapped};
 use crate::app::demo::model::{Entry, Model};
 use crate::app::demo::words::{action, clock, count, last_seen, usual, whom};
 use crate::detect::document::AlertDocument;
@@ -89,7 +89,12 @@ struct Page {
 
 impl Page {
     fn step(&mut self, time: &str, text: &str) {
-        for (nth, part) in wrapped(text, self.wide.saturating_sub(INDENT.len())).into_iter().enumerate() {
+        let wide = self.wide.saturating_sub(INDENT.len());
+        let parts = match self.detail {
+            Detail::Names => vec![shortened(text, wide)],
+            Detail::Reasons | Detail::Everything => wrapped(text, wide),
+        };
+        for (nth, part) in parts.into_iter().enumerate() {
             let time = if nth == 0 { format!("{time}  ") } else { INDENT.to_owned() };
             let spans = vec![Span::styled(time, self.theme.faint()), Span::styled(part, self.theme.strong())];
             self.lines.push(Line::from(spans));

@@ -18,6 +18,17 @@ pub fn wrapped(text: &str, columns_max: usize) -> Vec<String> {
     text.lines().flat_map(|line| wrap_line(line, columns_max)).collect()
 }
 
+/// The text, or as much of it as fits, with an ellipsis.
+pub fn shortened(text: &str, columns_max: usize) -> String {
+    if columns(text) <= columns_max {
+        return text.to_owned();
+    }
+    let mut line = text.to_owned();
+    cut(&mut line, columns_max.saturating_sub(1));
+    line.truncate(line.trim_end().len());
+    line + "…"
+}
+
 fn wrap_line(text: &str, columns_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -95,6 +106,8 @@ mod tests {
         assert_eq!(wrapped("打开App修改", 6), ["打开", "App修", "改"]);
         assert_eq!(wrapped("a\nb", 5), ["a", "b"]);
         assert_eq!(columns("您a"), 3);
+        assert_eq!((shortened("您的账户", 8), shortened("您的账户", 7)), ("您的账户".to_owned(), "您的账…".to_owned()));
+        assert_eq!(shortened("one two", 5), "one…");
     }
 
     proptest! {
