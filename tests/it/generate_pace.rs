@@ -39,12 +39,13 @@ fn live_traffic_is_stamped_with_now_and_ctrl_c_leaves_whole_records() {
         .expect("it runs");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let mut live = 0;
+    let deadline = Instant::now() + Duration::from_secs(30);
     while live < 20 {
+        assert!(Instant::now() < deadline, "{live} records of 50 a second were live");
         let line = lines.next().expect("a line").expect("text");
         // Damaged ones are among them, and late ones.
-        let Some(time) = serde_json::from_str::<Value>(&line).ok().and_then(|event| event["time"].as_i64()) else {
-            continue;
-        };
+        let time = serde_json::from_str::<Value>(&line).ok().and_then(|event| event["time"].as_str()?.parse().ok());
+        let Some(time) = time.map(|time: jiff::Timestamp| time.as_millisecond()) else { continue };
         let now = walletwatch::clock::now().0;
         if time > now {
             assert!(time - now < 300_000, "a future that the service would refuse: {} ms", time - now);

@@ -48,6 +48,8 @@ fn common(config: &KafkaConfig) -> ClientConfig {
 fn set_tls(options: &mut ClientConfig, tls: &Tls) {
     // The certificate must hold the broker's name.
     options.set("ssl.endpoint.identification.algorithm", "https");
+    // The OpenSSL that is built in looks in a folder of its own, where nobody has ever put an authority.
+    options.set("ssl.ca.location", "probe");
     let files = [
         ("ssl.ca.location", &tls.ca_file),
         ("ssl.certificate.location", &tls.certificate_file),
@@ -115,6 +117,17 @@ mod tests {
     use super::*;
     use crate::ingest::kafka::config::SaslMechanism;
     use crate::secret::Secret;
+
+    #[test]
+    fn the_authorities_are_the_systems_or_those_of_the_file() {
+        let at = |ca_file: Option<&str>| {
+            let tls = Some(Tls { ca_file: ca_file.map(Into::into), ..Tls::default() });
+            let config = KafkaConfig { tls, ..KafkaConfig::new(vec!["localhost:1".into()]) };
+            consumer(&config).get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(at(None).as_deref(), Some("probe"));
+        assert_eq!(at(Some("own.pem")).as_deref(), Some("own.pem"));
+    }
 
     #[test]
     fn every_way_to_connect_is_one_the_library_was_built_with() {

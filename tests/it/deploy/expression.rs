@@ -61,7 +61,8 @@ pub fn reads(expression: &str) -> Reads {
         let Token::Word(word) = token else { continue };
         let next = tokens.get(at);
         // An aggregation may say what it keeps before what it reads.
-        let is_called = next == Some(&Token::Sign('(')) || next.and_then(word_of).is_some_and(|next| is_label_list(&next));
+        let is_called =
+            next == Some(&Token::Sign('(')) || next.and_then(word_of).is_some_and(|next| is_label_list(&next));
         if is_label_list(word) {
             let end = tokens[at..].iter().position(|token| *token == Token::Sign(')')).expect("the end of a list");
             reads.grouping.extend(tokens[at..at + end].iter().filter_map(word_of));

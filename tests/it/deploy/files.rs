@@ -93,7 +93,8 @@ fn plain(path: &Path) -> PathBuf {
 
 /// The volumes of a service: what stands here, what it is called there.
 fn volumes(service: &Value) -> Vec<(&str, &str)> {
-    let parts = texts(&service["volumes"]).into_iter().map(|volume| (volume, volume.splitn(3, ':').collect::<Vec<_>>()));
+    let parts =
+        texts(&service["volumes"]).into_iter().map(|volume| (volume, volume.splitn(3, ':').collect::<Vec<_>>()));
     parts.map(|(volume, parts)| (parts[0], *parts.get(1).unwrap_or_else(|| panic!("{volume}")))).collect()
 }
 
@@ -158,8 +159,17 @@ fn the_traffic_of_the_compose_file_is_asked_for_as_the_command_says() {
     let help = Command::new(env!("CARGO_BIN_EXE_walletwatch")).args(["generate", "--help"]).output().expect("it runs");
     let help = said(&help);
     assert_eq!(command[0], "generate");
-    for flag in command.iter().filter(|word| word.starts_with("--")) {
-        assert!(help.contains(&format!("{flag} <")), "generate has no {flag}");
+    for word in &command[1..] {
+        let (flag, value) = word.split_once('=').expect("--flag=value");
+        assert!(help.contains(&format!("{flag} <")) && !value.is_empty(), "generate has no {flag}");
     }
-    assert!(command.contains(&"--speed"), "as fast as it can is no traffic: {command:?}");
+    assert!(command.iter().any(|word| word.starts_with("--speed=")), "as fast as it can is no traffic");
+    // Every value is one the command takes: of so many records it is the number that is refused.
+    let args = command.iter().map(|word| match word.split_once('=') {
+        Some(("--events", _)) => "--events=0",
+        Some(("--brokers", _)) => "--out=/dev/null",
+        _ => *word,
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_walletwatch")).args(args).output().expect("it runs");
+    assert!(said(&output).contains("the number of events must be 1"), "{}", said(&output));
 }

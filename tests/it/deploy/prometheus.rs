@@ -44,7 +44,9 @@ fn every_metric_and_label_of_the_alerts_exists() {
     // Those that stand in texts: templates that ask, cases, pages.
     for file in [ALERTS, "deploy/prometheus/alerts.test.yml", "deploy/README.md"] {
         let text = text(file);
-        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("walletwatch_")) {
+        for word in
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("walletwatch_"))
+        {
             assert!(expression::labels(word).is_some(), "{file}: there is no metric {word}");
         }
     }
@@ -62,7 +64,10 @@ fn every_alert_says_how_bad_it_is_and_what_to_do_and_has_a_case() {
             assert!(text.len() >= length, "{name}: {key} says little: {text:?}");
         }
         assert!(!alert["annotations"]["runbook"].as_str().is_some_and(|text| text.contains("$value")), "{name}");
-        assert!(cases.contains(&format!("alertname=\"{name}\"")) || cases.contains(&format!("alertname: {name}\n")), "{name}: no case");
+        assert!(
+            cases.contains(&format!("alertname=\"{name}\"")) || cases.contains(&format!("alertname: {name}\n")),
+            "{name}: no case"
+        );
         assert!(names.insert(name.clone()), "{name}: twice");
     }
     assert!(names.len() <= 24, "few, or nobody reads them: {}", names.len());

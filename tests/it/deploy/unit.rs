@@ -23,7 +23,8 @@ fn the_unit_is_as_little_exposed_as_promised() {
 fn systemd_misses_nothing_in_the_unit_but_the_program() {
     let output = tool("systemd", Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(path(UNIT)));
     let said = said(&output);
-    let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("Command /usr/bin/walletwatch is not")).collect();
+    let complaints: Vec<&str> =
+        said.lines().filter(|line| !line.contains("Command /usr/bin/walletwatch is not")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
