@@ -9,8 +9,9 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::model::Model;
+use super::play::Wish;
 use super::view::{self, Theme};
-use super::{DemoError, Show, Wish};
+use super::{DemoError, Show};
 
 /// The terminal while the demo has it.
 pub struct Screen {

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::DemoError;
-use super::model::{KindRow, Model};
+use super::model::Model;
+use super::tally::KindRow;
 use crate::telemetry::events::Summary;
 
 /// What came of it.

@@ -8,7 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::Theme;
-use crate::app::demo::model::{KindRow, Model, Recent};
+use crate::app::demo::model::{Model, Recent};
+use crate::app::demo::tally::KindRow;
 use crate::app::demo::words::{clock, thousands};
 
 /// Columns of the numbers.
