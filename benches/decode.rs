@@ -8,6 +8,7 @@ mod workload;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use walletwatch::event::mapping::{self, Origin};
 use walletwatch::event::{Limits, Millis, Raw, decode};
 
 /// CPU time instead of wall time.
@@ -58,7 +59,27 @@ fn decoding(criterion: &mut Criterion<CpuTime>) {
             }
         });
     });
+    group.bench_function("decode, from Keycloak's records", |b| {
+        let limits = Limits::default();
+        let records: Vec<String> = (0..lines.len()).map(keycloak_login).collect();
+        let builtin = mapping::builtin().iter().find(|builtin| builtin.name == "keycloak");
+        let mapping = builtin.and_then(|builtin| builtin.load().ok()).expect("it ships");
+        let origin = Origin { topic: "keycloak", partition: 0, offset: 1, stamp: None, key: None };
+        b.iter(|| {
+            for record in &records {
+                let read = mapping.decode(Some(record.as_bytes()), &origin, Millis(i64::MAX / 2), &limits);
+                black_box(read.is_ok());
+            }
+        });
+    });
     group.finish();
+}
+
+/// A failed login as Keycloak's event listeners write it.
+fn keycloak_login(n: usize) -> String {
+    format!(
+        r#"{{"id":"5e3d2f5b-0f57-4d6f-9f0f-{n:012}","time":1795316645678,"type":"LOGIN_ERROR","realmId":"8f6a2c1e-1111-4a7e-9d54-000000000001","realmName":"wallet","clientId":"wallet-app","userId":"19aeb848-96fc-44f6-b0a3-{n:012}","sessionId":null,"ipAddress":"203.0.113.9","error":"invalid_user_credentials","details":{{"auth_method":"openid-connect","auth_type":"code","redirect_uri":"https://wallet.example/app","code_id":"b669da14-cdbb-41d0-b055-0810a0334607","username":"mei"}}}}"#
+    )
 }
 
 criterion_group! { name = benches; config = Criterion::default().with_measurement(CpuTime); targets = decoding }

@@ -26,3 +26,4 @@ pub mod shutdown;
 pub mod sim;
 pub mod telemetry;
 pub mod tuning;
+pub mod yaml;

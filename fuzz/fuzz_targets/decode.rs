@@ -7,6 +7,10 @@
 
 #[path = "../../src/event/mod.rs"]
 mod event;
+#[path = "../../src/report.rs"]
+mod report;
+#[path = "../../src/yaml/mod.rs"]
+mod yaml;
 
 use event::{Decoded, Limits, Millis, RejectReason, Rejection, decode, encode};
 use libfuzzer_sys::fuzz_target;

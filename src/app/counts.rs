@@ -3,6 +3,7 @@
 //! Guarantees: the children of every label are made once; a batch costs no lookup of a metric and no allocation;
 //! what a scrape reads are atomics, so it never waits for detection. Decides nothing.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
@@ -11,6 +12,7 @@ use crate::detect::{Counters, Engine, Options};
 use crate::event::{Closed, EventType, RejectReason};
 use crate::ingest::kafka::consumer::BATCHES_MAX;
 use crate::ingest::kafka::options::UNACKNOWLEDGED_RECORDS_MAX;
+use crate::ingest::keys::Keys;
 use crate::ruleset::{Band, KeyField, Rule, Ruleset, State};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Growth, whole};
@@ -27,6 +29,8 @@ pub struct EngineCounts {
     /// By type: accepted in time, late, duplicate.
     events: Vec<[Growth; 3]>,
     rejected: Vec<Growth>,
+    /// By the reasons of mappings, as they come.
+    ignored: BTreeMap<String, Growth>,
     unknown_fields: Growth,
     /// By rule: fired, repeated, excepted.
     findings: Vec<[Growth; 3]>,
@@ -48,6 +52,7 @@ impl EngineCounts {
         let mut counts = EngineCounts {
             events: EventType::WORDS.iter().map(event).collect(),
             rejected: RejectReason::WORDS.iter().map(reason).collect(),
+            ignored: BTreeMap::new(),
             unknown_fields: Growth::new(metrics.unknown_fields.clone()),
             findings: Vec::new(),
             alerts: BANDS.into_iter().map(band).collect(),
@@ -68,7 +73,7 @@ impl EngineCounts {
             })
         };
         self.findings = rules.rules.iter().map(counter).collect();
-        let mut states = std::collections::BTreeMap::new();
+        let mut states = BTreeMap::new();
         for rule in &rules.rules {
             *states.entry(state_word(rule.state)).or_default() += 1;
         }
@@ -85,6 +90,15 @@ impl EngineCounts {
             duplicate.reach(*duplicates);
         }
         reach(&mut self.rejected, &counters.rejected);
+        for (reason, total) in &counters.ignored {
+            if let Some(growth) = self.ignored.get_mut(reason) {
+                growth.reach(*total);
+            } else {
+                let mut growth = Growth::new(self.metrics.ignored.with_label_values(&[reason]));
+                growth.reach(*total);
+                self.ignored.insert(reason.clone(), growth);
+            }
+        }
         self.unknown_fields.reach(counters.unknown_fields);
         for (growths, totals) in self.findings.iter_mut().zip(&counters.findings) {
             reach(growths, totals);
@@ -96,13 +110,36 @@ impl EngineCounts {
     }
 }
 
+/// Whether the records' keys are their accounts, on its way to the metrics.
+pub struct KeyCounts {
+    /// By topic: records with an account, and those with another key.
+    topics: Vec<[Growth; 2]>,
+}
+
+impl KeyCounts {
+    /// Of so many topics, nothing counted yet.
+    pub fn new(metrics: &Metrics, topics: &[String]) -> Self {
+        let topic = |topic: &String| {
+            [&metrics.with_account, &metrics.other_keys].map(|family| Growth::new(family.with_label_values(&[topic])))
+        };
+        KeyCounts { topics: topics.iter().map(topic).collect() }
+    }
+
+    /// A batch was taken.
+    pub fn take(&mut self, keys: &Keys) {
+        for (growths, totals) in self.topics.iter_mut().zip(keys.totals()) {
+            reach(growths, &totals);
+        }
+    }
+}
+
 /// What the engine keeps, and what stands in front of it and behind it, looked at between two batches.
 pub struct StateGauges {
     metrics: Metrics,
     /// Count and bytes of each kind of entity that was ever there.
     kinds: Vec<(KeyField, IntGauge, IntGauge)>,
     queues: [IntGauge; 2],
-    refreshed: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl StateGauges {
@@ -120,15 +157,20 @@ impl StateGauges {
             (kind, metrics.entities.with_label_values(labels), metrics.state_bytes.with_label_values(labels))
         };
         let kinds = KeyField::all().map(kind).collect();
-        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), refreshed: None }
+        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), looked: None }
     }
 
-    /// Looks, if it is time to. `batches` and `unacknowledged` stand in the queues.
-    pub fn refresh(&mut self, engine: &Engine, batches: usize, unacknowledged: u64, now: Instant) {
-        if self.refreshed.is_some_and(|at| now.saturating_duration_since(at) < REFRESH_INTERVAL) {
-            return;
+    /// Whether it is time to look; then the next time is later.
+    pub fn are_due(&mut self, now: Instant) -> bool {
+        let are_due = self.looked.is_none_or(|at| now.saturating_duration_since(at) >= REFRESH_INTERVAL);
+        if are_due {
+            self.looked = Some(now);
         }
-        self.refreshed = Some(now);
+        are_due
+    }
+
+    /// Looks. `batches` and `unacknowledged` stand in the queues.
+    pub fn refresh(&self, engine: &Engine, batches: usize, unacknowledged: u64) {
         for (kind, entities, bytes) in &self.kinds {
             entities.set(whole(engine.entities(*kind)));
             bytes.set(whole(engine.state_bytes(*kind)));

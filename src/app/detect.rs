@@ -8,23 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::counts::{BANDS, EngineCounts, StateGauges};
+use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Version};
-use super::{RunError, Stages};
+use super::{Prepared, RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, Input, Sink, Swapped};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
+use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
-use crate::ingest::{Batch, DeadLetter};
+use crate::ingest::keys::{Keys, OtherKeys};
+use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
-use crate::telemetry::events::{DetectionStarted, Summary};
-use crate::telemetry::health::Pulse;
+use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
+use crate::telemetry::health::{Pulse, State};
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
+/// From so long a wait for an acknowledgement on, `/readyz` fails.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a stop waits for Kafka to acknowledge, of the ten seconds a stop may take.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 
@@ -38,6 +42,9 @@ pub struct Detection {
     version: Version,
     producer: Producer,
     offsets: Offsets,
+    /// Whether the keys of the topics are the accounts.
+    keys: Keys,
+    key_counts: KeyCounts,
     /// The number of the last batch.
     ticket: usize,
     counts: EngineCounts,
@@ -70,7 +77,22 @@ impl Detection {
         let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
         let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
         let (offsets, version) = (consumer.offsets(), Version::default());
-        Detection { stages, engine, in_force, version, producer, offsets, ticket: 0, counts, gauges, pulse }
+        let keys = Keys::new(prepared.config.kafka.topics.len());
+        let key_counts = KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics);
+        Detection {
+            stages,
+            engine,
+            in_force,
+            version,
+            producer,
+            offsets,
+            keys,
+            key_counts,
+            ticket: 0,
+            counts,
+            gauges,
+            pulse,
+        }
     }
 
     /// How far it lies behind what is written.
@@ -89,11 +111,23 @@ impl Detection {
             }
             self.producer.check()?;
             self.offsets.tick(self.ticket, self.producer.acknowledged_below())?;
-            self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged(), Instant::now());
+            self.tell(&batches);
         }
         self.drain()?;
         self.stages.detected.store(true, Ordering::Release);
+        ["detection", "writing"].into_iter().for_each(|check| self.stages.health.forget(check));
         Ok(())
+    }
+
+    /// What it keeps and what it waits for, once a second.
+    fn tell(&mut self, batches: &Batches) {
+        let now = Instant::now();
+        if !self.gauges.are_due(now) {
+            return;
+        }
+        self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged());
+        let (state, detail) = writing(self.producer.oldest_wait());
+        self.stages.health.tell("writing", state, detail, now);
     }
 
     /// Goes over to what was reloaded: between two batches.
@@ -118,16 +152,31 @@ impl Detection {
             config: &prepared.config.kafka,
             batch,
             ticket: self.ticket,
+            keys: &mut self.keys,
             failed: None,
         };
-        let inputs = batch.records().map(|record| Input { lane: record.lane, value: record.value });
-        self.engine.take(inputs, batch.moment, geo, &mut outputs);
+        if prepared.mappings.iter().all(Option::is_none) {
+            self.engine.take(batch.records().map(input), batch.moment, geo, &mut outputs);
+        } else {
+            let inputs = batch.records().map(|record| foreign(record, prepared));
+            self.engine.take(inputs, batch.moment, geo, &mut outputs);
+        }
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
         self.offsets.handled(batch);
         self.counts.take(self.engine.counters());
+        self.name_other_keys(batch.moment);
         Ok(())
+    }
+
+    /// Counts records whose key is not the account, and names the topics where they are many.
+    fn name_other_keys(&mut self, moment: Millis) {
+        self.key_counts.take(&self.keys);
+        let topics = &self.stages.prepared.config.kafka.topics;
+        for OtherKeys { topic, records, others } in self.keys.to_name(moment) {
+            KeysAreNotAccounts { topic: topics.get(topic).map_or("", String::as_str), records, others }.tell();
+        }
     }
 
     /// Everything acknowledged, then the offsets.
@@ -151,12 +200,38 @@ impl Detection {
     }
 }
 
+/// How the check of writing stands when the oldest record waits so long for its acknowledgement.
+fn writing(waits: Duration) -> (State, String) {
+    match waits > WRITE_WAIT_MAX {
+        true => (State::Failed, format!("Kafka has not acknowledged a record for {} s", waits.as_secs())),
+        false => (State::Ok, "Kafka acknowledges what is written".to_owned()),
+    }
+}
+
+/// A record of our own events.
+fn input<'r>(record: Record<'r>) -> Input<'r> {
+    Input { lane: record.lane, value: record.value }
+}
+
+/// A record of a topic that may have a mapping.
+fn foreign<'r>(record: Record<'r>, prepared: &'r Prepared) -> ForeignInput<'r> {
+    let topic = usize::from(record.position.topic);
+    let Position { partition, offset, .. } = record.position;
+    let name = prepared.config.kafka.topics.get(topic).map_or("", String::as_str);
+    ForeignInput {
+        input: input(record),
+        mapping: prepared.mappings.get(topic).and_then(Option::as_ref),
+        origin: Origin { topic: name, partition, offset, stamp: Some(record.stamp), key: record.key },
+    }
+}
+
 /// Takes what the engine finds in one batch to Kafka.
 struct Outputs<'o> {
     producer: &'o Producer,
     config: &'o KafkaConfig,
     batch: &'o Batch,
     ticket: usize,
+    keys: &'o mut Keys,
     /// The first failure; after it nothing more is written.
     failed: Option<KafkaError>,
 }
@@ -193,7 +268,7 @@ impl Outputs<'_> {
 
 impl Sink for Outputs<'_> {
     fn rejected(&mut self, input: usize, rejection: &Rejection) {
-        let Some(record) = self.batch.records().nth(input) else { return };
+        let Some(record) = self.batch.record(input) else { return };
         let config = self.config;
         let topic = config.topics.get(usize::from(record.position.topic)).map_or("", String::as_str);
         let letter = DeadLetter::new(&record, topic, rejection);
@@ -203,7 +278,11 @@ impl Sink for Outputs<'_> {
 
     fn duplicate(&mut self, _: usize) {}
 
-    fn accepted(&mut self, _: usize, _: &Event<'_>, _: bool) {}
+    fn accepted(&mut self, input: usize, event: &Event<'_>, _: bool) {
+        if let Some(record) = self.batch.record(input) {
+            self.keys.count(record.position.topic, record.key, event.account.as_deref());
+        }
+    }
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
         let config = self.config;
@@ -236,6 +315,19 @@ fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &
     }
 }
 
+/// Records taken so far.
+pub fn taken(metrics: &Metrics) -> u64 {
+    let outcomes = ["accepted", "late", "duplicate"];
+    let event = |word: &&str| outcomes.map(|outcome| metrics.events.with_label_values(&[*word, outcome]).get());
+    let rejected = RejectReason::WORDS.iter().map(|word| metrics.rejected.with_label_values(&[word]).get());
+    EventType::WORDS.iter().flat_map(event).chain(rejected).sum()
+}
+
+/// Alerts made so far.
+pub fn alerts(metrics: &Metrics) -> u64 {
+    BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum()
+}
+
 /// Everything that was counted.
 pub fn summary(metrics: &Metrics) -> Summary {
     let mut summary = Summary {
@@ -257,14 +349,18 @@ pub fn summary(metrics: &Metrics) -> Summary {
             summary.rejected_by_reason.insert((*word).to_owned(), total);
         }
     }
-    summary.records = summary.accepted + summary.duplicates + summary.rejected;
+    for (labels, total) in children(&metrics.ignored) {
+        summary.ignored += total;
+        summary.ignored_by_reason.extend(labels.into_iter().map(|(_, reason)| (reason, total)));
+    }
+    summary.records = summary.accepted + summary.duplicates + summary.rejected + summary.ignored;
     for (labels, total) in children(&metrics.findings) {
         let has = |name: &str, value: &str| labels.iter().any(|(n, v)| n == name && v == value);
         if has("state", "live") && has("outcome", "fired") {
             summary.findings += total;
         }
     }
-    summary.alerts = BANDS.iter().map(|band| metrics.alerts.with_label_values(&[band.word()]).get()).sum();
+    summary.alerts = alerts(metrics);
     summary.acknowledged = children(&metrics.acknowledged).map(|(_, total)| total).sum();
     for (labels, total) in children(&metrics.notices).filter(|(_, total)| *total > 0) {
         let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).filter(|v| !v.is_empty()).collect();
@@ -281,4 +377,17 @@ fn children(counters: &prometheus::IntCounterVec) -> impl Iterator<Item = (Vec<(
         let labels = metric.get_label().iter().map(|l| (l.name().to_owned(), l.value().to_owned())).collect();
         (labels, metric.get_counter().get_value() as u64)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_fails_once_a_record_has_waited_too_long() {
+        assert_eq!(writing(Duration::ZERO).0, State::Ok);
+        assert_eq!(writing(WRITE_WAIT_MAX).0, State::Ok);
+        let (state, detail) = writing(Duration::from_secs(7));
+        assert_eq!((state, detail.as_str()), (State::Failed, "Kafka has not acknowledged a record for 7 s"));
+    }
 }

@@ -25,6 +25,7 @@ use crate::telemetry::{Health, Metrics};
 
 mod counts;
 mod current;
+pub mod demo;
 mod detect;
 mod notify;
 mod prepare;
@@ -88,14 +89,40 @@ pub enum RunError {
     Panic(&'static str),
 }
 
+/// When a run ends by itself.
+#[derive(Debug, Clone)]
+pub enum Until {
+    /// Never: it is asked to stop.
+    Stopped,
+    /// Once everything that the topics hold at the start is taken, told and sent.
+    End,
+    /// Once somebody says that nothing more will come: then what was taken until then is told and sent.
+    Said(Shutdown),
+}
+
+/// What whoever starts a run keeps in hand.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    /// The counters, which grow while it runs.
+    pub metrics: Metrics,
+    /// Asks it to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Controls {
+    /// Counters at zero, and nobody has asked.
+    pub fn new() -> Result<Self, RunError> {
+        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default() })
+    }
+}
+
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
 
-/// Runs until asked to stop, or up to the ends.
-pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, RunError> {
+/// Runs until asked to stop, or as long as `until` says.
+pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) -> Result<Summary, RunError> {
     crate::deliver::tls::install_provider();
-    let metrics = Metrics::new()?;
-    let shutdown = Shutdown::default();
+    let Controls { metrics, shutdown } = controls;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -120,7 +147,7 @@ pub fn run(prepared: Prepared, role: Role, until_end: bool) -> Result<Summary, R
     let prepared = Arc::new(prepared);
     let stages = Stages { prepared, current, metrics, health, shutdown, detected: Arc::default() };
     stages.start_reloading(reloader)?;
-    let result = stages.run(role, until_end, &runtime);
+    let result = stages.run(role, until, &runtime);
     if let Some(server) = server {
         runtime.block_on(server.stop());
     }
@@ -160,7 +187,7 @@ struct Stages {
 }
 
 impl Stages {
-    fn run(&self, role: Role, until_end: bool, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
+    fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
@@ -173,13 +200,15 @@ impl Stages {
             let (full, taken) = batches();
             let (shutdown, health) = (self.shutdown.clone(), self.health.clone());
             let pulse = self.pulse("reading", &mut watched);
+            let until = until.clone();
             running += 2;
             spawn("reading", &done, move || {
+                let is_said = || matches!(&until, Until::Said(end) if end.is_requested());
                 let stop = || {
                     pulse.beat(Instant::now());
-                    shutdown.is_requested()
+                    shutdown.is_requested() || is_said()
                 };
-                let end = consumer.run(full, until_end, &stop)?;
+                let end = consumer.run(full, matches!(until, Until::End), &stop)?;
                 health.forget("reading");
                 if end == End::Reached {
                     tracing::info!("everything up to the ends at the start is read");
@@ -191,6 +220,7 @@ impl Stages {
         if let Some(notify) = notify {
             running += 1;
             let waits_for_detection = role.detects();
+            let until_end = !matches!(until, Until::Stopped);
             spawn("notification", &done, move || notify.run(until_end, waits_for_detection))?;
         }
         drop(done);

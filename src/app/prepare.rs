@@ -11,11 +11,12 @@ use std::sync::Arc;
 use super::current::InForce;
 use super::reload::Seen;
 use crate::clock;
-use crate::config::{Config, Pack, Places};
+use crate::config::{Config, MappingSource, Pack, Places, TopicMapping};
 use crate::deliver::channel::Channels;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
+use crate::event::mapping::{self, Mapping};
 use crate::geo::Databases;
 use crate::report::Problem;
 use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
@@ -31,6 +32,8 @@ pub struct Prepared {
     pub seen: Seen,
     /// The key of the ids' hashes; it lives as long as the state: in memory.
     pub key: HashKey,
+    /// How each topic's records are read, in the order of the topics; `None`: they are our own events.
+    pub mappings: Vec<Option<Mapping>>,
     /// The channels.
     pub channels: Channels,
     /// What is doubtful but runs.
@@ -61,15 +64,18 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     let templates = keep.built(Templates::of(files, &config.notices));
     let channels = keep.built(Channels::build(&config.channels));
     let geo = keep.built(load_geo(&config));
+    let mappings = keep.built(mappings(&config));
     if config.places.are_channels_known() {
         keep.found(routes(&config, &mentions));
     }
-    match (rules, templates, channels, geo) {
-        (Some(Rules { ruleset, policy }), Some(templates), Some(channels), Some(geo)) if problems.is_empty() => {
+    match (rules, templates, channels, geo, mappings) {
+        (Some(Rules { ruleset, policy }), Some(templates), Some(channels), Some(geo), Some(mappings))
+            if problems.is_empty() =>
+        {
             let warnings = ruleset.warnings.clone();
             let mentions = Arc::new(mentions);
             let in_force = InForce { ruleset, policy, mentions, templates: Arc::new(templates), geo: Arc::new(geo) };
-            Ok(Prepared { config, in_force, seen, key, channels, warnings })
+            Ok(Prepared { config, in_force, seen, key, mappings, channels, warnings })
         }
         (rules, ..) => {
             problems.extend(rules.into_iter().flat_map(|rules| rules.ruleset.warnings.clone()));
@@ -113,6 +119,34 @@ pub fn load_rules(config: &Config, key: HashKey) -> (Option<Result<Rules, Vec<Pr
     };
     let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
     (Some(loaded.and_then(|loaded| tested(loaded, key))), mentions)
+}
+
+/// The mappings, in the order of the topics. One whose own tests fail is not used.
+fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
+    let mut mappings: Vec<Option<Mapping>> = config.kafka.topics.iter().map(|_| None).collect();
+    let mut problems = Vec::new();
+    for TopicMapping { topic, from } in &config.mappings {
+        let loaded = match from {
+            MappingSource::Builtin(builtin) => builtin.load(),
+            MappingSource::File(path) => match std::fs::read(path) {
+                Ok(bytes) => mapping::load_bytes(&path.to_string_lossy(), &bytes),
+                Err(error) => {
+                    let message = format!("cannot read the mapping {}: {error}", path.display());
+                    Err(vec![Problem::nowhere(mapping::codes::FILE, message)])
+                }
+            },
+        };
+        match loaded {
+            Ok(mapping) => {
+                problems.extend(mapping::failed(&mapping));
+                if let Some(of_topic) = mappings.get_mut(*topic) {
+                    *of_topic = Some(mapping);
+                }
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(mappings) } else { Err(problems) }
 }
 
 /// A rule set whose tests pass.

@@ -9,8 +9,10 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+mod demo;
 mod generate;
 mod geo;
+mod mapping;
 mod output;
 mod replay;
 mod rules;
@@ -29,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Demo(demo::Args),
     Check(check::Args),
     #[command(subcommand)]
     Config(config::Command),
@@ -36,6 +39,8 @@ enum Command {
     Generate(generate::Args),
     #[command(subcommand)]
     Rules(rules::Command),
+    #[command(subcommand)]
+    Mapping(mapping::Command),
     #[command(subcommand)]
     Geo(geo::Command),
 }
@@ -52,11 +57,13 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(command) => config::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Rules(command) => rules::run(command),
+        Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
     };
     match result {

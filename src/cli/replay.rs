@@ -17,12 +17,13 @@ use serde::Serialize;
 use super::{Exit, fail};
 use crate::clock;
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Counters, Engine, FindingRecord, Input, Options, Sink};
+use crate::detect::{Counters, Engine, FindingRecord, ForeignInput, Input, Options, Sink};
+use crate::event::mapping::{Mapping, Origin};
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::geo::{Databases, OpenError};
-use crate::ingest::Batch;
 use crate::ingest::file::Lines;
 use crate::ingest::source::{Fill, Source};
+use crate::ingest::{Batch, Position, Record};
 use crate::report::{self, Problem};
 use crate::ruleset::{Band, HashKey, Loaded, Ruleset, Sources, files, load};
 
@@ -47,6 +48,10 @@ pub struct Args {
     /// An MMDB file that tells what the events' own `geo` lacks; may stand several times.
     #[arg(long = "geo", value_name = "FILE")]
     geo: Vec<PathBuf>,
+    /// The mapping that says what the records' fields are, a file or the name of a shipped one; without it they are
+    /// our own events.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
     /// Where alerts go.
     #[arg(long, value_name = "FILE")]
     alerts: Option<PathBuf>,
@@ -78,6 +83,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     refuse_two_stdouts(&args)?;
     let key = fresh_key();
     let loaded = rules(args.rules.as_deref(), key)?;
+    let mapping = args.mapping.as_deref().map(super::mapping::one).transpose()?;
     let geo = geo(&args.geo)?;
     let (events, total_bytes) = open(&args.events)?;
     let rules = Arc::new(loaded.ruleset);
@@ -86,6 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut replay = Replay {
         engine: Engine::new(Arc::clone(&rules), loaded.policy.bands, options, key),
         geo: (!geo.is_empty()).then_some(geo),
+        mapping,
         outputs: Outputs {
             alerts: Output::open(args.alerts.as_deref())?,
             findings: Output::open(args.findings.as_deref())?,
@@ -176,6 +183,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
 struct Replay {
     engine: Engine,
     geo: Option<Databases>,
+    mapping: Option<Mapping>,
     outputs: Outputs,
     progress: Progress,
     moment: Millis,
@@ -191,8 +199,16 @@ impl Replay {
                 .map_err(|error| fail(Exit::Io, format!("failed to read {}: {error}", path.display())))?;
             self.outputs.lines.clear();
             self.outputs.lines.extend(batch.records().map(|record| record.position.offset));
-            let inputs = batch.records().map(|record| Input { lane: record.lane, value: record.value });
-            self.engine.take(inputs, self.moment, self.geo.as_ref(), &mut self.outputs);
+            match &self.mapping {
+                None => {
+                    let inputs = batch.records().map(|record| Input { lane: record.lane, value: record.value });
+                    self.engine.take(inputs, self.moment, self.geo.as_ref(), &mut self.outputs);
+                }
+                Some(mapping) => {
+                    let inputs = batch.records().map(|record| foreign(record, mapping));
+                    self.engine.take(inputs, self.moment, self.geo.as_ref(), &mut self.outputs);
+                }
+            }
             self.outputs.check()?;
             let bytes = batch.records().map(|record| record.value.map_or(0, |v| v.len() as u64 + 1)).sum();
             self.progress.tell(bytes, self.engine.counters());
@@ -200,6 +216,16 @@ impl Replay {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A line that holds another system's record. Nobody stamped it.
+fn foreign<'r>(record: Record<'r>, mapping: &'r Mapping) -> ForeignInput<'r> {
+    let Position { partition, offset, .. } = record.position;
+    ForeignInput {
+        input: Input { lane: record.lane, value: record.value },
+        mapping: Some(mapping),
+        origin: Origin { topic: mapping.name(), partition, offset, stamp: None, key: None },
     }
 }
 
@@ -302,12 +328,14 @@ struct Summary<'r> {
     duplicates: u64,
     late: u64,
     rejected: u64,
+    ignored: u64,
     unknown_fields: u64,
     findings: u64,
     alerts: u64,
     contacts: u64,
     accepted_by_type: BTreeMap<&'static str, u64>,
     rejected_by_reason: BTreeMap<&'static str, u64>,
+    ignored_by_reason: &'r BTreeMap<String, u64>,
     findings_by_rule: BTreeMap<&'r str, ByOutcome>,
     alerts_by_band: BTreeMap<&'static str, u64>,
     rules: &'r str,
@@ -321,7 +349,7 @@ struct ByOutcome {
 }
 
 impl<'r> Summary<'r> {
-    fn new(rules: &'r Ruleset, counters: &Counters) -> Self {
+    fn new(rules: &'r Ruleset, counters: &'r Counters) -> Self {
         let counted = |words: &'static [&'static str], counts: &[u64]| {
             words.iter().copied().zip(counts.iter().copied()).filter(|(_, n)| *n > 0).collect::<BTreeMap<_, _>>()
         };
@@ -331,17 +359,19 @@ impl<'r> Summary<'r> {
         let by_band = words.into_iter().zip(bands.map(|band| counters.alerts_of(band))).filter(|(_, n)| *n > 0);
         let (accepted, rejected) = (counters.accepted_total(), counters.rejected_total());
         Summary {
-            records: accepted + counters.duplicates + rejected,
+            records: accepted + counters.duplicates + rejected + counters.ignored_total(),
             accepted,
             duplicates: counters.duplicates,
             late: counters.late,
             rejected,
+            ignored: counters.ignored_total(),
             unknown_fields: counters.unknown_fields,
             findings: counters.findings.iter().map(|[fired, ..]| fired).sum(),
             alerts: counters.alerts.iter().sum(),
             contacts: counters.contacts,
             accepted_by_type: counted(EventType::WORDS, &counters.accepted),
             rejected_by_reason: counted(RejectReason::WORDS, &counters.rejected),
+            ignored_by_reason: &counters.ignored,
             findings_by_rule: by_rule
                 .map(|(rule, [fired, repeated, excepted])| {
                     let counts = ByOutcome { fired: *fired, repeated: *repeated, excepted: *excepted };
@@ -364,6 +394,9 @@ impl<'r> Summary<'r> {
         }
         for (reason, n) in &self.rejected_by_reason {
             text.push_str(&format!("  refused, {reason}: {n}\n"));
+        }
+        for (reason, n) in self.ignored_by_reason {
+            text.push_str(&format!("  ignored, {reason}: {n}\n"));
         }
         text
     }

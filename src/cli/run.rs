@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::app::{self, Role, RunError};
+use crate::app::{self, Controls, Role, RunError, Until};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::log::{self, Form};
@@ -45,18 +45,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     for warning in &prepared.warnings {
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
-    let summary = app::run(prepared, args.role, args.until_end).map_err(|error| fail(exit(&error), said(&error)))?;
+    let until = if args.until_end { Until::End } else { Until::Stopped };
+    let run = Controls::new().and_then(|controls| app::run(prepared, args.role, &until, controls));
+    let summary = run.map_err(|error| fail(exit(&error), error.to_string()))?;
     summary.tell();
     Ok(Exit::Done)
 }
 
-fn said(error: &RunError) -> String {
-    // The chain without what a message repeats of its cause.
-    error.to_string()
-}
-
 /// What an error means for whoever started us.
-fn exit(error: &RunError) -> Exit {
+pub(super) fn exit(error: &RunError) -> Exit {
     match error {
         RunError::Kafka(error) => match error.kind() {
             Kind::Unavailable => Exit::Unavailable,

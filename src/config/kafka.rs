@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::mappings::{self, TopicMapping};
 use super::secrets::{self, Folders};
 use super::table::{Located, Section};
 use crate::event::Millis;
@@ -23,8 +24,8 @@ const MECHANISMS: [(&str, Mechanism); 4] = [
     ("oauthbearer", Mechanism::Token),
 ];
 
-/// Reads it.
-pub fn read(section: Section<'_, '_>, folders: &Folders) -> KafkaConfig {
+/// Reads it, with the mappings of its topics.
+pub fn read(section: Section<'_, '_>, folders: &Folders) -> (KafkaConfig, Vec<TopicMapping>) {
     let brokers = brokers(&section);
     let mut config = KafkaConfig::new(brokers.iter().map(|broker| broker.value.clone()).collect());
     security(&section, &brokers, &mut config, folders);
@@ -47,8 +48,9 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> KafkaConfig {
     }
     config.start = start(&section);
     numbers(&section, &mut config);
+    let mappings = mappings::read(&section.section("mappings"), &config.topics, folders);
     section.done();
-    config
+    (config, mappings)
 }
 
 /// A topic of our own, as configured or as it is by default.

@@ -23,6 +23,7 @@ mod environment;
 mod http;
 mod kafka;
 mod manual;
+mod mappings;
 mod places;
 mod recover;
 mod secrets;
@@ -31,6 +32,7 @@ mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
 pub use environment::Environment;
+pub use mappings::{MappingSource, TopicMapping};
 pub use places::Places;
 pub use secrets::Folders;
 pub use show::Shown;
@@ -59,6 +61,8 @@ pub const NOT_TO_BE_GUESSED: &str = "kafka.brokers (HOST:PORT of some brokers), 
 pub struct Config {
     /// Kafka.
     pub kafka: KafkaConfig,
+    /// How the records of topics are read that do not hold our own events.
+    pub mappings: Vec<TopicMapping>,
     /// The rules.
     pub rules: RulesConfig,
     /// The geo databases, in the order in which they are asked.
@@ -98,13 +102,13 @@ impl Config {
     pub fn load_partly(path: Option<&Path>, environment: &Environment) -> (Option<Config>, Vec<Problem>) {
         match open(path, environment) {
             Ok(Read { config, problems, .. }) => (Some(config), problems),
-            Err(problem) => (None, vec![problem]),
+            Err(problems) => (None, problems),
         }
     }
 
     /// What is in force and where it comes from.
     pub fn show(path: Option<&Path>, environment: &Environment) -> Result<Vec<Shown>, Vec<Problem>> {
-        match open(path, environment).map_err(|problem| vec![problem])? {
+        match open(path, environment)? {
             Read { shown, problems, .. } if problems.is_empty() => Ok(shown),
             Read { problems, .. } => Err(problems),
         }
@@ -132,11 +136,12 @@ struct Read {
     shown: Vec<Shown>,
 }
 
-fn open(path: Option<&Path>, environment: &Environment) -> Result<Read, Problem> {
+fn open(path: Option<&Path>, environment: &Environment) -> Result<Read, Vec<Problem>> {
     let folder = path.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
     let folders = Folders { config: folder, credentials: environment.credentials.clone() };
     let Some(path) = path else { return Ok(read("(no file)", String::new(), &folders, environment)) };
-    let text = text_of(path).map_err(|why| Problem::nowhere("C008", format!("cannot read {}: {why}", path.display())));
+    let cannot = |why| vec![Problem::nowhere("C008", format!("cannot read {}: {why}", path.display()))];
+    let text = text_of(path).map_err(cannot);
     Ok(read(&path.to_string_lossy(), text?, &folders, environment))
 }
 
@@ -193,7 +198,7 @@ fn example_of(key: &str) -> Option<&'static str> {
 
 /// Reads every section, so that every problem is found.
 fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
-    let kafka = kafka::read(root.section("kafka"), folders);
+    let (kafka, mappings) = kafka::read(root.section("kafka"), folders);
     let rules = detection::rules(root.section("rules"), folders);
     let (geo_files, geo_trust_events) = detection::geo(root.section("geo"), folders);
     let engine = Options { geo_trust_events, ..detection::limits(root.section("limits")) };
@@ -213,6 +218,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     root.tell_unknown();
     Config {
         kafka,
+        mappings,
         rules,
         geo_files,
         engine,

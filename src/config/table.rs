@@ -175,6 +175,21 @@ impl<'r, 't> Section<'r, 't> {
         sections
     }
 
+    /// The texts of this section by the names people gave them, with their places; `None`: it is no text, which
+    /// was told.
+    pub fn named_texts(&self) -> Vec<(Located<String>, Option<Located<String>>)> {
+        let mut texts = Vec::new();
+        for (key, value) in self.table.into_iter().flat_map(|table| table.iter()) {
+            let name = Located { value: key.get_ref().as_ref().to_owned(), at: key.span() };
+            let text = match value.get_ref() {
+                DeValue::String(text) => Some(Located { value: text.clone().into_owned(), at: value.span() }),
+                _ => self.wrong_type(&name.value, value, "a text"),
+            };
+            texts.push((name, text));
+        }
+        texts
+    }
+
     /// A text that is not empty.
     pub fn text(&self, key: &'static str) -> Option<Located<String>> {
         let value = self.get(key)?;

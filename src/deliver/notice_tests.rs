@@ -195,7 +195,7 @@ fn a_folder_may_bring_a_frame_or_whole_texts_of_its_own() {
     let (of_frame, of_base): (Vec<_>, Vec<_>) = told.iter().partition(|t| t.starts_with("N013"));
     assert!(matches!(of_frame.as_slice(), [t] if t.contains("frame.html is not in the folder")), "{told:#?}");
     let is_told = |t: &&String| t.starts_with("notices/base.html:2 [wallet.example]");
-    assert!(!of_base.is_empty() && of_base.iter().all(|t| is_told(&t)), "{told:#?}");
+    assert!(!of_base.is_empty() && of_base.iter().all(is_told), "{told:#?}");
 }
 
 fn described(problem: &Problem, folder: &std::path::Path) -> String {

@@ -122,17 +122,17 @@ fn geo(place: &Place<'_>, profile: Option<&Profile>) -> GeoDocument {
         accuracy_km: place.accuracy_km,
         asn: place.asn,
         network: place.network.map(|n| n.to_string()),
-        last_good: profile.map(|profile| Box::new(last_good(&profile.last))),
+        last_good: profile.map(|profile| Box::new(last_good(&profile.last()))),
     }
 }
 
-fn last_good(last: &LastLogin) -> LastGood {
+fn last_good(last: &LastLogin<'_>) -> LastGood {
     LastGood {
         time: Millis(last.time_ms).rfc3339(),
-        device: last.device.as_ref().map(ToString::to_string),
+        device: last.device.map(str::to_owned),
         place: GeoDocument {
             country: last.country.map(|c| c.code().to_owned()),
-            city: last.city.as_ref().map(ToString::to_string),
+            city: last.city.map(str::to_owned),
             accuracy_km: last.accuracy_km.map(f64::from),
             asn: last.asn,
             network: last.network.map(|n| n.to_string()),

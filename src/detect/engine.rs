@@ -13,24 +13,24 @@ use super::dedup::Fired;
 use super::document::Versions;
 use super::duplicates::Duplicates;
 use super::lateness::Lateness;
-use super::output::{Counters, Input, Options, RuleOutcome, Sink};
+use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
 use super::swap::Swapped;
 use super::{finding, index::Index};
-use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Rejection, Value, decode};
+use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
 use crate::features::{Banks, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
 
 /// Events that are decoded and looked up ahead.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 
 /// One record of a chunk.
 struct Taken<'a> {
     at: usize,
     lane: u16,
-    decoded: Result<Decoded<'a>, Rejection>,
+    decoded: Result<Decoded<'a>, Left<'a>>,
 }
 
 type Chunk<'a> = SmallVec<[Taken<'a>; CHUNK]>;
@@ -51,8 +51,6 @@ pub struct Engine {
     ids: Ids,
     /// The hashes of the events of a chunk.
     chunk_ids: Vec<Ids>,
-    /// What looking ahead has read, so that it is not left out as useless.
-    near: u64,
     banks: Banks,
     pins: Vec<Pin>,
     /// What was true of the event at hand, in the order of rules; memory used again.
@@ -73,7 +71,6 @@ impl Engine {
             contacts: Contacts::default(),
             ids: Ids::new(key),
             chunk_ids: vec![Ids::new(key); CHUNK],
-            near: 0,
             banks: Banks::new(&rules.layout),
             pins: Vec::new(),
             hits: Vec::new(),
@@ -105,9 +102,9 @@ impl Engine {
     }
 
     /// Takes records in order. `moment` is when their batch was taken: it only refuses an impossible future.
-    pub fn take<'a>(
+    pub fn take<'a, R: Readable<'a>>(
         &mut self,
-        inputs: impl IntoIterator<Item = Input<'a>>,
+        inputs: impl IntoIterator<Item = R>,
         moment: Millis,
         geo: Option<&Databases>,
         sink: &mut impl Sink,
@@ -117,8 +114,8 @@ impl Engine {
         loop {
             chunk.clear();
             for (at, input) in inputs.by_ref().take(CHUNK) {
-                let decoded = decode(input.value, moment, &self.options.limits);
-                chunk.push(Taken { at, lane: input.lane, decoded });
+                let decoded = input.read(moment, &self.options.limits);
+                chunk.push(Taken { at, lane: input.lane(), decoded });
             }
             if chunk.is_empty() {
                 return;
@@ -138,15 +135,10 @@ impl Engine {
             ids.clear();
             if let Ok(Decoded { event, .. }) = &taken.decoded {
                 self.state.note(at, event, ids);
+                self.duplicates.bring_near(ids.event(event));
             }
         }
-        for (ids, taken) in self.chunk_ids.iter_mut().zip(chunk) {
-            if let Ok(Decoded { event, .. }) = &taken.decoded {
-                self.near ^= u64::from(self.duplicates.is_known(ids.event(event)));
-            }
-        }
-        self.near ^= self.duplicates.bring_near(chunk.len());
-        self.near ^= self.state.bring_near();
+        self.state.bring_near();
         for one in self.state.ahead() {
             if let Some(ids) = self.chunk_ids.get_mut(one.event) {
                 ids.set_place(one.kind, one.place);
@@ -163,9 +155,16 @@ impl Engine {
                 }
                 self.event(taken.at, taken.lane, decoded, geo, sink);
             }
-            Err(rejection) => {
+            Err(Left::Refused(rejection)) => {
                 count(&mut self.counters.rejected, rejection.reason.index());
                 sink.rejected(taken.at, rejection);
+            }
+            Err(Left::Ignored(reason)) => {
+                match self.counters.ignored.get_mut(*reason) {
+                    Some(n) => *n += 1,
+                    None => drop(self.counters.ignored.insert((*reason).to_owned(), 1)),
+                }
+                sink.ignored(taken.at, reason);
             }
         }
     }

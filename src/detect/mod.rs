@@ -19,7 +19,7 @@ mod swap;
 
 pub use alert::id as alert_id;
 pub use engine::Engine;
-pub use output::{Counters, FindingRecord, Input, Options, RuleOutcome, Sink};
+pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
 pub use swap::Swapped;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::document::{AlertDocument, ContactDocument};
-use crate::event::{Closed, Event, EventType, Limits, RejectReason, Rejection};
+use crate::event::mapping::{Mapped, Mapping, Origin};
+use crate::event::{Closed, Decoded, Event, EventType, Limits, Millis, RejectReason, Rejection, decode};
 use crate::ruleset::Band;
 
 /// How late an event may be and still be counted, ms.
@@ -26,6 +27,61 @@ pub struct Input<'a> {
     pub lane: u16,
     /// The bytes; `None` is a null value.
     pub value: Option<&'a [u8]>,
+}
+
+/// One record of a topic that may hold another system's records.
+#[derive(Debug, Clone, Copy)]
+pub struct ForeignInput<'a> {
+    /// The record.
+    pub input: Input<'a>,
+    /// How its topic's records are read; `None`: they are our own events.
+    pub mapping: Option<&'a Mapping>,
+    /// What is known of the record beside its value.
+    pub origin: Origin<'a>,
+}
+
+/// A record that the engine can read.
+pub trait Readable<'a> {
+    /// The partition it came from, numbered over all topics.
+    fn lane(&self) -> u16;
+    /// The event it holds, or why there is none. `moment` is when its batch was taken.
+    fn read(&self, moment: Millis, limits: &Limits) -> Result<Decoded<'a>, Left<'a>>;
+}
+
+/// Why a record is no event.
+#[derive(Debug)]
+pub enum Left<'a> {
+    /// It cannot be used.
+    Refused(Rejection),
+    /// A mapping leaves it out on purpose, for this reason.
+    Ignored(&'a str),
+}
+
+impl<'a> Readable<'a> for Input<'a> {
+    #[inline]
+    fn lane(&self) -> u16 {
+        self.lane
+    }
+
+    #[inline]
+    fn read(&self, moment: Millis, limits: &Limits) -> Result<Decoded<'a>, Left<'a>> {
+        decode(self.value, moment, limits).map_err(Left::Refused)
+    }
+}
+
+impl<'a> Readable<'a> for ForeignInput<'a> {
+    fn lane(&self) -> u16 {
+        self.input.lane
+    }
+
+    fn read(&self, moment: Millis, limits: &Limits) -> Result<Decoded<'a>, Left<'a>> {
+        let Some(mapping) = self.mapping else { return self.input.read(moment, limits) };
+        match mapping.decode(self.input.value, &self.origin, moment, limits) {
+            Ok(Mapped::Event(decoded)) => Ok(decoded),
+            Ok(Mapped::Ignored(reason)) => Err(Left::Ignored(reason)),
+            Err(rejection) => Err(Left::Refused(rejection)),
+        }
+    }
 }
 
 /// How the engine runs.
@@ -105,6 +161,8 @@ pub struct FindingRecord {
 pub trait Sink {
     /// The record cannot be used.
     fn rejected(&mut self, input: usize, rejection: &Rejection);
+    /// A mapping leaves the record out on purpose, for this reason.
+    fn ignored(&mut self, _input: usize, _reason: &str) {}
     /// The event was seen before: nothing was done with it.
     fn duplicate(&mut self, input: usize);
     /// The event was taken; its place is filled. `late`: it updated no feature.
@@ -133,6 +191,8 @@ pub struct Counters {
     pub late_by_type: [u64; EventType::WORDS.len()],
     /// Refused records, by the index of the reason.
     pub rejected: [u64; RejectReason::WORDS.len()],
+    /// Records that a mapping leaves out on purpose, by its reason.
+    pub ignored: BTreeMap<String, u64>,
     /// Fields that were dropped because the schema or the event's type does not have them.
     pub unknown_fields: u64,
     /// Findings, by the place of the rule in the rule set: fired, repeated, excepted. A change of the rules begins
@@ -156,6 +216,7 @@ impl Counters {
             late: 0,
             late_by_type: [0; EventType::WORDS.len()],
             rejected: [0; RejectReason::WORDS.len()],
+            ignored: BTreeMap::new(),
             unknown_fields: 0,
             findings: vec![[0; 3]; rules],
             alerts: [0; 5],
@@ -172,6 +233,11 @@ impl Counters {
     /// All refused records.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.iter().sum()
+    }
+
+    /// All records that mappings leave out.
+    pub fn ignored_total(&self) -> u64 {
+        self.ignored.values().sum()
     }
 
     /// Alerts of one band.

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod fields;
 mod key;
+pub mod mapping;
 mod money;
 mod place;
 mod raw;

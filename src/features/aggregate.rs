@@ -3,6 +3,8 @@
 //! Guarantees: the one place where an event updates a feature and a feature fills its slots. Does not know
 //! where entities are kept.
 
+use prefetch_index::prefetch_index;
+
 use super::Banks;
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
@@ -203,6 +205,20 @@ impl Aggregate {
         }
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Aggregate::Count(window) => window.heap_bytes(),
+            Aggregate::Sum(sum) => sum.heap_bytes(),
+            Aggregate::Distinct(distinct) => distinct.heap_bytes(),
+            Aggregate::Last(last) => size_of::<Last>() + last.heap_bytes(),
+            Aggregate::Seen(_) => 0,
+            Aggregate::SeenKeys(keys) => keys.heap_bytes(),
+            Aggregate::Habit(habit) => size_of::<Habit>() + habit.heap_bytes(),
+            Aggregate::Pairs(pairs) => size_of::<Pairs>() + pairs.heap_bytes(),
+        }
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         match self {
@@ -211,6 +227,19 @@ impl Aggregate {
             Aggregate::Distinct(distinct) => distinct.is_dead(span),
             Aggregate::Pairs(pairs) => pairs.is_dead(span),
             other => other.newest_ms() <= span.dead(),
+        }
+    }
+
+    /// Asks for the memory it points to, where that is what most events change. Reads only what stands here.
+    pub fn bring_near(&self) {
+        match self {
+            Aggregate::Count(window) => window.bring_near(),
+            Aggregate::Sum(sum) => sum.bring_near(),
+            Aggregate::Distinct(distinct) => distinct.bring_near(),
+            Aggregate::Last(last) => prefetch_index(std::slice::from_ref(last.as_ref()), 0),
+            Aggregate::Habit(habit) => prefetch_index(std::slice::from_ref(habit.as_ref()), 0),
+            Aggregate::Pairs(pairs) => prefetch_index(std::slice::from_ref(pairs.as_ref()), 0),
+            Aggregate::Seen(_) | Aggregate::SeenKeys(_) => {}
         }
     }
 

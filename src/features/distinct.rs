@@ -4,6 +4,7 @@
 //! least*; repeats of a value cost no room once no late event can fall between them. Keeps hashes, never
 //! values.
 
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
 use super::window::Span;
@@ -117,9 +118,19 @@ impl Distinct {
         scratch.len() as u64
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        super::window::spilled_bytes(&self.entries)
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.newest_ms() <= span.dead()
+    }
+
+    /// Asks for the memory of its newest entry.
+    pub fn bring_near(&self) {
+        prefetch_index(&self.entries, self.entries.len().saturating_sub(1));
     }
 
     /// The newest time in it.

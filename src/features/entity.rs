@@ -3,59 +3,51 @@
 //! Guarantees: at most `entities_max`; which one is forgotten at the limit depends on nothing but the order of
 //! the input; growing never moves an entity. Keys are keyed hashes already, so the map hashes no more.
 
-use hashbrown::HashTable;
+use prefetch_index::prefetch_index;
 
 use super::ids::NOWHERE;
+use super::places::Places;
 
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
+
+/// At least so many entities are looked at to tell the memory of a table that has as many.
+const SAMPLE_ENTITIES: usize = 64;
 
 /// Something kept of an entity.
 pub trait Kept: Default {
     /// Drops what can no longer be asked for. False: nothing is left of it.
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool;
+    /// Asks for the memory of what does not stand in its first line. Reads nothing of it.
+    fn bring_near(&self) {}
+    /// Memory it points to, bytes.
+    fn heap_bytes(&self) -> usize;
 }
 
+/// Begins a line of a cache, with its key: whoever compares the key has the first part of what is kept.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Entity<T> {
     /// 0: the place is free.
     key: u64,
     kept: T,
 }
 
-/// Where an entity stands, with half of its key so that growing reads no entity.
-#[derive(Debug, Clone, Copy)]
-struct Handle {
-    tag: u32,
-    at: u32,
-}
-
-impl Handle {
-    /// The map's hash: its low bits choose the place, its high bits are compared there.
-    fn hash(self) -> u64 {
-        u64::from(self.tag) << 32 | u64::from(self.tag)
-    }
-}
-
 /// All entities of one kind.
 #[derive(Debug)]
 pub struct Table<T> {
-    index: HashTable<Handle>,
+    index: Places,
     chunks: Vec<Vec<Entity<T>>>,
     free: Vec<u32>,
     swept: u32,
     entities_max: usize,
 }
 
-fn tag(key: u64) -> u32 {
-    (key >> 32) as u32
-}
-
 impl<T: Kept> Table<T> {
     /// An empty table of at most `entities_max` entities.
     pub fn new(entities_max: usize) -> Self {
         let entities_max = entities_max.clamp(1, u32::MAX as usize);
-        Table { index: HashTable::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max }
+        Table { index: Places::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max }
     }
 
     /// How many entities there are.
@@ -63,10 +55,19 @@ impl<T: Kept> Table<T> {
         self.index.len()
     }
 
-    /// Memory of the table itself, bytes; what the entities point to is not in it.
-    pub fn table_bytes(&self) -> usize {
+    /// Memory, bytes: the table's own is counted, what its entities point to is extrapolated from a sample that is
+    /// spread over the table, so that asking costs the same for a million entities as for a hundred.
+    pub fn bytes(&self) -> usize {
+        let step = (self.places() as usize / SAMPLE_ENTITIES).max(1);
+        let sample = (0..self.places()).step_by(step).filter_map(|at| self.entity(at).filter(|e| e.key != 0));
+        let (seen, heap) = sample.fold((0, 0), |(n, heap), entity| (n + 1, heap + entity.kept.heap_bytes()));
+        let heap = heap as f64 * self.len() as f64 / f64::from(seen.max(1));
+        self.table_bytes() + heap as usize
+    }
+
+    fn table_bytes(&self) -> usize {
         let places: usize = self.chunks.iter().map(Vec::capacity).sum();
-        places * size_of::<Entity<T>>() + self.index.allocation_size() + self.free.capacity() * size_of::<u32>()
+        places * size_of::<Entity<T>>() + self.index.bytes() + self.free.capacity() * size_of::<u32>()
     }
 
     fn entity(&self, at: u32) -> Option<&Entity<T>> {
@@ -78,15 +79,25 @@ impl<T: Kept> Table<T> {
     }
 
     fn find(&self, key: u64) -> Option<u32> {
-        let wanted = Handle { tag: tag(key), at: 0 };
-        let same = |h: &Handle| h.tag == wanted.tag && self.entity(h.at).is_some_and(|e| e.key == key);
-        self.index.find(wanted.hash(), same).map(|handle| handle.at)
+        self.index.find(key, |at| self.entity(at).is_some_and(|e| e.key == key))
     }
 
-    /// Where an entity probably stands, without looking there; [`NOWHERE`] where there is none.
-    pub fn place(&self, key: u64) -> u32 {
-        let wanted = Handle { tag: tag(key), at: 0 };
-        self.index.find(wanted.hash(), |h| h.tag == wanted.tag).map_or(NOWHERE, |handle| handle.at)
+    /// Asks for the memory that tells where an entity stands.
+    pub fn bring_place_near(&self, key: u64) {
+        self.index.bring_near(key);
+    }
+
+    /// Where an entity probably stands, without looking there, and asks for the memory there; [`NOWHERE`] where
+    /// there is none.
+    pub fn find_place(&self, key: u64) -> u32 {
+        let Some(at) = self.index.find(key, |_| true) else { return NOWHERE };
+        if let Some(chunk) = self.chunks.get(at as usize / CHUNK) {
+            prefetch_index(chunk, at as usize % CHUNK);
+        }
+        if let Some(entity) = self.entity(at) {
+            entity.kept.bring_near();
+        }
+        at
     }
 
     /// Where an entity stands, if it still stands at `place`, else wherever it is found.
@@ -100,11 +111,6 @@ impl<T: Kept> Table<T> {
     /// What is kept of an entity.
     pub fn get(&self, key: u64) -> Option<&T> {
         self.find(key).and_then(|at| self.entity(at)).map(|entity| &entity.kept)
-    }
-
-    /// The key of the entity at a place, 0 where there is none.
-    pub fn key_at(&self, place: u32) -> u64 {
-        self.entity(place).map_or(0, |entity| entity.key)
     }
 
     /// What is kept at a place.
@@ -141,8 +147,7 @@ impl<T: Kept> Table<T> {
             }
             None => self.push(made),
         };
-        let handle = Handle { tag: tag(key), at };
-        self.index.insert_unique(handle.hash(), handle, |h| h.hash());
+        self.index.insert(key, at);
         at
     }
 
@@ -165,12 +170,9 @@ impl<T: Kept> Table<T> {
 
     fn remove(&mut self, at: u32) {
         let Some(entity) = self.entity_mut(at).filter(|e| e.key != 0) else { return };
-        let tag = tag(entity.key);
+        let key = entity.key;
         *entity = Entity { key: 0, kept: T::default() };
-        let handle = Handle { tag, at };
-        if let Ok(found) = self.index.find_entry(handle.hash(), |h| h.at == at) {
-            found.remove();
-        }
+        self.index.remove(key, at);
         self.free.push(at);
     }
 
@@ -209,6 +211,10 @@ mod tests {
         fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
             self.0 > horizon_ms
         }
+
+        fn heap_bytes(&self) -> usize {
+            self.0 as usize
+        }
     }
 
     fn key(n: u64) -> u64 {
@@ -230,6 +236,24 @@ mod tests {
         }
         assert_eq!((table.len(), table.places()), (5000, 5000));
         assert!((2500..7500).all(|n| table.get(key(n)).unwrap().0 == n as i64));
+    }
+
+    #[test]
+    fn memory_is_the_tables_own_and_what_a_sample_points_to() {
+        let mut table: Table<Time> = Table::new(usize::MAX);
+        assert_eq!(table.bytes(), table.table_bytes(), "nothing is kept");
+        for n in 0..100 {
+            table.entry(key(n), NOWHERE).unwrap().0 = 10;
+        }
+        assert_eq!(table.bytes(), table.table_bytes() + 1000, "of a small table every one is looked at");
+        for n in 0..50_000 {
+            table.entry(key(n), NOWHERE).unwrap().0 = 200 + (n as i64 % 7);
+        }
+        let heap = table.bytes() - table.table_bytes();
+        let exact: usize = (0..50_000).map(|n| 200 + n % 7).sum();
+        assert!(heap.abs_diff(exact) < exact / 100, "{heap} for {exact}");
+        let own = size_of::<Entity<Time>>() * 50_000;
+        assert!(table.table_bytes() > own && table.table_bytes() < 3 * own, "{} for {own}", table.table_bytes());
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl SeenKeys {
         self.keys.get(at)?.1.age_ms(time_ms, over_ms)
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<(u64, Seen)>()
+    }
+
     /// The newest time of any key.
     pub fn newest_ms(&self) -> i64 {
         self.keys.iter().map(|(_, seen)| seen.newest_ms).max().unwrap_or(i64::MIN)

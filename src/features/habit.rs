@@ -88,6 +88,11 @@ impl Habit {
         (usual.total > 0).then_some(usual)
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.values.capacity() * size_of::<(u64, u64)>()
+    }
+
     /// The newest time counted.
     pub fn newest_ms(&self) -> i64 {
         self.newest_ms

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::Banks;
 use super::aggregate::KeptField;
+use super::window::spilled_bytes;
 use crate::ruleset::row::Rep;
 
 /// The newest event of one entity.
@@ -126,8 +127,19 @@ impl Last {
         }
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let texts: usize = self.texts.iter().map(text_bytes).sum();
+        spilled_bytes(&self.numbers) + spilled_bytes(&self.ids) + spilled_bytes(&self.texts) + texts
+    }
+
     /// Its time.
     pub fn newest_ms(&self) -> i64 {
         self.time_ms
     }
+}
+
+/// Memory of a text beyond itself, bytes.
+pub fn text_bytes(text: &CompactString) -> usize {
+    if text.is_heap_allocated() { text.capacity() } else { 0 }
 }

@@ -15,14 +15,17 @@ mod ids;
 mod last;
 mod measure;
 mod pairs;
+mod places;
 mod plan;
+mod profile;
 mod state;
 mod sum;
 mod window;
 mod zones;
 
-pub use account::{Account, LastLogin, Profile, USUAL_COUNTRIES_MAX};
+pub use account::Account;
 pub use banks::Banks;
 pub use field::fill;
 pub use ids::{Ids, key_value};
+pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use state::{Ahead, State, StateLimits};

@@ -47,6 +47,12 @@ impl Pairs {
         }
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let kept: usize = self.keys.iter().map(|(_, kept)| kept.heap_bytes()).sum();
+        self.keys.capacity() * size_of::<(u64, Aggregate)>() + kept
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.keys.iter().all(|(_, kept)| kept.is_dead(span))

@@ -230,3 +230,64 @@ fn of_type(rules: &Ruleset, numbers: &[u16], kind: EventType) -> Vec<OfKind> {
     }
     kinds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ruleset::{HashKey, Sources, load};
+
+    /// Rules that each read one feature: a count of failed logins over so many minutes.
+    fn rules(minutes: &[u32]) -> Ruleset {
+        let tests = "tests: [{name: t, given: {type: login, account: a, result: failure}, events: [{expect: fire}, {expect: quiet}]}]";
+        let features = minutes.iter().map(|m| format!("  f{m}: {{count: login, by: account, over: {m}m}}\n"));
+        let rules = minutes.iter().map(|m| {
+            format!(
+                "  - {{id: r{m}, title: t, revision: 1, state: live, owner: t, severity: low, score: 1, audience: \
+                 [security], on: login, when: f{m} > 1, runbook: \"https://example.com\", explain: x, {tests}}}\n"
+            )
+        });
+        let (features, rules): (String, String) = (features.collect(), rules.collect());
+        let mut sources = Sources::new("rules");
+        sources.add("r.yaml", format!("version: 1\nfeatures:\n{features}rules:\n{rules}"), None);
+        load(&sources, HashKey::new([1; 16]), None).unwrap_or_else(|problems| panic!("{problems:#?}")).ruleset
+    }
+
+    /// The window of the number that each feature of the rules has.
+    fn windows(plan: &Plan) -> Vec<i64> {
+        let mut used: Vec<u16> = plan.types.iter().flatten().flat_map(|kind| &kind.uses).map(|u| u.feature).collect();
+        used.sort_unstable();
+        used.dedup();
+        used.iter().map(|number| plan.over_ms[usize::from(*number)] / 60_000).collect()
+    }
+
+    #[test]
+    fn a_number_stays_with_its_definition_and_is_free_only_after_a_sweep() {
+        let first = Plan::new(&rules(&[10, 20, 30]));
+        assert_eq!(first.cold, [0, 1, 2]);
+        let second = first.followed_by(&rules(&[15, 30]));
+        assert_eq!(second.over_ms, [RETIRED_MS, RETIRED_MS, 30 * 60_000, 15 * 60_000], "no number is used again");
+        assert_eq!(second.cold, [0], "only what is new");
+        let mut back = second.followed_by(&rules(&[10, 30]));
+        assert_eq!(windows(&back), [30, 10]);
+        assert_eq!(back.over_ms.len(), 5, "what was retired has a gap: it begins anew under a new number");
+        back.swept();
+        let reused = back.followed_by(&rules(&[10, 30, 40]));
+        assert_eq!(reused.over_ms[0], 40 * 60_000, "after a sweep a number is free");
+    }
+
+    #[test]
+    fn a_thousand_changes_need_no_more_numbers_than_the_limit() {
+        let mut plan = Plan::new(&rules(&[1, 2]));
+        let mut sweeps = 0;
+        for minutes in 3..1000 {
+            plan = plan.followed_by(&rules(&[1, minutes]));
+            assert_eq!(windows(&plan).len(), 2);
+            if plan.is_cluttered() {
+                plan.swept();
+                sweeps += 1;
+            }
+        }
+        assert!(plan.features.len() <= RETIRED_MAX + 4, "{}", plan.features.len());
+        assert!((2..5).contains(&sweeps), "{sweeps}");
+    }
+}

@@ -4,17 +4,18 @@
 //! is counted backwards; nothing is updated by an event the caller calls late. Memory of what no event can ask
 //! for any more is given back in bounded steps.
 
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
-use super::account::{Account, Profile};
+use super::account::Account;
 use super::aggregate::{Aggregate, Observation};
 use super::entity::{Kept, Table};
 use super::ids::{KINDS, NOWHERE};
 use super::measure;
 use super::plan::{OfKind, Plan, Planned, RETIRED_MS, Use};
-use super::window::Span;
+use super::window::{Span, spilled_bytes};
 use super::zones::Zones;
-use super::{Banks, Ids, fill};
+use super::{Banks, Ids, Profile, fill};
 use crate::event::{Event, EventType, Outcome};
 use crate::ruleset::row::Layout;
 use crate::ruleset::{KeyField, Ruleset};
@@ -70,13 +71,24 @@ impl Slots {
 }
 
 impl Slots {
-    /// The newest time of any, mixed: it reads all of them.
-    fn newest(&self) -> u64 {
-        self.kept.iter().fold(0, |mixed, (_, kept)| mixed ^ kept.newest_ms() as u64)
+    /// Asks for the memory they point to.
+    fn bring_near(&self) {
+        if self.kept.spilled() {
+            // What these point to in turn is not known before they are here.
+            prefetch_index(&self.kept, 0);
+            prefetch_index(&self.kept, 1);
+        } else if let Some((_, kept)) = self.kept.first() {
+            kept.bring_near();
+        }
     }
 }
 
 impl Kept for Slots {
+    fn heap_bytes(&self) -> usize {
+        let kept: usize = self.kept.iter().map(|(_, kept)| kept.heap_bytes()).sum();
+        spilled_bytes(&self.kept) + kept
+    }
+
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
         self.kept.retain(|(feature, kept)| {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
@@ -86,15 +98,25 @@ impl Kept for Slots {
     }
 }
 
+/// In this order: the account ends the second line of an entity, which its key begins the first of.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct AccountKept {
     slots: Slots,
     account: Account,
 }
 
 impl Kept for AccountKept {
+    fn heap_bytes(&self) -> usize {
+        self.slots.heap_bytes() + self.account.heap_bytes()
+    }
+
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
         self.slots.sweep(horizon_ms, over_ms) || self.account.is_known()
+    }
+
+    fn bring_near(&self) {
+        prefetch_index(std::slice::from_ref(&self.account), 0);
     }
 }
 
@@ -158,11 +180,11 @@ impl State {
         }
     }
 
-    /// Memory of the entities of a kind, bytes: their tables.
+    /// Memory of the entities of a kind, estimated, bytes.
     pub fn bytes(&self, kind: KeyField) -> usize {
         match kind {
-            KeyField::Account => self.accounts.table_bytes(),
-            other => self.others.get(other as usize).map_or(0, Table::table_bytes),
+            KeyField::Account => self.accounts.bytes(),
+            other => self.others.get(other as usize).map_or(0, Table::bytes),
         }
     }
 
@@ -171,10 +193,12 @@ impl State {
         self.ahead.clear();
     }
 
-    /// Notes the entities an event will need; `at` is the event's place in its chunk.
+    /// Notes the entities an event will need, and asks for the memory that tells where they stand; `at` is the
+    /// event's place in its chunk.
     pub fn note(&mut self, at: usize, event: &Event<'_>, ids: &mut Ids) {
         let account = ids.of(KeyField::Account, event);
         if account != 0 {
+            self.accounts.bring_place_near(account);
             self.ahead.push(Ahead { event: at, kind: KeyField::Account, place: NOWHERE, key: account });
         }
         for OfKind { kind, .. } in self.plan.of(event.kind) {
@@ -184,38 +208,40 @@ impl State {
             }
             let key = ids.of(*kind, event);
             if key != 0 {
+                if let Some(table) = self.others.get(*kind as usize) {
+                    table.bring_place_near(key);
+                }
                 self.ahead.push(Ahead { event: at, kind: *kind, place: NOWHERE, key });
             }
         }
     }
 
     /// Looks up all that was noted, in steps: first where each stands, then the entity, then what it points to.
-    /// The lookups of a step do not wait for each other, so the memory is near when its event comes. What it
-    /// tells means nothing; it is told so that the reading is not left out as useless.
-    pub fn bring_near(&mut self) -> u64 {
+    /// Each step only asks for the memory of the next one, so no step waits for what it asked for itself, and
+    /// the memory is near when its event comes.
+    pub fn bring_near(&mut self) {
         let State { ahead, accounts, others, .. } = self;
-        let mut read = 0;
         for one in ahead.iter_mut() {
             one.place = match one.kind {
-                KeyField::Account => accounts.place(one.key),
-                kind => others.get(kind as usize).map_or(NOWHERE, |table| table.place(one.key)),
+                KeyField::Account => accounts.find_place(one.key),
+                kind => others.get(kind as usize).map_or(NOWHERE, |table| table.find_place(one.key)),
             };
         }
         for one in ahead.iter() {
-            read ^= match one.kind {
-                KeyField::Account => accounts.key_at(one.place),
-                kind => others.get(kind as usize).map_or(0, |table| table.key_at(one.place)),
-            };
+            match one.kind {
+                KeyField::Account => {
+                    if let Some(kept) = accounts.at(one.place) {
+                        kept.slots.bring_near();
+                        kept.account.bring_near();
+                    }
+                }
+                kind => {
+                    if let Some(slots) = others.get(kind as usize).and_then(|table| table.at(one.place)) {
+                        slots.bring_near();
+                    }
+                }
+            }
         }
-        for one in ahead.iter() {
-            read ^= match one.kind {
-                KeyField::Account => accounts.at(one.place).map_or(0, |kept| {
-                    kept.slots.newest() ^ kept.account.profile.as_deref().map_or(0, Profile::bring_near)
-                }),
-                kind => others.get(kind as usize).and_then(|table| table.at(one.place)).map_or(0, Slots::newest),
-            };
-        }
-        read
     }
 
     /// What was noted, looked up.

@@ -44,10 +44,24 @@ impl Sum {
         others.iter().find(|(u, _)| *u == unit).map_or(0, |(_, window)| window.sum(time_ms, over_ms))
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let of = |others: &Vec<(u8, Window)>| {
+            let windows: usize = others.iter().map(|(_, window)| window.heap_bytes()).sum();
+            size_of::<Vec<(u8, Window)>>() + others.capacity() * size_of::<(u8, Window)>() + windows
+        };
+        self.window.heap_bytes() + self.others.as_deref().map_or(0, of)
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         let others = self.others.as_deref().map(Vec::as_slice).unwrap_or_default();
         self.window.is_dead(span) && others.iter().all(|(_, window)| window.is_dead(span))
+    }
+
+    /// Asks for the memory of its newest entry.
+    pub fn bring_near(&self) {
+        self.window.bring_near();
     }
 
     /// The newest time in it.

@@ -3,6 +3,7 @@
 //! Guarantees: the sum over (t − d, t] is exact for up to [`ENTRIES_EXACT_MAX`] entries, in whatever order
 //! they came; older ones run together in steps of 1/64 of the window. Does not know what the numbers mean.
 
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
 /// Entries of one entity and window that are kept apart.
@@ -82,12 +83,22 @@ impl Window {
         self.entries.drain(..settled).map(|e| i128::from(e.n)).sum()
     }
 
+    /// Memory it points to, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        spilled_bytes(&self.entries)
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
     }
 
-    /// The newest time in it; reading it brings its memory near.
+    /// Asks for the memory of its newest entry.
+    pub fn bring_near(&self) {
+        prefetch_index(&self.entries, self.entries.len().saturating_sub(1));
+    }
+
+    /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.entries.last().map_or(i64::MIN, |e| e.time_ms)
     }
@@ -118,6 +129,11 @@ impl Window {
         let beyond = steps.len().saturating_sub(STEPS_KEPT_MAX);
         self.entries.insert_many(0, steps.drain(beyond..));
     }
+}
+
+/// Memory of a small vector beyond itself, bytes.
+pub fn spilled_bytes<A: smallvec::Array>(vector: &SmallVec<A>) -> usize {
+    if vector.spilled() { vector.capacity() * size_of::<A::Item>() } else { 0 }
 }
 
 #[cfg(test)]

@@ -97,12 +97,21 @@ impl Batch {
 
     /// The records, in the order they were taken.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.kept.iter().map(|kept| Record {
+        self.kept.iter().map(|kept| self.whole(kept))
+    }
+
+    /// The record at a place in that order.
+    pub fn record(&self, at: usize) -> Option<Record<'_>> {
+        self.kept.get(at).map(|kept| self.whole(kept))
+    }
+
+    fn whole(&self, kept: &Kept) -> Record<'_> {
+        Record {
             position: kept.position,
             lane: kept.lane,
             stamp: kept.stamp,
             key: kept.key.clone().and_then(|range| self.bytes.get(range)),
             value: kept.value.clone().and_then(|range| self.bytes.get(range)),
-        })
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod dead_letter;
 pub mod file;
 pub mod kafka;
+pub mod keys;
 pub mod source;
 
 pub use batch::{Batch, Position, Record};

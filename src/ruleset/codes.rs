@@ -12,27 +12,6 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The file is not YAML.
-    YAML_SYNTAX = "Y001";
-    /// YAML tags are not allowed: common loaders drop `!x` without a word.
-    YAML_TAG = "Y002";
-    /// YAML anchors and aliases are not allowed.
-    YAML_ANCHOR = "Y003";
-    /// The merge key `<<` is not allowed.
-    YAML_MERGE_KEY = "Y004";
-    /// A key stands in its mapping twice.
-    YAML_DUPLICATE_KEY = "Y005";
-    /// A key is not a plain word.
-    YAML_KEY = "Y006";
-    /// A comma inside `{…}` ends the value, so that it splits `f(a, b)`.
-    YAML_SPLIT = "Y007";
-    /// More than one document, or a directive.
-    YAML_DOCUMENT = "Y008";
-    /// The file is not UTF-8.
-    YAML_UTF8 = "Y009";
-    /// The file is too large or nested too deep.
-    YAML_LIMIT = "Y010";
-
     /// A file or directory cannot be read.
     FILE = "R001";
     /// A key that does not exist here.

@@ -16,12 +16,11 @@ use super::lists::{self, LIST_ENTRIES_MAX, ListSet};
 use super::model::NamedAmount;
 use super::names::{Def, NamedList, Names};
 use super::params::read_params;
-use super::read::Reader;
 use super::rule::check_defaults;
 use super::sources::Sources;
-use super::yaml::{self, Kind, Map, Node};
 use crate::event::{Currency, Millis, Money};
 use crate::report::{Problem, did_you_mean};
+use crate::yaml::{self, Kind, Map, Node, Reader};
 
 /// The version of the language this program reads.
 pub const LANGUAGE_VERSION: i64 = 1;

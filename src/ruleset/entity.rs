@@ -5,9 +5,8 @@
 use super::codes;
 use super::feature::type_words;
 use super::model::{Key, KeyField};
-use super::read::Reader;
-use super::yaml::Node;
 use crate::event::{Field, TypeSet};
+use crate::yaml::{Node, Reader};
 
 /// The entities, by their names in files.
 const ENTITIES: &[(&str, KeyField)] = &[

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use super::codes;
 use super::expr::Ast;
-use super::read::Reader;
-use super::yaml::{Kind, Node};
 use crate::event::Millis;
 use crate::report::SourceFile;
+use crate::yaml::{Kind, Node, Reader};
 
 /// Exceptions of one rule, at most.
 const EXCEPTIONS_MAX: usize = 100;

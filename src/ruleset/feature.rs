@@ -10,10 +10,9 @@ use super::codes;
 use super::entity::{check_entity, read_key};
 use super::expr::{Ast, Node as Expr, Ty, Typed};
 use super::model::{Aggregate, Key, Measure, Name, NamedAmount, Part};
-use super::read::Reader;
-use super::yaml::{Entry, Map, Node};
 use crate::event::{Closed, EventType, Field, FieldKind, TypeSet};
 use crate::report::{SourceFile, did_you_mean};
+use crate::yaml::{Entry, Map, Node, Reader};
 
 /// The aggregates of the language. Those that [`Kind::known`] has none for come with a later version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

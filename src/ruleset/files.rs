@@ -10,8 +10,8 @@ use std::time::UNIX_EPOCH;
 
 use super::lists::LIST_BYTES_MAX;
 use super::sources::Sources;
-use super::yaml::FILE_BYTES_MAX;
 use crate::event::Millis;
+use crate::yaml::FILE_BYTES_MAX;
 
 /// Files of one directory, at most.
 const FILES_MAX: usize = 1000;

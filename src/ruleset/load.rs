@@ -16,14 +16,14 @@ use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here};
 use super::policy::Policy;
-use super::read::Reader;
+use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
-use super::yaml::{self, Kind, Node};
 use super::{checks, policy};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
+use crate::yaml::{self, Kind, Node, Reader};
 
 /// Rules of a set, at most.
 pub const RULES_MAX: usize = 2000;
@@ -68,7 +68,7 @@ pub fn load_partly(sources: &Sources, key: HashKey, today: Option<Millis>) -> (R
     let mut loader = Loader::new(sources);
     let trees = loader.trees();
     for (path, file, tree) in &trees {
-        let mut reader = Reader { file, problems: &mut loader.problems };
+        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut loader.problems };
         loader.declared.read(&mut reader, path, tree);
     }
     let mut drafts = Vec::new();
@@ -89,9 +89,9 @@ fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Me
         problems.push(Problem::error(codes::NOT_YET, &file, 0..1, message).help("change the rules themselves"));
     }
     let policy = sources.text("policy.yaml", problems).and_then(|file| {
-        let tree = yaml::parse(&file, problems)?;
+        let tree = yaml::parse(&file, &RULE_FILES, problems)?;
         let mut channels = Vec::new();
-        let policy = policy::read(&mut Reader { file: &file, problems }, &tree, &mut channels)?;
+        let policy = policy::read(&mut Reader { file: &file, dialect: &RULE_FILES, problems }, &tree, &mut channels)?;
         // The default policy takes the channels that are there, written out too.
         let named = if policy == Policy::default() { Vec::new() } else { channels };
         Some((policy, named))
@@ -127,7 +127,7 @@ impl<'s> Loader<'s> {
             self.is_partial |= file.is_none();
             let tree = file.and_then(|file| {
                 let before = self.problems.len();
-                let (tree, is_whole) = yaml::parse_partly(&file, &mut self.problems);
+                let (tree, is_whole) = yaml::parse_partly(&file, &RULE_FILES, &mut self.problems);
                 if !is_whole {
                     self.unread.push(Arc::clone(&file));
                 }
@@ -183,7 +183,7 @@ impl<'s> Loader<'s> {
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
         let Kind::Map(map) = &tree.kind else { return };
-        let mut reader = Reader { file, problems: &mut self.problems };
+        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut self.problems };
         let defaults = map.get("defaults").and_then(|node| match &node.kind {
             Kind::Map(map) => Some(map),
             _ => None,

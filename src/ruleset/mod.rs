@@ -26,10 +26,10 @@ mod sightings;
 mod snippet;
 mod sources;
 mod test_case;
-pub mod yaml;
 
 pub use hash::HashKey;
 pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
+pub use read::RULE_FILES;
 pub use sources::Sources;

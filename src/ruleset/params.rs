@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use super::codes;
 use super::expr::Ty;
 use super::names::Constant;
-use super::read::{self, Reader};
-use super::yaml::{Entry, Kind, Node};
+use super::read;
 use crate::event::Value;
+use crate::yaml::{Entry, Kind, Node, Reader};
 
 /// The params of a rule: `{name: {value, min, max}}`.
 pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Constant> {

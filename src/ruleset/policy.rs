@@ -11,9 +11,8 @@ use super::codes;
 use super::declare::check_version;
 use super::load::Mention;
 use super::model::Audience;
-use super::read::Reader;
 use super::rule::AUDIENCES;
-use super::yaml::{Kind, Map, Node};
+use crate::yaml::{Kind, Map, Node, Reader};
 
 /// How much an alert weighs, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -17,13 +17,13 @@ use super::load::Mention;
 use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
 use super::names::{Constant, Here, Names};
 use super::params::read_params;
-use super::read::Reader;
+use super::read::RULE_FILES;
 use super::row::Layout;
 use super::snippet::snippet;
 use super::test_case::{TestReader, expectations};
-use super::yaml::{Entry, Kind, Map, Node, Style};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
+use crate::yaml::{Entry, Kind, Map, Node, Reader, Style};
 
 pub(super) const RULE_KEYS: &[&str] = &[
     "id",
@@ -240,7 +240,7 @@ impl Builder<'_> {
         let conditions = self.conditions(draft, &here);
         // A rule of a kind that is not known yet has names that are not known either.
         let explain = if draft.is_later { None } else { self.explain(draft, &here) };
-        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let tests = match draft.own.get("tests") {
             Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
             None => Vec::new(),
@@ -293,7 +293,8 @@ impl Builder<'_> {
                     Some(spec) => (name, spec),
                     None => {
                         let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
-                        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+                        let mut reader =
+                            Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
                         let message = format!("unknown exception `{name}`");
                         reader.unknown_word(codes::EXCEPTION, span.clone(), message, name, known);
                         continue;
@@ -327,7 +328,7 @@ impl Builder<'_> {
     }
 
     fn explain(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Option<Vec<Piece>> {
-        let mut reader = Reader { file: draft.file, problems: &mut *self.problems };
+        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let node = draft.get("explain")?;
         reader.text(node, "`explain`")?;
         let snippet = snippet(draft.file, node)?;

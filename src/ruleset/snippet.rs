@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::expr::Snippet;
-use super::yaml::{Kind, Node, Style};
 use crate::report::SourceFile;
+use crate::yaml::{Kind, Node, Style};
 
 /// The snippet of a scalar; `None` where the node is none.
 pub fn snippet<'f>(file: &'f Arc<SourceFile>, node: &Node) -> Option<Snippet<'f>> {
@@ -156,11 +156,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ruleset::yaml;
+    use crate::ruleset::RULE_FILES;
+    use crate::yaml;
 
     fn quoted(text: &str) -> Option<(Arc<SourceFile>, Node)> {
         let file = Arc::new(SourceFile { path: "x".to_owned(), text: text.to_owned() });
-        let node = yaml::parse(&file, &mut Vec::new())?;
+        let node = yaml::parse(&file, &RULE_FILES, &mut Vec::new())?;
         Some((file, node))
     }
 

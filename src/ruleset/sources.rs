@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::codes;
 use crate::event::Millis;
 use crate::report::{Problem, SourceFile};
+use crate::yaml;
 
 /// The texts of a rule set.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ impl Sources {
             Err(error) => {
                 let at = error.valid_up_to();
                 let file = file(String::from_utf8_lossy(&source.bytes).into_owned());
-                problems.push(Problem::error(codes::YAML_UTF8, &file, at..at + 1, "the file is not UTF-8 here"));
+                problems.push(Problem::error(yaml::codes::UTF8, &file, at..at + 1, "the file is not UTF-8 here"));
                 None
             }
         }

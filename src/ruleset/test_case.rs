@@ -14,10 +14,10 @@ use super::feature::{read_type, type_words};
 use super::lists::parse_asn;
 use super::model::{Expect, InlineTest, Name, TestEntry};
 use super::names::Here;
-use super::read::{self, Reader};
+use super::read;
 use super::row::Layout;
-use super::yaml::{Entry, Kind, Map, Node, Scalar, Style};
 use crate::event::{Closed, Country, Currency, EventType, Field, FieldKind, Millis, Money, Point, TypeSet, Value};
+use crate::yaml::{Entry, Kind, Map, Node, Reader, Scalar, Style, is_plain};
 
 /// Events of one test, at most.
 pub const TEST_EVENTS_MAX: i64 = 10_000;
@@ -212,7 +212,7 @@ impl TestReader<'_, '_, '_> {
         let wanted = match field {
             WireField::Field(Field::Geo) => event.put_point(text).err(),
             WireField::Field(f) if f.kind() == FieldKind::Money => event.put_money(f, text).err(),
-            WireField::Field(f) => match event.value(f, text, read::is_plain(node)) {
+            WireField::Field(f) => match event.value(f, text, is_plain(node)) {
                 Ok(value) => {
                     event.put(f.name(), value);
                     None

@@ -248,7 +248,7 @@ fn new_device_money(scene: &mut Scene<'_>) -> Result<(), SimError> {
     let payee = scene.people.payee(scene.victim.number, 1);
     let time = scene.some_time(10 * MINUTE_MS, 30 * MINUTE_MS);
     scene.pay(time, minor, payee);
-    scene.amend(|event| (event.ip, event.device) = (Some(ip), Some(device)));
+    scene.come_from(ip, device);
     tell(scene, ip, device);
     Ok(())
 }
@@ -269,11 +269,12 @@ fn cash_out(scene: &mut Scene<'_>, from: Millis, ip: std::net::IpAddr, device: u
     let payee = scene.people.payee(victim.number, 41);
     let soon = from.plus(scene.random.between(60 * SECOND_MS, 5 * MINUTE_MS));
     scene.deed(traffic::act(scene.people, &victim, EventType::PayeeAdded, 0, soon, 0));
-    scene.amend(|event| (event.payee, event.ip, event.device) = (Some(payee), Some(ip), Some(device)));
+    scene.amend(|event| event.payee = Some(payee));
+    scene.come_from(ip, device);
     let minor = scene.random.between(900_000, 1_900_000);
     let time = soon.plus(scene.random.between(2 * MINUTE_MS, 15 * MINUTE_MS));
     scene.pay(time, minor, payee);
-    scene.amend(|event| (event.ip, event.device) = (Some(ip), Some(device)));
+    scene.come_from(ip, device);
 }
 
 /// The telephone number is moved to a stranger's card, the code goes there, the password is theirs, then the money.
@@ -302,6 +303,7 @@ fn reset_takeover(scene: &mut Scene<'_>) -> Result<(), SimError> {
     scene.enter(scene.after(9 * MINUTE_MS), ip, device);
     scene.amend(|event| event.mfa = Some(true));
     scene.deed(from_there(10, EventType::DeviceBound));
+    scene.come_from(ip, device);
     cash_out(scene, scene.after(10 * MINUTE_MS), ip, device);
     tell(scene, ip, device);
     Ok(())

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::SimError;
 use super::draft::Draft;
-use super::episodes;
+use super::episodes::{self, Episode};
 use super::people::{People, Whereabouts};
 use super::random::Random;
 use super::rhythm::WEIGHT_MAX;
@@ -60,6 +60,8 @@ pub struct Crowd {
     /// What was begun and goes on, by its stamp and the order in which it was begun.
     later: BTreeMap<(Millis, u64), Draft>,
     begun: u64,
+    /// Who is in the middle of something, and by how many events: they do nothing else meanwhile.
+    engaged: BTreeMap<u64, u32>,
 }
 
 /// What the next event must be like.
@@ -92,6 +94,7 @@ impl Crowd {
             outage,
             later: BTreeMap::new(),
             begun: 0,
+            engaged: BTreeMap::new(),
         }
     }
 
@@ -112,10 +115,11 @@ impl Crowd {
         for _ in 0..ASKED_MAX {
             let number = u64::from(accounts.rank(random.bits()));
             let is_known = self.is_known(number);
-            if !is_known && (wanted.is_lost || act.single() != Act::Enter) {
+            if !is_known && (wanted.is_lost || act != Act::Enter) {
                 continue;
             }
-            if !is_up(people, number, wanted.time, random) {
+            let is_free = !self.engaged.contains_key(&number) && is_up(people, number, wanted.time, random);
+            if !is_free || !is_known && !is_home(people, number, wanted.time) {
                 continue;
             }
             match act {
@@ -124,7 +128,15 @@ impl Crowd {
                 _ => return self.act(people, number, act, wanted, random),
             }
         }
-        self.first(people, u64::from(accounts.rank(random.bits())), wanted.time, random)
+        // At night, with everybody asleep, somebody is up all the same.
+        let mut number = u64::from(accounts.rank(random.bits()));
+        for _ in 0..ASKED_MAX {
+            if is_home(people, number, wanted.time) {
+                break;
+            }
+            number = u64::from(accounts.rank(random.bits()));
+        }
+        self.first(people, number, wanted.time, random)
     }
 
     /// When the next event of something begun is due.
@@ -135,6 +147,12 @@ impl Crowd {
     /// The event that is due.
     pub fn go_on(&mut self, random: &mut Random) -> Option<Draft> {
         let (_, event) = self.later.pop_first()?;
+        if let Some(number) = event.account {
+            match self.engaged.get_mut(&number) {
+                Some(left) if *left > 1 => *left -= 1,
+                _ => drop(self.engaged.remove(&number)),
+            }
+        }
         Some(self.through_outage(event, random))
     }
 
@@ -144,8 +162,11 @@ impl Crowd {
             self.newcomers.push_back(self.called);
             self.called += 1;
         }
-        let up = self.newcomers.iter().position(|number| is_up(people, *number, time, random));
-        self.newcomers.remove(up.unwrap_or(0))
+        let comes =
+            |number: &u64, random: &mut Random| is_home(people, *number, time) && is_up(people, *number, time, random);
+        let first = self.newcomers.iter().position(|number| comes(number, random));
+        let first = first.or_else(|| self.newcomers.iter().position(|number| is_home(people, *number, time)));
+        self.newcomers.remove(first.unwrap_or(0))
     }
 
     fn is_known(&self, number: u64) -> bool {
@@ -174,7 +195,7 @@ impl Crowd {
     ) -> Result<Draft, SimError> {
         let person = people.person(number)?;
         let event = match act {
-            Act::Play(episode) if self.later.len() < LATER_MAX && !self.is_down(wanted.time) => {
+            Act::Play(episode) if self.can_begin(episode, number, wanted.time) => {
                 let mut events = episodes::play(episode, people, &person, wanted.time, random).into_iter();
                 let first = events.next();
                 for event in events {
@@ -189,10 +210,20 @@ impl Crowd {
         Ok(if wanted.is_lost { event } else { self.through_outage(event, random) })
     }
 
+    /// Whether somebody has the time for an episode. The busiest never forget their passwords:
+    /// with all else that they do it would look like guessing.
+    fn can_begin(&self, episode: Episode, number: u64, time: Millis) -> bool {
+        let forgets = matches!(episode, Episode::Forgotten | Episode::LockedOut);
+        self.later.len() < LATER_MAX && !self.is_down(time) && (number >= traffic::BUSY_RANKS || !forgets)
+    }
+
     fn wait_for(&mut self, event: Draft, random: &mut Random) {
         let stamp = event.time.plus(random.between(LATER_DELAY_MS.0, LATER_DELAY_MS.1));
         self.later.insert((stamp, self.begun), event);
         self.begun += 1;
+        if let Some(number) = event.account {
+            *self.engaged.entry(number).or_default() += 1;
+        }
     }
 
     fn is_down(&self, time: Millis) -> bool {
@@ -214,6 +245,11 @@ impl Crowd {
         let reason = random.pick(&OUTAGE_REASONS).copied();
         Draft { result: Some(Outcome::Failure), reason, mfa: None, ..event }
     }
+}
+
+/// Whether somebody is at home: who was first seen on a journey would seem to be on one when they come back.
+fn is_home(people: &People, number: u64, time: Millis) -> bool {
+    people.whereabouts(number, time) == Whereabouts::Home
 }
 
 /// Whether somebody does anything at a moment: not in the air, and seldom at night.

@@ -71,7 +71,7 @@ impl Telling<'_> {
         for _ in 0..1 + self.random.below(3) {
             self.wait(20, 240);
             let event = traffic::money(self.people, self.person, self.time, self.random);
-            self.events.push(self.from_here(event));
+            self.events.push(self.in_one_place(event));
         }
         if self.random.below(10) < 3 {
             self.leave();
@@ -196,7 +196,7 @@ impl Telling<'_> {
     }
 
     /// An event of the same address and session as the ones before it.
-    fn from_here(&self, event: Draft) -> Draft {
+    fn in_one_place(&self, event: Draft) -> Draft {
         let first = self.events.first();
         Draft { ip: first.and_then(|f| f.ip), session: first.and_then(|f| f.session), ..event }
     }

@@ -213,12 +213,12 @@ fn new_telephone(scene: &mut Scene<'_>) -> Result<(), SimError> {
     scene.enter(scene.at, ip, device);
     let victim = scene.victim;
     scene.deed(traffic::act(scene.people, &victim, EventType::DeviceBound, 0, scene.after(2 * MINUTE_MS), 0));
-    scene.amend(|event| (event.ip, event.device, event.session) = (Some(ip), Some(device), None));
+    scene.come_from(ip, device);
     scene.enter(scene.after(30 * MINUTE_MS), ip, device);
     let minor = scene.random.between(2_000, 45_000);
     let payee = scene.people.payee(victim.number, 0);
     scene.pay(scene.after(34 * MINUTE_MS), minor, payee);
-    scene.amend(|event| (event.ip, event.device) = (Some(ip), Some(device)));
+    scene.come_from(ip, device);
     (scene.account, scene.ip, scene.device) = (Some(scene.victim.number), Some(ip), Some(device));
     Ok(())
 }
@@ -303,7 +303,7 @@ fn settled_device(scene: &mut Scene<'_>) -> Result<(), SimError> {
     let minor = scene.random.between(90_000, 300_000);
     let payee = scene.people.payee(scene.victim.number, 0);
     scene.pay(scene.at, minor, payee);
-    scene.amend(|event| (event.ip, event.device) = (Some(ip), Some(device)));
+    scene.come_from(ip, device);
     (scene.account, scene.ip, scene.device) = (Some(scene.victim.number), Some(ip), Some(device));
     Ok(())
 }

@@ -284,10 +284,13 @@ impl People {
                     return (office, Connection::Wifi);
                 }
                 let is_out = scale(draw, 100) < MOBILE_PERCENT;
-                if let Some(gateway) = is_out.then(|| self.gateway(person)).flatten() {
+                let bits = hash(self.seed, salt::MOBILE, person.number);
+                let mobile = is_out.then(|| self.world.mobile(person.city, bits)).flatten();
+                // IPv6 has addresses for all: only IPv4 is shared.
+                if let Some(gateway) = mobile.filter(|r| r.first.is_ipv4()).and_then(|_| self.gateway(person)) {
                     return (gateway, Connection::Cellular);
                 }
-                is_out.then(|| self.world.mobile(person.city, hash(self.seed, salt::MOBILE, person.number))).flatten()
+                mobile
             }
         };
         mobile.map_or((person.home, Connection::Wifi), on)

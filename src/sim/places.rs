@@ -5,7 +5,7 @@
 //! going to work; a place has so few people that a bad quarter of an hour of all of them is no attack. Does
 //! not know who works: `people` says that.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::random::{choose, hash, scale};
 use super::world::World;
@@ -20,7 +20,7 @@ const GATEWAY_PEOPLE: u64 = 50;
 /// The places of one city.
 #[derive(Debug, Clone, Default)]
 struct Shared {
-    /// The ranges they are in, IPv4: indices of the world's.
+    /// The ranges they are in: indices of the world's.
     ranges: Vec<u16>,
     /// How many there are.
     places: u64,
@@ -37,12 +37,8 @@ pub struct Places {
 impl Places {
     /// As many in each city as `accounts` people need.
     pub fn new(seed: u64, world: &World, accounts: u64) -> Places {
-        let v4 = |ranges: &[u16]| -> Vec<u16> {
-            let is_v4 = |index: &u16| world.range(*index).is_some_and(|range| range.first.is_ipv4());
-            ranges.iter().copied().filter(is_v4).collect()
-        };
         let shared = |ranges: &[u16], people: u64, each: u64| Shared {
-            ranges: v4(ranges),
+            ranges: ranges.to_vec(),
             places: people.div_ceil(each).max(1),
         };
         let (mut offices, mut gateways) = (Vec::new(), Vec::new());
@@ -70,6 +66,12 @@ impl Shared {
         let place = scale(person_bits, self.places);
         let bits = hash(seed, super::people::salt::PLACE, (of << 40).wrapping_add(place));
         let range = world.range(*choose(&self.ranges, bits.rotate_left(29))?)?;
-        Some(range.address(bits))
+        Some(match range.address(bits) {
+            // Behind one line of IPv6 everybody has an address of their own.
+            IpAddr::V6(line) => {
+                IpAddr::V6(Ipv6Addr::from((u128::from(line) >> 64 << 64) | u128::from(person_bits | 1)))
+            }
+            v4 => v4,
+        })
     }
 }

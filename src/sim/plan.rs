@@ -65,14 +65,24 @@ pub struct Plan {
     /// have passed (30 min to a day; nothing where the watched days are shorter). All other scenes come later.
     /// For who plays a stream and wants to show something soon; the days begin at `Generator::watched_from`.
     pub first_attack_within_ms: Option<i64>,
+    /// Scenes of each kind; `None`: by the number of records.
+    pub scenes_per_kind: Option<u64>,
 }
 
 impl Plan {
     /// So many events of a profile, everything else as by default.
     pub fn new(events: u64, seed: u64, profile: Profile) -> Self {
-        let mail_domain = "wallet.example".to_owned();
-        let (accounts, rate_milli, first_attack_within_ms) = (None, None, None);
-        Plan { events, seed, accounts, profile, start: START, rate_milli, mail_domain, first_attack_within_ms }
+        Plan {
+            events,
+            seed,
+            accounts: None,
+            profile,
+            start: START,
+            rate_milli: None,
+            mail_domain: "wallet.example".to_owned(),
+            first_attack_within_ms: None,
+            scenes_per_kind: None,
+        }
     }
 
     /// Every number in its range.
@@ -118,7 +128,7 @@ impl Plan {
 
     /// Scenes of each kind.
     pub(super) fn scenes(&self) -> u64 {
-        (self.events / EVENTS_PER_SCENE).clamp(1, SCENES_MAX)
+        self.scenes_per_kind.unwrap_or(self.events / EVENTS_PER_SCENE).clamp(1, SCENES_MAX)
     }
 
     /// The kinds of scenes, attacks first.

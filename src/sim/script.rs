@@ -195,6 +195,13 @@ impl<'p> Scene<'p> {
         }
     }
 
+    /// Makes the event that was added last come from an address and device, in that device's first session.
+    pub fn come_from(&mut self, ip: IpAddr, device: u64) {
+        let mut of_device = self.events.iter().filter(|(event, _)| event.device == Some(device));
+        let session = of_device.find_map(|(event, _)| event.session);
+        self.amend(|event| (event.ip, event.device, event.session) = (Some(ip), Some(device), session));
+    }
+
     /// An event around the deed that is no part of it.
     pub fn aside(&mut self, event: Draft) {
         self.events.push((event, false));

@@ -154,9 +154,24 @@ impl Generator {
         &self.totals
     }
 
+    /// The stream's first moment.
+    pub fn start(&self) -> Millis {
+        self.plan.start
+    }
+
     /// When the watched days begin: what comes before is history, which a player may hurry through.
     pub fn watched_from(&self) -> Millis {
         self.timeline.watched_from()
+    }
+
+    /// When the watched days end.
+    pub fn watched_to(&self) -> Millis {
+        self.timeline.watched_from().plus(self.timeline.watched_ms())
+    }
+
+    /// The first and the last moment of the stream, about.
+    pub fn span(&self) -> (Millis, Millis) {
+        (self.plan.start, self.plan.start.plus(self.timeline.span_ms()))
     }
 
     /// The next record; `None` when all are made.

@@ -61,9 +61,16 @@ macro_rules! catalogue {
 catalogue! {
     EVENTS = counter("walletwatch_events_total", ["type", "outcome"],
         "Events read. Outcome: accepted, late (accepted, but too late to update a feature), duplicate. With \
-         walletwatch_events_rejected_total these are all records.");
+         walletwatch_events_rejected_total and walletwatch_events_ignored_total these are all records.");
     EVENTS_REJECTED = counter("walletwatch_events_rejected_total", ["reason"],
         "Records that cannot be used. Each is a dead letter.");
+    EVENTS_IGNORED = counter("walletwatch_events_ignored_total", ["reason"],
+        "Records that a topic's mapping leaves out on purpose, by the reason it gives.");
+    EVENTS_WITH_ACCOUNT = counter("walletwatch_events_with_account_total", ["topic"],
+        "Accepted events that have an account.");
+    EVENTS_KEY_NOT_ACCOUNT = counter("walletwatch_events_key_not_account_total", ["topic"],
+        "Those of walletwatch_events_with_account_total whose record's key is not their account: the order of an \
+         account's events rests on timestamps there.");
     EVENT_FIELDS_UNKNOWN = counter("walletwatch_event_fields_unknown_total", [],
         "Fields that were dropped because the schema does not have them.");
     BATCHES = counter("walletwatch_batches_total", [], "Batches of records that were decided.");

@@ -46,6 +46,30 @@ impl DetectionStarted<'_> {
     }
 }
 
+/// Over one in a hundred records of a topic have a key that is not their account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysAreNotAccounts<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// Records with an account since the topic was looked at last.
+    pub records: u64,
+    /// Those with another key.
+    pub others: u64,
+}
+
+impl KeysAreNotAccounts<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        tracing::warn!(
+            topic = self.topic,
+            records = self.records,
+            key_not_account = self.others,
+            "the records' key is not the account: Kafka does not keep the order of an account's events here, it \
+             rests on the records' timestamps; let the producer use the account as the key"
+        );
+    }
+}
+
 /// Everything that was counted, at a clean stop.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -59,6 +83,10 @@ pub struct Summary {
     pub rejected: u64,
     /// Refused records by reason.
     pub rejected_by_reason: BTreeMap<String, u64>,
+    /// Records that mappings leave out on purpose, all reasons.
+    pub ignored: u64,
+    /// The same by reason.
+    pub ignored_by_reason: BTreeMap<String, u64>,
     /// Late ones among the accepted.
     pub late: u64,
     /// Findings of live rules.
@@ -87,6 +115,8 @@ impl Summary {
             duplicates = self.duplicates,
             rejected = self.rejected,
             rejected_by_reason = map(&self.rejected_by_reason),
+            ignored = self.ignored,
+            ignored_by_reason = map(&self.ignored_by_reason),
             late = self.late,
             findings = self.findings,
             alerts = self.alerts,

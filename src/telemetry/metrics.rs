@@ -22,6 +22,9 @@ pub struct Metrics {
     registry: Registry,
     pub events: IntCounterVec,
     pub rejected: IntCounterVec,
+    pub ignored: IntCounterVec,
+    pub with_account: IntCounterVec,
+    pub other_keys: IntCounterVec,
     pub unknown_fields: IntCounter,
     pub batches: IntCounter,
     pub findings: IntCounterVec,
@@ -70,7 +73,7 @@ pub struct Metrics {
 impl Metrics {
     /// All of them at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
-        Ok(Self::build(&mut Maker::default())?)
+        Self::build(&mut Maker::default())
     }
 
     fn build(make: &mut Maker) -> Result<Self, prometheus::Error> {
@@ -78,6 +81,9 @@ impl Metrics {
         let metrics = Metrics {
             events: make.counters(&c::EVENTS)?,
             rejected: make.counters(&c::EVENTS_REJECTED)?,
+            ignored: make.counters(&c::EVENTS_IGNORED)?,
+            with_account: make.counters(&c::EVENTS_WITH_ACCOUNT)?,
+            other_keys: make.counters(&c::EVENTS_KEY_NOT_ACCOUNT)?,
             unknown_fields: make.counter(&c::EVENT_FIELDS_UNKNOWN)?,
             batches: make.counter(&c::BATCHES)?,
             findings: make.counters(&c::FINDINGS)?,

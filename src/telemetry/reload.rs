@@ -91,7 +91,8 @@ impl Refused<'_> {
         metrics.reloads.with_label_values(&[self.what, "refused"]).inc();
         let problems = self.problems.iter().filter(|problem| problem.level == Level::Error).count();
         let diagnostics = report::render(self.problems, false);
-        tracing::error!(what = self.what, problems, diagnostics, "reload refused: the old one stays in force");
+        // As it is, not quoted: on a terminal it has its lines.
+        tracing::error!(what = self.what, problems, %diagnostics, "reload refused: the old one stays in force");
     }
 
     /// The first problem in one line, with its place.

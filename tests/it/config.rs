@@ -33,3 +33,50 @@ fn a_file_that_is_not_there_is_named() {
         Config::load(Path::new("tests/data/config/nowhere.toml"), &Environment::default()).expect_err("no file");
     assert!(render(&problems, false).contains("cannot read tests/data/config/nowhere.toml"));
 }
+
+/// A command of ours in a folder, with variables.
+fn walletwatch(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+    command.args(args).current_dir(folder).envs(variables.iter().copied());
+    let output = command.output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_environment_alone_configures_and_what_is_shown_runs_as_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let variables = [
+        ("WALLETWATCH_KAFKA__BROKERS", "localhost:9092,localhost:9093"),
+        ("WALLETWATCH_KAFKA__START", "latest"),
+        ("WALLETWATCH_KAFKA__TLS", "false"),
+        ("WALLETWATCH_STATE__DIRECTORY", "state"),
+        ("WALLETWATCH_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let (status, checked, _) = walletwatch(folder.path(), &["check"], &variables);
+    assert_eq!(status, Some(0), "{checked}");
+    assert!(checked.starts_with("the environment: fine"), "{checked}");
+    let (status, shown, _) = walletwatch(folder.path(), &["config", "show"], &variables);
+    assert_eq!(status, Some(0));
+    assert!(shown.contains("tls = false  # $WALLETWATCH_KAFKA__TLS\n"), "{shown}");
+    std::fs::write(folder.path().join("walletwatch.toml"), &shown).expect("written");
+    let (status, again, _) = walletwatch(folder.path(), &["config", "show", "--format", "json"], &[]);
+    assert_eq!(status, Some(0));
+    let lines: Vec<serde_json::Value> = again.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let brokers = lines.iter().find(|line| line["key"] == "kafka.brokers").expect("the brokers");
+    assert_eq!((&brokers["origin"], &brokers["file"]), (&"file".into(), &"walletwatch.toml".into()));
+    assert_eq!(brokers["value"], serde_json::json!(["localhost:9092", "localhost:9093"]));
+}
+
+#[test]
+fn a_variable_that_means_nothing_stops_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let variables = [("WALLETWATCH_KAFKA__BROKRES", "a:9092"), ("WALLETWATCH_EMAIL__PASSWORD", "canary")];
+    for (command, exit) in [(&["check"][..], 1), (&["run"], 78), (&["config", "show"], 1)] {
+        let (status, told, talk) = walletwatch(folder.path(), command, &variables);
+        let all = told + &talk;
+        assert_eq!(status, Some(exit), "{command:?}: {all}");
+        assert!(all.contains("write `WALLETWATCH_KAFKA__BROKERS`"), "{all}");
+        assert!(all.contains("WALLETWATCH_EMAIL__PASSWORD_FILE") && !all.contains("canary"), "{all}");
+    }
+}

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use walletwatch::report::SourceFile;
-use walletwatch::ruleset::yaml::{self, Kind, Node};
+use walletwatch::ruleset::RULE_FILES;
+use walletwatch::yaml::{self, Kind, Node};
 
 mod dashboard;
 mod expression;
@@ -29,7 +30,7 @@ fn text(name: &str) -> String {
 fn yaml(name: &str) -> Value {
     let file = Arc::new(SourceFile { path: name.to_owned(), text: text(name) });
     let mut problems = Vec::new();
-    let node = yaml::parse(&file, &mut problems);
+    let node = yaml::parse(&file, &RULE_FILES, &mut problems);
     assert!(problems.is_empty(), "{problems:#?}");
     value(&node.unwrap_or_else(|| panic!("{name}: nothing in it")))
 }

@@ -175,6 +175,9 @@ fn a_notice_waits_for_the_contact_its_alert_names() {
     let alert = |id, group| Alert { contact_as_of: Some("2026-05-01T00:00:00Z"), group, ..Alert::new(id, "a", "high") };
     assert_eq!(at.alerts(&[alert("al_1", "one")]).waiting, 1);
     assert_eq!(at.desk.untried().expect("a count"), 2, "one waits, security's is queued");
+    let open = at.desk.open_notices().expect("counts");
+    assert_eq!(open.get(&None), Some(&1), "{open:?}");
+    assert_eq!(open.values().sum::<u64>(), 2, "{open:?}");
     // An older contact is not what it waits for; a newer one is.
     at.contact("a", "2026-03-01T00:00:00Z", "older@wallet.example");
     assert_eq!(at.told(), ["al_1 waiting"]);
@@ -374,6 +377,18 @@ fn a_desk_that_is_locked_or_damaged_while_it_is_used_names_its_file() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_probe_fails_while_nobody_can_write() {
+    let at = desk();
+    at.desk.probe(NOW).expect("it can be written");
+    let other = rusqlite::Connection::open(at.folder.path().join("desk.db")).expect("the same file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the only writer");
+    let error = at.desk.probe(NOW).expect_err("somebody else writes");
+    assert!(error.to_string().contains("is locked by another program"), "{error}");
+    other.execute_batch("ROLLBACK").expect("done");
+    at.desk.probe(NOW).expect("it can be written again");
+}
+
 #[test]
 fn only_its_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt;

@@ -133,7 +133,12 @@ fn offices_and_gateways_are_shared_and_vpns_are_rare() {
     let people_at = |network| {
         let mut people: HashMap<IpAddr, BTreeSet<&str>> = HashMap::new();
         for d in all.iter().filter(|d| is_on(d, network)) {
-            people.entry(d.ip.expect("an address")).or_default().insert(&d.account);
+            // One line of IPv6 is a /64.
+            let line = match d.ip.expect("an address") {
+                IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+                v4 => v4,
+            };
+            people.entry(line).or_default().insert(&d.account);
         }
         let mut counts: Vec<usize> = people.values().map(BTreeSet::len).collect();
         counts.sort_unstable();
@@ -164,10 +169,10 @@ fn people_have_devices_payees_and_journeys_of_their_own() {
         if let (EventType::Transfer, Some(payee)) = (d.kind, &d.payee) {
             *payees.entry(&d.account).or_default().entry(payee).or_default() += 1;
         }
-        if let Some((country, network)) = &d.place {
-            if *network != Network::Vpn {
-                countries.entry(&d.account).or_default().insert(country);
-            }
+        if let Some((country, network)) = &d.place
+            && *network != Network::Vpn
+        {
+            countries.entry(&d.account).or_default().insert(country);
         }
     }
     let often: Vec<usize> = devices.iter().filter(|(a, _)| logins[*a] >= 25).map(|(_, d)| d.len()).collect();

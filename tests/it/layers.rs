@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["event"]),
     ("report", &[]),
     ("secret", &[]),
+    ("yaml", &[]),
     ("telemetry", &["event"]),
     ("geo", &["event"]),
     ("ingest", &["event", "clock"]),
@@ -24,13 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What every stage may use.
-const ANYBODY_MAY_USE: &[&str] = &["report", "secret", "telemetry"];
+const ANYBODY_MAY_USE: &[&str] = &["report", "secret", "telemetry", "yaml"];
 
 /// What joins the stages and may use all of them.
 const JOINS: &[&str] = &["app", "cli", "lib", "main", "shutdown"];
 
 /// Stages whose outcome may depend on nothing but their arguments.
-const PURE: &[&str] = &["event", "ruleset", "features", "detect", "tuning", "sim"];
+const PURE: &[&str] = &["yaml", "event", "ruleset", "features", "detect", "tuning", "sim"];
 
 /// What a pure stage never says.
 const IMPURE: &[&str] = &["std::fs", "std::net::Tcp", "std::time::SystemTime", "Instant::now", "tokio::", "async fn"];

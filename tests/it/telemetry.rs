@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tempfile::TempDir;
-use walletwatch::ingest::kafka::consumer::batches;
-use walletwatch::ingest::kafka::{Consumer, KafkaConfig, Start};
+use walletwatch::ingest::kafka::consumer::{BATCHES_MAX, batches};
+use walletwatch::ingest::kafka::{Consumer, KafkaConfig, Outgoing, Producer, Start};
 use walletwatch::telemetry::catalogue::{self, Kind};
+use walletwatch::telemetry::health::{self, Health, State};
 
 use crate::kit::gateway::{Gateway, SIGNING_KEY};
 use crate::kit::kafka::{Broker, broker};
@@ -286,6 +287,7 @@ fn a_lag_is_counted_to_the_unit_for_a_reader_that_stands_still() {
 
     let (full, taken) = batches();
     std::thread::scope(|scope| {
+        let taken = taken;
         let reader = scope.spawn(|| consumer.run(full, true, &|| false));
         while let Ok(batch) = taken.next(Duration::from_secs(20)) {
             let batch = batch.expect("a batch in time");
@@ -335,7 +337,7 @@ fn a_desk_that_cannot_be_written_is_named_and_so_is_its_recovery() {
     service.is_ready();
     let other = rusqlite::Connection::open(wallet.folder.path().join("state/desk.db")).expect("the desk's file");
     other.execute_batch("BEGIN IMMEDIATE").expect("the only writer");
-    service.fails("desk", "database is locked", SHOWS_WITHIN);
+    service.fails("desk", "is locked by ", SHOWS_WITHIN);
     other.execute_batch("ROLLBACK").expect("no writer");
     service.is_ready();
     service.terminate();
@@ -373,4 +375,64 @@ fn an_address_that_is_taken_is_told_before_anything_starts() {
     assert_eq!(output.status.code(), Some(74), "{said}");
     assert!(said.contains(&format!("failed to listen on http.listen = {address}")), "{said}");
     assert!(!wallet.folder.path().join("state").exists(), "nothing was started");
+}
+
+#[test]
+fn a_reader_whose_taker_stands_still_is_silent_until_it_goes_on() {
+    let topic = broker().topic("standstill", 1);
+    let nothing = String::new();
+    write(broker(), &vec![(topic.as_str(), &nothing); 10_000]);
+    let config = KafkaConfig {
+        tls: None,
+        topics: vec![topic.clone()],
+        group: topic,
+        start: Some(Start::Earliest),
+        ..KafkaConfig::new(vec![broker().bootstrap.clone()])
+    };
+    let health = Health::new(Instant::now());
+    health.tell(health::SERVICE, State::Ok, "running", Instant::now());
+    let pulse = health.pulse("reading", Duration::from_millis(500), Instant::now());
+    let consumer = Consumer::open(&config).expect("a consumer");
+    let (full, taken) = batches();
+    std::thread::scope(|scope| {
+        // Inside, so that a failure here ends the reader too.
+        let taken = taken;
+        // As the service does: each turn of the loop asks whether to stop.
+        let reader = scope.spawn(|| {
+            consumer.run(full, true, &|| {
+                pulse.beat(Instant::now());
+                false
+            })
+        });
+        wait_until("the queue is full, and one batch is in its hand", Duration::from_secs(30), || {
+            (taken.waiting() == BATCHES_MAX + 1).then_some(())
+        });
+        wait_until("its silence shows", Duration::from_secs(30), || {
+            (!health.report(Instant::now()).ready).then_some(())
+        });
+        let mut records = 0;
+        while let Ok(batch) = taken.next(Duration::from_secs(20)) {
+            let batch = batch.expect("a batch in time");
+            records += batch.len();
+            taken.give_back(batch);
+        }
+        assert_eq!((records, taken.waiting()), (10_000, 0));
+        reader.join().expect("the reader").expect("read");
+    });
+}
+
+#[test]
+fn what_nobody_acknowledges_is_known_by_its_number_and_age() {
+    let mut config = KafkaConfig { tls: None, ..KafkaConfig::new(vec!["127.0.0.1:1".to_owned()]) };
+    config.produce_wait_ms_max = 60_000;
+    let producer = Producer::open(&config).expect("a producer");
+    assert_eq!((producer.unacknowledged(), producer.oldest_wait()), (0, Duration::ZERO));
+    let outgoing = Outgoing { topic: "t", key: None, value: Some(b"x"), headers: &[] };
+    for ticket in [1, 1, 2] {
+        producer.send(ticket, &outgoing).expect("taken");
+    }
+    assert_eq!(producer.unacknowledged(), 3);
+    wait_until("it waits", Duration::from_secs(5), || {
+        (producer.oldest_wait() > Duration::from_millis(100)).then_some(())
+    });
 }

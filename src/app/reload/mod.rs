@@ -320,3 +320,84 @@ fn judge(before: &InForce, rules: Option<Read<(Rules, Mentions)>>, notices: Opti
     }
     judged
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::config::NoticesConfig;
+    use crate::ruleset::{Sources, load_partly};
+
+    /// A rule whose users get a notice.
+    fn rules(notice: &str) -> (Rules, Mentions) {
+        let text = format!(
+            "version: 1\nrules:\n  - {{id: r, title: t, revision: 1, state: live, owner: t, severity: low, score: 1, \
+             audience: [user], on: login, when: result == \"failure\", notice: {notice}, runbook: \
+             \"https://example.com\", explain: x, tests: [{{name: t, given: {{type: login, account: a, result: failure}}, \
+             events: [{{expect: fire}}]}}, {{name: u, given: {{type: login, account: a, result: success}}, events: \
+             [{{expect: quiet}}]}}]}}\n"
+        );
+        let mut sources = Sources::new("rules");
+        sources.add("r.yaml", text, None);
+        let (loaded, mentions) = load_partly(&sources, HashKey::new([1; 16]), None);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:#?}"));
+        (Rules { ruleset: Arc::new(loaded.ruleset), policy: Arc::new(loaded.policy) }, mentions)
+    }
+
+    /// The shipped texts, and those of a notice of the team's own.
+    fn templates(own: Option<&str>) -> Templates {
+        let folder = tempfile::tempdir().expect("a folder");
+        if let Some(notice) = own {
+            let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/notices/unusual-login");
+            let to = folder.path().join(notice);
+            std::fs::create_dir(&to).expect("a folder");
+            for part in ["subject.txt", "body.txt", "body.html", "sms.txt"] {
+                let file = format!("en.{part}");
+                std::fs::copy(shipped.join(&file), to.join(&file)).expect("a text");
+            }
+        }
+        let config = NoticesConfig { directory: Some(folder.path().to_owned()), ..NoticesConfig::default() };
+        Templates::load(&config).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
+    fn before(notice: &str, own: Option<&str>) -> InForce {
+        let (Rules { ruleset, policy }, mentions) = rules(notice);
+        let (mentions, templates) = (Arc::new(mentions), Arc::new(templates(own)));
+        InForce { ruleset, policy, mentions, templates, geo: Arc::default() }
+    }
+
+    /// `rules notices`: taken, refused, or not read.
+    fn outcome(before: &InForce, rules: Option<Read<(Rules, Mentions)>>, templates: Option<Read<Templates>>) -> String {
+        let judged = judge(before, rules, templates);
+        let word = |read: &Option<Read<()>>| match read {
+            Some(Ok(())) => "taken",
+            Some(Err(_)) => "refused",
+            None => "-",
+        };
+        let known: Vec<&str> = judged.next.templates.notices().collect();
+        let unknown = unknown_notices(&judged.next.mentions.notices, &known);
+        assert!(unknown.is_empty(), "what is in force always fits together");
+        let changed = !Arc::ptr_eq(&judged.next.ruleset, &before.ruleset);
+        assert_eq!(changed, matches!(judged.rules, Some(Ok(()))));
+        format!("{} {}", word(&judged.rules), word(&judged.notices))
+    }
+
+    #[test]
+    fn rules_and_notices_that_name_each_other_are_taken_together_and_refused_alone() {
+        let plain = before("unusual-login", None);
+        let own = before("lost-phone", Some("lost-phone"));
+        let broken = || vec![Problem::nowhere("Y001", "not YAML")];
+        assert_eq!(
+            outcome(&plain, Some(Ok(rules("lost-phone"))), Some(Ok(templates(Some("lost-phone"))))),
+            "taken taken"
+        );
+        assert_eq!(outcome(&plain, Some(Ok(rules("lost-phone"))), None), "refused -", "its text is not there");
+        assert_eq!(outcome(&plain, Some(Ok(rules("lost-phone"))), Some(Err(broken()))), "refused refused");
+        assert_eq!(outcome(&plain, Some(Err(broken())), Some(Ok(templates(Some("lost-phone"))))), "refused taken");
+        assert_eq!(outcome(&own, None, Some(Ok(templates(None)))), "- refused", "a rule in force needs it");
+        assert_eq!(outcome(&own, Some(Ok(rules("unusual-login"))), Some(Ok(templates(None)))), "taken taken");
+        let (other, new) = (rules("third"), templates(None));
+        assert_eq!(outcome(&own, Some(Ok(other)), Some(Ok(new))), "refused refused", "neither fits anything");
+        let both = outcome(&plain, Some(Ok(rules("third"))), Some(Ok(templates(Some("lost-phone")))));
+        assert_eq!(both, "refused taken");
+    }
+}

@@ -184,6 +184,7 @@ fn plan(args: &Args) -> Plan {
         rate_milli: args.rate,
         mail_domain: args.mail_domain.clone(),
         first_attack_within_ms: args.first_attack_within,
+        scenes_per_kind: None,
     }
 }
 

@@ -112,10 +112,10 @@ fn unknown_fields(raw: &Raw<'_>) -> u32 {
 }
 
 /// The fields that the type cannot be without.
-fn complete(raw: &Raw<'_>, kind: EventType) -> Result<(), Rejection> {
+pub(super) fn needed(kind: EventType, is_success: bool) -> &'static [Key] {
     use EventType::*;
-    let needed: &[Key] = match kind {
-        Login if raw.result.as_deref() != Some("success") => &[Key::Result],
+    match kind {
+        Login if !is_success => &[Key::Result],
         Login | Mfa => &[Key::Result, Key::Account],
         PasswordReset => &[Key::Stage],
         MfaChanged | Lock => &[Key::Account, Key::Change],
@@ -125,7 +125,11 @@ fn complete(raw: &Raw<'_>, kind: EventType) -> Result<(), Rejection> {
         Report => &[Key::Account, Key::About, Key::Answer],
         ServiceStatus => &[Key::State],
         Logout | PasswordChanged | SimChanged | DeviceBound | DeviceRemoved => &[Key::Account],
-    };
+    }
+}
+
+fn complete(raw: &Raw<'_>, kind: EventType) -> Result<(), Rejection> {
+    let needed = needed(kind, raw.result.as_deref() == Some("success"));
     match needed.iter().find(|key| !raw.present.has(**key)) {
         Some(key) => Err(missing(key.path())),
         None => Ok(()),

@@ -8,7 +8,8 @@ mod diagnose;
 mod judge;
 mod plain;
 
-use super::{Event, Millis, Raw, RejectReason, Rejection};
+use super::key::Key;
+use super::{Event, EventType, Millis, Raw, RejectReason, Rejection};
 
 /// What a record may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +63,19 @@ pub fn decode<'a>(value: Option<&'a [u8]>, now: Millis, limits: &Limits) -> Resu
     judge::judge(&mut raw, text.len(), now, limits)
 }
 
+/// Judges what a mapping made of a record.
+pub(super) fn judge_mapped<'a>(raw: &mut Raw<'a>, now: Millis, limits: &Limits) -> Result<Decoded<'a>, Rejection> {
+    // A text of several may be longer than its record: all of them are measured.
+    judge::judge(raw, usize::MAX, now, limits)
+}
+
+/// The fields that an event of a type cannot be without, beside `id`, `type` and `time`.
+pub(super) fn needed(kind: EventType, is_success: bool) -> &'static [Key] {
+    judge::needed(kind, is_success)
+}
+
 /// The value as text, not longer than it may be.
-fn readable<'a>(value: Option<&'a [u8]>, limits: &Limits) -> Result<&'a str, Rejection> {
+pub(super) fn readable<'a>(value: Option<&'a [u8]>, limits: &Limits) -> Result<&'a str, Rejection> {
     let Some(bytes) = value.filter(|v| !v.is_empty()) else {
         return Err(Rejection::new(RejectReason::NoValue, "a JSON object is expected, the record has no value"));
     };
@@ -76,7 +88,7 @@ fn readable<'a>(value: Option<&'a [u8]>, limits: &Limits) -> Result<&'a str, Rej
 }
 
 /// Refuses what is not safe to parse: parsers recurse.
-fn shallow(text: &str, limits: &Limits) -> Result<(), Rejection> {
+pub(super) fn shallow(text: &str, limits: &Limits) -> Result<(), Rejection> {
     if too_deep(text, limits.depth_max) {
         let detail = format!("objects and arrays nest deeper than {}", limits.depth_max);
         return Err(Rejection::new(RejectReason::TooDeep, detail));
@@ -86,7 +98,7 @@ fn shallow(text: &str, limits: &Limits) -> Result<(), Rejection> {
 
 /// Whether objects and arrays nest deeper than `depth_max`. As many brackets must open: few records
 /// have them, and only those are looked at byte by byte.
-fn too_deep(text: &str, depth_max: usize) -> bool {
+pub(super) fn too_deep(text: &str, depth_max: usize) -> bool {
     let opening = memchr::memchr2_iter(b'{', b'[', text.as_bytes()).take(depth_max.saturating_add(1)).count();
     if opening <= depth_max {
         return false;
@@ -110,6 +122,6 @@ fn too_deep(text: &str, depth_max: usize) -> bool {
 }
 
 #[cfg(test)]
-mod properties;
+pub(super) mod properties;
 #[cfg(test)]
 mod tests;

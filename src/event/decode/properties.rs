@@ -186,7 +186,7 @@ fn money() -> impl Strategy<Value = (Money, Option<Money>)> {
     })
 }
 
-fn event() -> BoxedStrategy<Event<'static>> {
+pub(in crate::event) fn event() -> BoxedStrategy<Event<'static>> {
     word::<EventType>()
         .prop_flat_map(|kind| {
             (common(kind), own(kind)).prop_map(|(mut event, change)| {
@@ -200,7 +200,7 @@ fn event() -> BoxedStrategy<Event<'static>> {
 // === Any JSON ===
 
 /// The text of any JSON value, not too deep.
-fn json() -> BoxedStrategy<String> {
+pub(in crate::event) fn json() -> BoxedStrategy<String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         any::<bool>().prop_map(|b| b.to_string()),

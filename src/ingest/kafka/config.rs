@@ -108,6 +108,9 @@ pub struct KafkaConfig {
     pub receive_bytes_max: u32,
     /// How long a request at start may take, ms.
     pub request_timeout_ms: u64,
+    /// The broker is librdkafka's mock cluster inside this process (`demo`): it knows no admin requests, and a
+    /// fetch that finds nothing is answered only after its whole wait. No key of the configuration sets this.
+    pub is_embedded: bool,
 }
 
 impl KafkaConfig {
@@ -130,6 +133,7 @@ impl KafkaConfig {
             produce_wait_ms_max: 120_000,
             receive_bytes_max: 100_000_000,
             request_timeout_ms: 15_000,
+            is_embedded: false,
         }
     }
 }

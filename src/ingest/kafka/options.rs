@@ -65,9 +65,15 @@ fn set_tls(options: &mut ClientConfig, tls: &Tls) {
     }
 }
 
+/// How long a broker holds a fetch that finds nothing, ms: a real one answers as soon as something comes …
+const FETCH_WAIT_MS: &str = "100";
+/// … but the embedded one only when this is over.
+const FETCH_WAIT_EMBEDDED_MS: &str = "4";
+
 /// A reader of partitions.
 pub fn consumer(config: &KafkaConfig) -> ClientConfig {
     let mut options = common(config);
+    let fetch_wait_ms = if config.is_embedded { FETCH_WAIT_EMBEDDED_MS } else { FETCH_WAIT_MS };
     options
         .set("group.id", &config.group)
         // With the defaults, dropping a consumer commits records that nobody has read.
@@ -76,7 +82,7 @@ pub fn consumer(config: &KafkaConfig) -> ClientConfig {
         // An offset that is gone is told, not skipped.
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "100")
+        .set("fetch.wait.max.ms", fetch_wait_ms)
         // The default of a second makes a reader with full queues three to five times slower.
         .set("fetch.queue.backoff.ms", "5")
         // For each partition, since each has a queue of its own.

@@ -153,6 +153,11 @@ impl Producer {
         self.shared.lock().by_ticket.values().map(|(count, _)| u64::from(*count)).sum()
     }
 
+    /// For how long the oldest record has not been acknowledged; zero where none waits.
+    pub fn oldest_wait(&self) -> Duration {
+        self.shared.lock().by_ticket.values().next().map(|(_, since)| since.elapsed()).unwrap_or_default()
+    }
+
     /// How many records were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.shared.lock().acknowledged

@@ -48,6 +48,10 @@ struct Wanted<'c> {
 
 /// Makes the missing topics and checks the others.
 pub fn prepare(config: &KafkaConfig) -> Result<(), Error> {
+    // Whoever embeds the broker has made its topics; it has neither settings nor admin requests.
+    if config.is_embedded {
+        return Ok(());
+    }
     let wanted = [
         Wanted { name: &config.alerts_topic, purpose: Purpose::Log, record_bytes_max: DOCUMENT_BYTES_MAX },
         Wanted { name: &config.contacts_topic, purpose: Purpose::Table, record_bytes_max: DOCUMENT_BYTES_MAX },

@@ -242,6 +242,35 @@ async fn nothing_more_goes_to_an_endpoint_that_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failures_in_a_row_are_seen_until_one_is_taken() {
+    let script = [DOWN, Act::End(Outcome::Permanent { reason: "smtp_5xx" }), DOWN];
+    let (first, second) = (Scripted::new(&script, GOOD), Scripted::new(&[], GOOD));
+    let running = Running::start(&first, &second);
+    let seen = || {
+        let channels = running.service.view().channels();
+        let first = channels.get("first").expect("a channel");
+        (first.failures_in_a_row, first.reason, first.sends_max > 0)
+    };
+    assert_eq!(seen(), (0, "", true));
+    let down = match DOWN {
+        Act::End(outcome) => outcome.reason(),
+        _ => panic!("an end"),
+    };
+    running.take(&["a"], "high");
+    running.told(1).await;
+    assert_eq!(seen(), (1, down, true));
+    running.take(&["b"], "high");
+    running.told(3).await;
+    assert_eq!(seen(), (1, down, true), "a refused message says nothing of the channel, neither good nor bad");
+    running.time.advance(RETRY_STEPS_MS[0]);
+    running.told(4).await;
+    assert_eq!(seen(), (2, down, true));
+    running.time.advance(RETRY_STEPS_MS[1]);
+    running.told(5).await;
+    assert_eq!(seen(), (0, "", true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_send_that_panics_is_a_failed_try() {
     let (first, second) = (Scripted::new(&[Act::Panic], GOOD), Scripted::new(&[], GOOD));
     let running = Running::start(&first, &second);

@@ -119,6 +119,7 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "a test that fails shows what the service said")]
     fn drop(&mut self) {
         // An error means that it has ended already.
         let _ = self.child.kill();

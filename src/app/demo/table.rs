@@ -1,0 +1,86 @@
+//! The table at the end, and where everything lies: what stays on the terminal.
+//!
+//! Guarantees: what was missed, and what was told of a look-alike, is in capitals. Judges nothing: the outcome does.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::model::Model;
+use super::summary::Outcome;
+use super::words::{count, thousands};
+
+/// What came of it, and where it lies.
+pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Write) -> io::Result<()> {
+    let stopped = if outcome.complete { "" } else { ", stopped before its end" };
+    writeln!(out, "\nwalletwatch demo{stopped}: {:.0} s\n", seconds(outcome.elapsed_ms))?;
+    kinds(outcome, out)?;
+    numbers(outcome, out)?;
+    files(model, folder, out)?;
+    out.flush()
+}
+
+fn kinds(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {:<22}  planted  found", "attack")?;
+    for kind in &outcome.kinds {
+        let note = match (kind.shadow, kind.found < kind.planted) {
+            (true, _) => "  seen by a rule in shadow; nobody is told",
+            (false, true) if outcome.complete => "  MISSED",
+            _ => "",
+        };
+        writeln!(out, "  {:<22}  {:>7}  {:>5}{note}", kind.kind, kind.planted, kind.found)?;
+    }
+    let told = match outcome.lookalikes_told {
+        0 => "no user was told of one".to_owned(),
+        told => format!("A USER WAS TOLD OF {told}"),
+    };
+    writeln!(out, "  {:<22}  {:>7}      -  {told}\n", "look-alikes", outcome.lookalikes)
+}
+
+fn numbers(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let mut row = |name: &str, value: String| writeln!(out, "  {name:<12}  {value}");
+    row(
+        "events",
+        format!(
+            "{}: {} accepted, {} duplicates, {} refused; {} a second",
+            thousands(outcome.events),
+            thousands(outcome.accepted),
+            thousands(outcome.duplicates),
+            thousands(outcome.rejected),
+            thousands(outcome.events_per_second),
+        ),
+    )?;
+    let strays = match outcome.alerts_not_planted {
+        0 => "none on anything that was not planted".to_owned(),
+        strays => format!("{strays} of them on what nobody planted"),
+    };
+    row("alerts", format!("{}, {strays}", thousands(outcome.alerts)))?;
+    row("told", format!("{}, {} SMS", count(outcome.mails, "mail", "mails"), thousands(outcome.sms)))?;
+    if let (Some(p50), Some(p99)) = (outcome.latency_ms.p50, outcome.latency_ms.p99) {
+        row("latency", format!("event to alert {p50} ms at the median, {p99} ms at the 99th percentile"))?;
+    }
+    if let Some(told_ms) = outcome.first_attack_told_ms {
+        row("first attack", format!("told whole {:.1} s after the start", seconds(told_ms)))?;
+    }
+    Ok(())
+}
+
+fn files(model: &Model, folder: &Path, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n  In {}:", folder.display())?;
+    let mail = model.story.mails.last().map_or("mails/001.eml", |mail| mail.file.as_str());
+    let text = model.story.texts.last().map_or("sms/001.json", |text| text.file.as_str());
+    let page = mail.replace(".eml", ".html");
+    let lies = [
+        (mail, format!("and its page {page}: open it in a browser")),
+        (text, "a signed request to the SMS gateway".to_owned()),
+        ("alerts.ndjson", "what wallet.alerts holds".to_owned()),
+        ("summary.json", "these numbers".to_owned()),
+    ];
+    for (file, what) in lies {
+        writeln!(out, "    {file:<14}  {what}")?;
+    }
+    Ok(())
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
