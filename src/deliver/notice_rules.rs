@@ -1,7 +1,7 @@
 //! The rules for notices to users, checked on the rendered text.
 //!
 //! A message from a wallet must not look like the messages that rob its users: so no link, no picture, no
-//! telephone number, no request for a code or password. Checked over sample data when templates are loaded,
+//! telephone number, no request for a code or password, no score and no rule. Checked over sample data when templates are loaded,
 //! and on every single notice before it is queued.
 //!
 //! Guarantees: pure; an offence names its rule and the words that break it. Does not mend texts.
@@ -25,6 +25,7 @@ const LINK: (&str, &str) = ("N004", "a notice holds no link and nothing that loo
 const PICTURE: (&str, &str) = ("N005", "a notice holds no picture and no QR code");
 const PHONE: (&str, &str) = ("N006", "a notice holds no telephone number and no account to write to");
 const SECRET: (&str, &str) = ("N007", "a notice never asks for a code or password");
+const INSIDE: (&str, &str) = ("N015", "a notice tells no score and no rule");
 const LEFT_OVER: (&str, &str) = ("N009", "every placeholder is replaced");
 const MARKUP: (&str, &str) =
     ("N011", "HTML holds only text, tables and lists, with inline styles and a sheet of plain colours");
@@ -36,7 +37,7 @@ static LINKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     // Browsers take the ideographic full stop for a dot; between Chinese words it only ends a sentence.
     // A name, a dot and two letters or more make a domain in the eyes of a mail program. `@` makes an address.
     regex(
-        r"(?i)https?:|hxxp|ftp:|www\.|://|mailto:|tel:|[\p{L}\p{N}_-]+[.．｡](?:\p{L}){2,}|[a-z0-9-]+\s?。\s?[a-z]{2,}|\bdot\W{1,3}(?:com|cn|net|org|info|app|top|vip|xyz|cc|co|io)\b|@\s*[\p{L}\p{N}]",
+        r"(?i)https?:|hxxp|ftp:|www\.|://|mailto:|tel:|[\p{L}\p{N}_-]+[.．｡](?:\p{L}){2,}|[a-z0-9-]+\s?。\s?[a-z]{2,}|\bdot\W{1,3}(?:com|cn|net|org|info|app|top|vip|xyz|cc|co|io)\b|@\s*[\p{L}\p{N}]|\b(?:click|tap|press) (?:here|below|this|the (?:link|button))\b|点此|点这里|点击(?:此|这|下|链)",
     )
 });
 static PICTURES: LazyLock<Option<Regex>> =
@@ -45,12 +46,18 @@ static NUMBERS: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"\+?\p{Nd}(?:[
 /// What is a number to call or an account to write to by the words around it, however short; and digits in words.
 static REACHES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(?:dial|call|hotline|telephone)\b[^.!?\n]{0,20}\p{Nd}{3,}|(?:拨打|致电|来电|热线|电话)[^。！？\n]{0,8}[\p{Nd}零〇一二三四五六七八九]{3,}|[零〇一二三四五六七八九幺]{5,}|(?:微信|QQ)(?:号|群)|加微信|\b(?:wechat|whatsapp|telegram)\s*(?:id|:|：)",
+        r"(?i)\b(?:dial|call|text|hotline|telephone)\b[^.!?\n]{0,20}\p{Nd}{3,}|(?:拨打|致电|来电|热线|电话)[^。！？\n]{0,8}[\p{Nd}零〇一二三四五六七八九]{3,}|[零〇一二三四五六七八九幺]{5,}|(?:拨打|致电)[^。！？\n]{0,8}(?:热线|电话|客服)|(?:微信|QQ)(?:号|群|客服)|(?:加|联系)微信|\b(?:call|ring|phone) (?:us|our|the (?:hotline|support|bank))\b|\b(?:wechat|whatsapp|telegram)\s*(?:id|:|：)",
     )
 });
 static REQUESTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     regex(
-        r"(?i)(?:\b(?:enter|send|reply|text|tell|give|share|provide|confirm|type|submit|forward)\b[^.!?\n]{0,60}\b(?:codes?|passwords?|passcodes?|pins?|otps?|digits?)\b)|(?:(?:输入|发送|回复|告诉|告知|提供|填写|转发|报给|提交|发给)[^。！？\n]{0,24}(?:验证码|密码|口令|动态码|校验码|位数字|PIN))|(?:(?:验证码|密码|口令|动态码|校验码)[^。！？\n]{0,12}(?:发给|告诉|告知|提供给|回复给|报给))",
+        r"(?i)(?:\b(?:enter|send|read|reply|text|tell|give|share|provide|confirm|type|submit|forward)\b[^.!?\n]{0,60}\b(?:codes?|passwords?|passcodes?|pins?|otps?|digits?)\b)|(?:(?:输入|发送|回复|告诉|告知|提供|填写|转发|报给|提交|发给)[^。！？\n]{0,24}(?:验证码|密码|口令|动态码|校验码|位数字|PIN))|(?:(?:验证码|密码|口令|动态码|校验码)[^。！？\n]{0,12}(?:发给|发送|发来|转发|告诉|告知|提供给|回复给|报给))",
+    )
+});
+/// What only the team needs to know.
+static INSIDES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"(?i)\bscores?\b|风险分|评分|得分|\brules? [`\x22']?[a-z0-9]+(?:-[a-z0-9]+)+|规则\s*[a-z0-9]+(?:-[a-z0-9]+)+",
     )
 });
 static REFUSALS: LazyLock<Option<Regex>> =
@@ -91,6 +98,7 @@ pub fn offences(text: &str, trusted: &[&str]) -> Vec<Offence> {
     found.extend(matches(&NUMBERS, &rest).filter(is_phone).map(|words| offence(PHONE, words)));
     found.extend(matches(&REACHES, &rest).map(|words| offence(PHONE, words)));
     found.extend(sentences(&rest).filter(|s| asks(s)).map(|words| offence(SECRET, words.trim())));
+    found.extend(matches(&INSIDES, &rest).map(|words| offence(INSIDE, words)));
     for mark in ["{{", "}}", "{%", "%}", "{#"] {
         found.extend(rest.match_indices(mark).map(|(at, _)| offence(LEFT_OVER, beginning(&rest, at))));
     }
@@ -213,6 +221,7 @@ mod tests {
             &NUMBERS,
             &REACHES,
             &REQUESTS,
+            &INSIDES,
             &REFUSALS,
             &TAGS,
             &ATTRIBUTES,
@@ -237,6 +246,9 @@ mod tests {
             "hxxp//x",
             "请点击 wallet。cn",
             "visit wallet dot com",
+            "Click here to confirm",
+            "请点此处理。",
+            "点击下方按钮",
         ] {
             assert!(codes(link).contains(&"N004"), "{link}");
         }
@@ -254,6 +266,10 @@ mod tests {
             "请致电 955",
             "微信号 abc123",
             "WhatsApp: wallet-help",
+            "Text HELP to 12345",
+            "请拨打客服热线。",
+            "请联系微信客服。",
+            "Call us at once",
         ] {
             assert!(codes(phone).contains(&"N006"), "{phone}");
         }
@@ -266,8 +282,15 @@ mod tests {
             "Confirm your PIN in the app",
             "send us the 6 digits you got",
             "请回复收到的6位数字",
+            "Read us the code you just received.",
+            "请将密码发送给我们。",
         ] {
             assert_eq!(codes(request), ["N007"], "{request}");
+        }
+        for inside in
+            ["Your score is 97", "the rule brute-force-account fired", "风险分 97", "触发规则 new-payee-large"]
+        {
+            assert_eq!(codes(inside), ["N015"], "{inside}");
         }
         assert!(codes("Dear {{ name }}").contains(&"N009"));
     }
