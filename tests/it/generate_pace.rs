@@ -60,7 +60,7 @@ fn live_traffic_is_stamped_with_now_and_ctrl_c_leaves_whole_records() {
     assert_eq!(status.code(), Some(0));
     let mut told = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().expect("its talk"), &mut told).expect("text");
-    assert!(told.contains("stopped, what it wrote is whole"), "{told}");
+    assert!(told.contains("generate: stopped after ") && told.contains("what it wrote is whole"), "{told}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 
-use super::{expression, path, said, text, tool, yaml};
+use super::{dashboard, expression, path, said, text, tool, yaml};
 use crate::kit::kafka::broker;
 use crate::kit::process::{Server, free_port, tail, wait_until};
 use crate::kit::running::Running;
@@ -106,13 +106,16 @@ impl Wallet {
         Wallet { folder, logins: topics[0].clone() }
     }
 
-    /// Writes successful logins until `enough`, faster than anybody could decide them.
-    fn flood(&self, limit: Duration, mut enough: impl FnMut() -> bool) {
+    /// Writes successful logins until `enough` has an answer, faster than anybody could decide them.
+    fn flood<T>(&self, limit: Duration, mut enough: impl FnMut() -> Option<T>) -> T {
         let producer: BaseProducer =
             ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
         let deadline = Instant::now() + limit;
         let mut written = 0;
-        while !enough() {
+        let answer = loop {
+            if let Some(answer) = enough() {
+                break answer;
+            }
             assert!(Instant::now() < deadline, "{written} records were written, and it was not enough in {limit:?}");
             for _ in 0..BURST_RECORDS {
                 let (account, time) = (written % 1000, 1_767_268_800_000_i64 + written);
@@ -124,8 +127,9 @@ impl Wallet {
                 }
                 written += 1;
             }
-        }
+        };
         producer.flush(Duration::from_secs(60)).expect("written");
+        answer
     }
 }
 
@@ -207,13 +211,15 @@ fn a_real_prometheus_scrapes_the_service_and_fires_when_the_lag_grows() {
         (up["result"][0]["value"][1] == "1").then_some(())
     });
     rules_are_evaluated(&prometheus);
-    let told_of_lag = |prometheus: &Prometheus| names(&prometheus.firing()).contains(&"WalletwatchLagOverLimit");
-    assert!(!told_of_lag(&prometheus), "nothing was written yet");
+    let of_lag = |firing: &[Value]| {
+        firing.iter().find(|alert| alert["labels"]["alertname"] == "WalletwatchLagOverLimit").cloned()
+    };
+    assert!(of_lag(&prometheus.firing()).is_none(), "nothing was written yet");
 
-    wallet.flood(Duration::from_secs(120), || told_of_lag(&prometheus));
-    let firing = prometheus.firing();
-    let alert = firing.iter().find(|alert| alert["labels"]["alertname"] == "WalletwatchLagOverLimit");
-    let alert = alert.unwrap_or_else(|| panic!("it was over before it was read: {firing:#?}"));
+    let (alert, firing) = wallet.flood(Duration::from_secs(120), || {
+        let firing = prometheus.firing();
+        of_lag(&firing).map(|alert| (alert, firing))
+    });
     assert_eq!(alert["labels"]["severity"], "critical");
     assert_eq!(alert["labels"]["instance"], service.address());
     let description = alert["annotations"]["description"].as_str().expect("a description");
@@ -221,13 +227,32 @@ fn a_real_prometheus_scrapes_the_service_and_fires_when_the_lag_grows() {
     assert!(!description.contains("{{") && !description.contains("error"), "{description}");
     assert!(!names(&firing).contains(&"WalletwatchNotReady"), "one cause, one alert: {firing:#?}");
 
+    the_dashboard_shows_something(&prometheus);
     wait_until("the lag is worked off, and so is the alert", Duration::from_secs(120), || {
-        (!told_of_lag(&prometheus)).then_some(())
+        of_lag(&prometheus.firing()).is_none().then_some(())
     });
     service.terminate();
     wait_until("a stopped service is told of", Duration::from_secs(30), || {
         names(&prometheus.firing()).contains(&"WalletwatchDown").then_some(())
     });
+}
+
+/// Prometheus answers to every panel, and what a wallet without attacks has is there to be seen.
+fn the_dashboard_shows_something(prometheus: &Prometheus) {
+    let mut empty = BTreeSet::new();
+    for (whose, expr) in dashboard::asked() {
+        let encoded: String = expr.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let answer = prometheus.api(&format!("/api/v1/query?query={encoded}"));
+        if answer["result"].as_array().expect("a result").is_empty() {
+            empty.insert(whose);
+        }
+    }
+    // No alerts, notices, dead letters, lists or geo files here; rates need two scrapes.
+    for shown in
+        ["Ready", "Lag", "Lag by topic", "Signs of life", "Rules in force", "Rule set", "Memory", "Events", "starts"]
+    {
+        assert!(!empty.contains(shown), "nothing to see in {shown}; empty: {empty:?}");
+    }
 }
 
 /// Every rule of ours is there, and none has failed.
