@@ -138,7 +138,7 @@ impl Engine {
                 self.duplicates.bring_near(ids.event(event));
             }
         }
-        self.state.bring_near();
+        self.state.bring_near(chunk.len());
         for one in self.state.ahead() {
             if let Some(ids) = self.chunk_ids.get_mut(one.event) {
                 ids.set_place(one.kind, one.place);

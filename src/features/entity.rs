@@ -20,6 +20,8 @@ pub trait Kept: Default {
     fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool;
     /// Asks for the memory of what does not stand in its first line. Reads nothing of it.
     fn bring_near(&self) {}
+    /// Asks for the memory it points to. Reads it itself.
+    fn bring_heap_near(&self) {}
     /// Memory it points to, bytes.
     fn heap_bytes(&self) -> usize;
 }
@@ -185,6 +187,19 @@ impl<T: Kept> Table<T> {
     fn forget_next(&mut self) {
         let at = self.next_place();
         self.remove(at);
+    }
+
+    /// Asks for the memory of what the next sweeps will look at: what the next `steps` entities point to, and the
+    /// entities after them.
+    pub fn bring_sweep_near(&self, steps: usize) {
+        for ahead in 0..2 * steps {
+            let at = self.swept as usize + ahead;
+            let Some(chunk) = self.chunks.get(at / CHUNK) else { return };
+            match chunk.get(at % CHUNK).filter(|_| ahead < steps) {
+                Some(entity) => entity.kept.bring_heap_near(),
+                None => prefetch_index(chunk, at % CHUNK),
+            }
+        }
     }
 
     /// Looks at the next few entities and drops what can no longer be asked for. `over_ms`: each feature's

@@ -81,9 +81,20 @@ impl Slots {
             kept.bring_near();
         }
     }
+
+    /// Asks for what several features point to, once these have had time to come near themselves.
+    fn bring_rest_near(&self) {
+        if self.kept.spilled() {
+            self.kept.iter().for_each(|(_, kept)| kept.bring_near());
+        }
+    }
 }
 
 impl Kept for Slots {
+    fn bring_heap_near(&self) {
+        self.bring_near();
+    }
+
     fn heap_bytes(&self) -> usize {
         let kept: usize = self.kept.iter().map(|(_, kept)| kept.heap_bytes()).sum();
         spilled_bytes(&self.kept) + kept
@@ -107,6 +118,10 @@ struct AccountKept {
 }
 
 impl Kept for AccountKept {
+    fn bring_heap_near(&self) {
+        self.slots.bring_near();
+    }
+
     fn heap_bytes(&self) -> usize {
         self.slots.heap_bytes() + self.account.heap_bytes()
     }
@@ -218,8 +233,8 @@ impl State {
 
     /// Looks up all that was noted, in steps: first where each stands, then the entity, then what it points to.
     /// Each step only asks for the memory of the next one, so no step waits for what it asked for itself, and
-    /// the memory is near when its event comes.
-    pub fn bring_near(&mut self) {
+    /// the memory is near when its event comes. Last what the sweep after these `events` will look at.
+    pub fn bring_near(&mut self, events: usize) {
         let State { ahead, accounts, others, .. } = self;
         for one in ahead.iter_mut() {
             one.place = match one.kind {
@@ -227,21 +242,26 @@ impl State {
                 kind => others.get(kind as usize).map_or(NOWHERE, |table| table.find_place(one.key)),
             };
         }
+        let slots = |one: &Ahead| match one.kind {
+            KeyField::Account => accounts.at(one.place).map(|kept| &kept.slots),
+            kind => others.get(kind as usize).and_then(|table| table.at(one.place)),
+        };
         for one in ahead.iter() {
-            match one.kind {
-                KeyField::Account => {
-                    if let Some(kept) = accounts.at(one.place) {
-                        kept.slots.bring_near();
-                        kept.account.bring_near();
-                    }
-                }
-                kind => {
-                    if let Some(slots) = others.get(kind as usize).and_then(|table| table.at(one.place)) {
-                        slots.bring_near();
-                    }
-                }
+            if one.kind == KeyField::Account
+                && let Some(kept) = accounts.at(one.place)
+            {
+                kept.account.bring_near();
+            }
+            if let Some(slots) = slots(one) {
+                slots.bring_near();
             }
         }
+        for slots in ahead.iter().filter_map(slots) {
+            slots.bring_rest_near();
+        }
+        let steps = events.div_ceil(SWEEP_EVENTS_PER_STEP);
+        accounts.bring_sweep_near(steps);
+        others.iter().for_each(|table| table.bring_sweep_near(steps));
     }
 
     /// What was noted, looked up.

@@ -95,6 +95,7 @@ impl Window {
 
     /// Asks for the memory of its newest entry.
     pub fn bring_near(&self) {
+        prefetch_index(&self.entries, 0);
         prefetch_index(&self.entries, self.entries.len().saturating_sub(1));
     }
 
