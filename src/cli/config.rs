@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::{Exit, Format, check};
 use crate::config::{Config, show};
 
-/// The configuration commands.
+/// Shows the configuration in force.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  walletwatch config show --config walletwatch.toml")]
 pub enum Command {
     /// The configuration in force: file, environment and defaults together, without secrets.
     ///

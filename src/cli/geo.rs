@@ -13,6 +13,9 @@ use crate::geo::{Database, Databases, Explained, OpenError, Source};
 
 /// Asks and checks geo databases (MMDB files).
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  walletwatch geo verify GeoLite2-City.mmdb
+  walletwatch geo lookup 203.0.113.9 --geo GeoLite2-City.mmdb GeoLite2-ASN.mmdb")]
 pub enum Command {
     Lookup(Lookup),
     Verify(Verify),

@@ -13,20 +13,24 @@ use crate::event::mapping::{self, Failure, Mapped, Mapping, Origin, Test};
 use crate::event::{Limits, Rejection, encode};
 use crate::report::{self, Level, Problem, did_you_mean};
 
-/// The mapping commands.
+/// Checks and tries mappings: what the fields of your own records are.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  walletwatch mapping show keycloak > logins.yaml
+  walletwatch mapping test logins.yaml
+  walletwatch mapping try logins.yaml records.ndjson")]
 pub enum Command {
     /// Is the mapping right? Tells every problem of every file at once, with its place and its fix.
-    #[command(after_help = "Example: walletwatch mapping check mappings/logins.yaml")]
+    #[command(after_help = "Example:\n  walletwatch mapping check mappings/logins.yaml")]
     Check(FilesArgs),
     /// Do the tests in the mapping files pass? Runs them through the decoder of the service.
-    #[command(after_help = "Example: walletwatch mapping test mappings/logins.yaml")]
+    #[command(after_help = "Example:\n  walletwatch mapping test mappings/logins.yaml")]
     Test(FilesArgs),
     /// What becomes of these records? One JSON object a line for each: an event, or why there is none.
-    #[command(after_help = "Example: walletwatch mapping try keycloak keycloak-events.ndjson")]
+    #[command(after_help = "Example:\n  walletwatch mapping try keycloak keycloak-events.ndjson")]
     Try(TryArgs),
     /// The text of a shipped mapping, to begin one's own with.
-    #[command(after_help = "Example: walletwatch mapping show keycloak > mappings/keycloak.yaml")]
+    #[command(after_help = "Example:\n  walletwatch mapping show keycloak > mappings/keycloak.yaml")]
     Show(ShowArgs),
 }
 
@@ -55,7 +59,7 @@ pub struct TryArgs {
 /// Which shipped mapping.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Its name.
+    /// auth0, cloudevents, ecs, keycloak, ocsf or okta.
     #[arg(value_name = "NAME")]
     name: String,
 }

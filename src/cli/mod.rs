@@ -22,7 +22,17 @@ pub use output::{Failure, Format, fail};
 
 /// Watches an e-wallet's event stream and warns people when an account may be under attack.
 #[derive(Debug, Parser)]
-#[command(name = "walletwatch", version, max_term_width = 100)]
+#[command(
+    name = "walletwatch",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  walletwatch demo                              see it work; needs nothing
+  walletwatch check --config walletwatch.toml   is everything right? touches no network
+  walletwatch run --config walletwatch.toml     the service
+
+Each command has its own: walletwatch rules test --help"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -103,5 +113,58 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::event::mapping;
+
+    /// A command, those below it, and what each is called by.
+    fn all(command: &clap::Command, called: &str, found: &mut Vec<(String, String)>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.push((called.to_owned(), help));
+        for below in command.get_subcommands() {
+            all(below, &format!("{called} {}", below.get_name()), found);
+        }
+    }
+
+    /// The words of an example; what the shell does with `>` and what is said about it are no part of them.
+    fn words(example: &str) -> Vec<&str> {
+        let command = example.split(" > ").next().and_then(|text| text.split("   ").next());
+        command.unwrap_or_default().split_whitespace().collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_and_they_can_be_given() {
+        let mut commands = Vec::new();
+        all(&Cli::command(), "walletwatch", &mut commands);
+        assert!(commands.len() > 15, "{commands:?}");
+        for (called, help) in commands {
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(help.starts_with("Example") && !examples.is_empty(), "{called} has no example: {help}");
+            for example in examples {
+                assert!(example.starts_with(&called), "{called}: {example}");
+                let given = Cli::try_parse_from(words(example));
+                assert!(
+                    given.is_ok(),
+                    "{called}: {example}: {}",
+                    given.err().map(|e| e.to_string()).unwrap_or_default()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_mappings_are_named_where_one_is_shown() {
+        let mut cli = Cli::command();
+        let show = cli.find_subcommand_mut("mapping").and_then(|below| below.find_subcommand_mut("show"));
+        let help = show.expect("the command").render_long_help().to_string();
+        for shipped in mapping::builtin() {
+            assert!(help.contains(shipped.name), "{}: {help}", shipped.name);
+        }
     }
 }

@@ -36,8 +36,10 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 ///
 /// Each output is one JSON object a line; `-` is stdout. Without --rules the shipped pack decides.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  walletwatch replay events.ndjson --rules rules --geo GeoLite2-City.mmdb \
-    --alerts alerts.ndjson --findings findings.ndjson --summary -")]
+#[command(after_help = "Examples:
+  walletwatch replay events.ndjson --alerts alerts.ndjson --summary -
+  walletwatch replay events.ndjson --rules rules --geo GeoLite2-City.mmdb --findings findings.ndjson
+  walletwatch replay keycloak.ndjson --mapping keycloak --alerts - --rejected rejected.ndjson")]
 pub struct Args {
     /// Events, one JSON object a line; `-` is stdin.
     #[arg(value_name = "FILE")]

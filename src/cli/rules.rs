@@ -20,14 +20,17 @@ const FAILURES_SHOWN_MAX: usize = 5;
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
 const KEY: [u8; 16] = [0; 16];
 
-/// The rules commands.
+/// Checks rules and runs their tests.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  walletwatch rules check
+  walletwatch rules test --rules /etc/walletwatch/rules")]
 pub enum Command {
     /// Is the rule set right? Tells every problem at once, with its place and its fix.
-    #[command(after_help = "Example: walletwatch rules check --rules rules --strict")]
+    #[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
     Check(CheckArgs),
     /// Do the tests in the rule files pass? Runs them through the production engine.
-    #[command(after_help = "Example: walletwatch rules test --rules rules --rule brute-force-account")]
+    #[command(after_help = "Example:\n  walletwatch rules test --rules rules --rule brute-force-account")]
     Test(TestArgs),
 }
 

@@ -25,6 +25,7 @@ mod layers;
 mod mapping;
 mod mapping_run;
 mod oracle;
+mod readme;
 mod reload;
 mod replay;
 mod rules;

@@ -143,7 +143,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     };
     let clock = Line::from(vec![
         Span::styled(clock, theme.strong()),
-        Span::styled(format!("  {}×  ", super::pace::SPEED), theme.faint()),
+        Span::styled(format!("  {}× ", super::pace::SPEED), theme.faint()),
     ]);
     frame.render_widget(Paragraph::new(name), line);
     frame.render_widget(Paragraph::new(clock).alignment(Alignment::Right), line);
