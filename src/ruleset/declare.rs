@@ -36,6 +36,9 @@ pub(super) struct Declared<'s> {
     sources: &'s Sources,
     pub names: Names,
     pub exceptions: BTreeMap<String, ExceptionSpec>,
+    /// Shared exceptions that no rule can take: without a name, or with one that is taken. Their conditions are
+    /// checked all the same.
+    pub untakeable: Vec<ExceptionSpec>,
     /// Names that a problem was told about where they are declared.
     pub broken: BTreeSet<String>,
 }
@@ -43,7 +46,13 @@ pub(super) struct Declared<'s> {
 impl<'s> Declared<'s> {
     /// Nothing yet.
     pub fn new(sources: &'s Sources) -> Self {
-        Declared { sources, names: Names::default(), exceptions: BTreeMap::new(), broken: BTreeSet::new() }
+        Declared {
+            sources,
+            names: Names::default(),
+            exceptions: BTreeMap::new(),
+            untakeable: Vec::new(),
+            broken: BTreeSet::new(),
+        }
     }
 
     /// Everything of a file that rules may name; `path` is the file's, below the rules directory.
@@ -96,8 +105,12 @@ impl<'s> Declared<'s> {
 
     fn exception(&mut self, reader: &mut Reader<'_>, item: &Node) {
         let Some((name, spec)) = read_exception(reader, item) else { return };
+        let Some(name) = name else { return self.untakeable.push(spec) };
         match self.exceptions.entry(name) {
-            Slot::Occupied(slot) => taken(reader, slot.key(), spec.span.clone(), "an exception"),
+            Slot::Occupied(slot) => {
+                taken(reader, slot.key(), spec.span.clone(), "an exception");
+                self.untakeable.push(spec);
+            }
             Slot::Vacant(slot) => {
                 slot.insert(spec);
             }
