@@ -3,14 +3,16 @@
 //! Guarantees: an exception says why, who answers for it and when it ends. There is none for all rules at
 //! once. Does not compile conditions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::declare::first_stands;
 use super::expr::Ast;
 use crate::event::Millis;
-use crate::report::SourceFile;
+use crate::report::{Lines, SourceFile};
 use crate::yaml::{Kind, Node, Reader};
 
 /// Exceptions of one rule, at most.
@@ -59,7 +61,7 @@ pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
     if items.len() > EXCEPTIONS_MAX {
         reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
     }
-    let mut names = BTreeSet::new();
+    let (mut names, mut lines) = (BTreeMap::new(), Lines::default());
     let mut unless = Vec::new();
     for item in items.iter().take(EXCEPTIONS_MAX) {
         let read = match &item.kind {
@@ -75,8 +77,12 @@ pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
             Unless::Shared(name, span) => (name, span.clone()),
             Unless::Own(name, spec) => (name, spec.span.clone()),
         };
-        if !names.insert(name.clone()) {
-            reader.error(codes::NAME, span, format!("the exception `{name}` stands here twice"));
+        match names.entry(name.clone()) {
+            Slot::Vacant(slot) => drop(slot.insert(span)),
+            Slot::Occupied(slot) => {
+                let help = first_stands(&mut lines, reader.file, slot.get());
+                reader.error_help(codes::NAME, span, format!("the exception `{name}` stands here twice"), &help);
+            }
         }
         unless.push(read);
     }

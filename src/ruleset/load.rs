@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
-use super::declare::Declared;
+use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
 use super::hash::HashKey;
@@ -22,7 +22,7 @@ use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
 use super::{checks, policy};
 use crate::event::{Field, Millis, TypeSet};
-use crate::report::{Level, Problem, SourceFile};
+use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
 
 /// Rules of a set, at most.
@@ -216,11 +216,13 @@ impl<'s> Loader<'s> {
                 told.push(Problem::error(codes::NAME, file, span.clone(), message).help("give it another name"));
             }
         }
-        let mut ids: BTreeMap<&str, ()> = BTreeMap::new();
+        let (mut ids, mut lines) = (BTreeMap::new(), Lines::default());
         for draft in drafts {
-            if ids.insert(&draft.id, ()).is_some() {
+            let first: &RuleDraft<'_> = ids.entry(draft.id.as_str()).or_insert(draft);
+            if !std::ptr::eq(first, draft) {
                 let message = format!("there are two rules with the id `{}`", draft.id);
-                told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message));
+                let help = first_stands(&mut lines, first.file, &first.id_span);
+                told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message).help(help));
             }
             for (name, span) in draft.params() {
                 if !draft.has_param(name) {
