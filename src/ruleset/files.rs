@@ -113,12 +113,14 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             fs::write(path, "version: 1\nrules: []\n").expect("written");
         };
-        ["a.yaml", "mappings/m.yaml", "notices/zh/n.yaml", "..swap/x.yaml", "attic/notes.md"].map(write);
+        ["a.yaml", "mappings/m.yaml", "notices/zh/n.yaml", "..swap/x.yaml", "attic/notes.md"]
+            .into_iter()
+            .for_each(write);
         let told = |sources: &Sources| crate::report::render(&sources.unreadable, false).replace('\\', "/");
         let sources = read(directory.path()).expect("a directory");
         assert_eq!(told(&sources), "");
         let digest = sources.digest();
-        ["sub/x.yaml", "sub/deeper/y.yml"].map(write);
+        ["sub/x.yaml", "sub/deeper/y.yml"].into_iter().for_each(write);
         let sources = read(directory.path()).expect("a directory");
         let told = told(&sources);
         assert_eq!(sources.unreadable.len(), 2, "{told}");
