@@ -239,7 +239,7 @@ fn groups<'p>(problem: &'p Problem, lines: &mut Lines) -> Vec<Group<'p>> {
 
 /// Where lines begin, found once for each file: a problem costs its own lines, not its whole file.
 #[derive(Default)]
-struct Lines(HashMap<*const SourceFile, Vec<usize>>);
+pub(crate) struct Lines(HashMap<*const SourceFile, Vec<usize>>);
 
 impl Lines {
     fn starts(&mut self, file: &Arc<SourceFile>) -> &[usize] {
@@ -249,7 +249,7 @@ impl Lines {
     }
 
     /// Line and column of a byte, from 1, columns in characters.
-    fn place(&mut self, file: &Arc<SourceFile>, byte: usize) -> (usize, usize) {
+    pub(crate) fn place(&mut self, file: &Arc<SourceFile>, byte: usize) -> (usize, usize) {
         let byte = boundary_at_or_before(&file.text, byte);
         let line = self.starts(file).partition_point(|start| *start <= byte);
         let start = self.starts(file).get(line.saturating_sub(1)).copied().unwrap_or(0);

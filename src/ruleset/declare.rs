@@ -19,7 +19,7 @@ use super::params::read_params;
 use super::rule::check_defaults;
 use super::sources::Sources;
 use crate::event::{Currency, Millis, Money};
-use crate::report::{Problem, did_you_mean};
+use crate::report::{Lines, Problem, SourceFile, did_you_mean};
 use crate::yaml::{self, Kind, Map, Node, Reader};
 
 /// The version of the language this program reads.
@@ -36,6 +36,12 @@ pub(super) struct Declared<'s> {
     sources: &'s Sources,
     pub names: Names,
     pub exceptions: BTreeMap<String, ExceptionSpec>,
+    /// Shared exceptions that no rule can take: without a name, or with one that is taken. Their conditions are
+    /// checked all the same.
+    pub untakeable: Vec<ExceptionSpec>,
+    /// Where each shared param is declared.
+    params_at: BTreeMap<String, (Arc<SourceFile>, Range<usize>)>,
+    lines: Lines,
     /// Names that a problem was told about where they are declared.
     pub broken: BTreeSet<String>,
 }
@@ -43,7 +49,15 @@ pub(super) struct Declared<'s> {
 impl<'s> Declared<'s> {
     /// Nothing yet.
     pub fn new(sources: &'s Sources) -> Self {
-        Declared { sources, names: Names::default(), exceptions: BTreeMap::new(), broken: BTreeSet::new() }
+        Declared {
+            sources,
+            names: Names::default(),
+            exceptions: BTreeMap::new(),
+            untakeable: Vec::new(),
+            params_at: BTreeMap::new(),
+            lines: Lines::default(),
+            broken: BTreeSet::new(),
+        }
     }
 
     /// Everything of a file that rules may name; `path` is the file's, below the rules directory.
@@ -67,11 +81,7 @@ impl<'s> Declared<'s> {
             self.def(reader, entry);
         }
         if let Some(node) = map.get("params") {
-            for (name, constant) in read_params(reader, node) {
-                if self.names.params.insert(name.clone(), constant).is_some() {
-                    taken(reader, &name, node.head(), "a param");
-                }
-            }
+            self.params(reader, node);
         }
         if let Some(node) = map.get("defaults") {
             check_defaults(reader, node);
@@ -82,13 +92,33 @@ impl<'s> Declared<'s> {
         }
     }
 
+    fn params(&mut self, reader: &mut Reader<'_>, node: &Node) {
+        let mut params = read_params(reader, node);
+        let Kind::Map(map) = &node.kind else { return };
+        for entry in &map.entries {
+            let Some(constant) = params.remove(&entry.key) else { continue };
+            match self.params_at.entry(entry.key.clone()) {
+                Slot::Occupied(slot) => {
+                    let (file, span) = slot.get();
+                    let first = (file, span);
+                    taken(reader, &entry.key, entry.key_span.clone(), "a param", first, &mut self.lines);
+                }
+                Slot::Vacant(slot) => {
+                    slot.insert((Arc::clone(reader.file), entry.key_span.clone()));
+                    self.names.params.insert(entry.key.clone(), constant);
+                }
+            }
+        }
+    }
+
     fn feature(&mut self, reader: &mut Reader<'_>, entry: &yaml::Entry) {
         let spec = feature::read(reader, entry);
         if !spec.is_whole {
             self.broken.insert(entry.key.clone());
         }
-        if self.names.features.contains_key(&entry.key) {
-            taken(reader, &entry.key, entry.key_span.clone(), "a feature");
+        if let Some((_, known)) = self.names.features.get(&entry.key) {
+            let first = (&known.file, &known.span);
+            taken(reader, &entry.key, entry.key_span.clone(), "a feature", first, &mut self.lines);
         } else {
             self.names.features.insert(entry.key.clone(), (None, spec));
         }
@@ -96,8 +126,13 @@ impl<'s> Declared<'s> {
 
     fn exception(&mut self, reader: &mut Reader<'_>, item: &Node) {
         let Some((name, spec)) = read_exception(reader, item) else { return };
+        let Some(name) = name else { return self.untakeable.push(spec) };
         match self.exceptions.entry(name) {
-            Slot::Occupied(slot) => taken(reader, slot.key(), spec.span.clone(), "an exception"),
+            Slot::Occupied(slot) => {
+                let first = (&slot.get().file, &slot.get().span);
+                taken(reader, slot.key(), spec.span.clone(), "an exception", first, &mut self.lines);
+                self.untakeable.push(spec);
+            }
             Slot::Vacant(slot) => {
                 slot.insert(spec);
             }
@@ -112,8 +147,9 @@ impl<'s> Declared<'s> {
             self.broken.insert(entry.key.clone());
         }
         let def = Def { ast, file: Arc::clone(reader.file), span: entry.key_span.clone() };
-        if self.names.defs.contains_key(&entry.key) {
-            taken(reader, &entry.key, entry.key_span.clone(), "a def");
+        if let Some(known) = self.names.defs.get(&entry.key) {
+            let first = (&known.file, &known.span);
+            taken(reader, &entry.key, entry.key_span.clone(), "a def", first, &mut self.lines);
         } else {
             self.names.defs.insert(entry.key.clone(), def);
         }
@@ -156,7 +192,10 @@ impl<'s> Declared<'s> {
         }
         let amount = NamedAmount { name: entry.key.clone(), values };
         match self.names.amounts.binary_search_by(|known| known.name.cmp(&entry.key)) {
-            Ok(_) => taken(reader, &entry.key, entry.key_span.clone(), "an amount"),
+            Ok(_) => {
+                let Some((file, span)) = self.names.amounts_at.get(&entry.key) else { return };
+                taken(reader, &entry.key, entry.key_span.clone(), "an amount", (file, span), &mut self.lines);
+            }
             Err(at) => {
                 let place = (Arc::clone(reader.file), entry.key_span.clone());
                 self.names.amounts_at.insert(entry.key.clone(), place);
@@ -174,8 +213,9 @@ impl<'s> Declared<'s> {
         }
         let set = Arc::new(set.unwrap_or_else(|| ListSet::new(entry.key.clone(), expr::Ty::Text)));
         let named = NamedList { set, file: Arc::clone(reader.file), span: entry.key_span.clone() };
-        if self.names.lists.contains_key(&entry.key) {
-            taken(reader, &entry.key, entry.key_span.clone(), "a list");
+        if let Some(known) = self.names.lists.get(&entry.key) {
+            let first = (&known.file, &known.span);
+            taken(reader, &entry.key, entry.key_span.clone(), "a list", first, &mut self.lines);
         } else {
             self.names.lists.insert(entry.key.clone(), named);
         }
@@ -235,8 +275,23 @@ fn section<'n>(reader: &mut Reader<'_>, map: &'n Map, key: &str, at_most: usize)
     entries.get(..at_most).unwrap_or(entries)
 }
 
-fn taken(reader: &mut Reader<'_>, name: &str, span: Range<usize>, what: &str) {
-    reader.error(codes::NAME, span, format!("there is {what} `{name}` already"));
+/// Tells a name that something has already, and where that stands: its file and the bytes of its name.
+fn taken(
+    reader: &mut Reader<'_>,
+    name: &str,
+    span: Range<usize>,
+    what: &str,
+    first: (&Arc<SourceFile>, &Range<usize>),
+    lines: &mut Lines,
+) {
+    let help = first_stands(lines, first.0, first.1);
+    reader.error_help(codes::NAME, span, format!("there is {what} `{name}` already"), &help);
+}
+
+/// Where the first of two of one name stands.
+pub(super) fn first_stands(lines: &mut Lines, file: &Arc<SourceFile>, span: &Range<usize>) -> String {
+    let (line, _) = lines.place(file, span.start);
+    format!("the first one stands at {}:{line}", file.path)
 }
 
 /// `version: 1`.

@@ -80,26 +80,9 @@ impl Key {
 /// An entity or a pair of them.
 pub(super) fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Key> {
     let items = reader.one_or_more(node, "`by`");
-    let mut fields = Vec::new();
-    for item in items {
-        let word = reader.scalar(item, "`by`")?;
-        match ENTITIES.iter().find(|(name, _)| *name == word) {
-            Some((_, field)) => fields.push(*field),
-            None => {
-                let known: Vec<&str> = ENTITIES.iter().map(|(name, _)| *name).collect();
-                let parts: Vec<&str> = word.split([' ', '+']).filter(|part| !part.is_empty()).collect();
-                if parts.len() == 2 && parts.iter().all(|part| known.contains(part)) {
-                    let message = format!("cannot group by `{word}`");
-                    let help = format!("a pair is written `[{}]`", parts.join(", "));
-                    reader.error_help(codes::UNKNOWN_TYPE, item.span.clone(), message, &help);
-                    return None;
-                }
-                let message = format!("cannot group by `{word}`");
-                reader.unknown_word(codes::UNKNOWN_TYPE, item.span.clone(), message, word, known);
-                return None;
-            }
-        }
-    }
+    // Each of a pair is read, so that two mistakes are told at once.
+    let read: Vec<Option<KeyField>> = items.iter().map(|item| read_field(reader, item)).collect();
+    let fields: Vec<KeyField> = read.into_iter().collect::<Option<_>>()?;
     let (first, second) = match fields.as_slice() {
         [first] => (*first, None),
         [first, second] if first != second && ![*first, *second].contains(&KeyField::All) => (*first, Some(*second)),
@@ -111,6 +94,23 @@ pub(super) fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Key> {
         }
     };
     Some(Key { first, second })
+}
+
+fn read_field(reader: &mut Reader<'_>, item: &Node) -> Option<KeyField> {
+    let word = reader.scalar(item, "`by`")?;
+    if let Some((_, field)) = ENTITIES.iter().find(|(name, _)| *name == word) {
+        return Some(*field);
+    }
+    let known: Vec<&str> = ENTITIES.iter().map(|(name, _)| *name).collect();
+    let parts: Vec<&str> = word.split([' ', '+']).filter(|part| !part.is_empty()).collect();
+    let message = format!("cannot group by `{word}`");
+    if parts.len() == 2 && parts.iter().all(|part| known.contains(part)) {
+        let help = format!("a pair is written `[{}]`", parts.join(", "));
+        reader.error_help(codes::UNKNOWN_TYPE, item.span.clone(), message, &help);
+    } else {
+        reader.unknown_word(codes::UNKNOWN_TYPE, item.span.clone(), message, word, known);
+    }
+    None
 }
 
 /// Tells where not all of the events can have the entity.

@@ -3,14 +3,16 @@
 //! Guarantees: an exception says why, who answers for it and when it ends. There is none for all rules at
 //! once. Does not compile conditions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::declare::first_stands;
 use super::expr::Ast;
 use crate::event::Millis;
-use crate::report::SourceFile;
+use crate::report::{Lines, SourceFile};
 use crate::yaml::{Kind, Node, Reader};
 
 /// Exceptions of one rule, at most.
@@ -35,21 +37,22 @@ pub(super) enum Unless {
     Own(String, ExceptionSpec),
 }
 
-/// Reads an exception. Its name is told apart by whoever asks.
-pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(String, ExceptionSpec)> {
+/// Reads an exception. Its name is told apart by whoever asks; one without a name is read on, so that what else
+/// is wrong with it is told at once.
+pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(Option<String>, ExceptionSpec)> {
     let map = reader.map(node, "an exception")?;
     reader.keys(map, EXCEPTION_KEYS, &[]);
     let before = reader.problems.len();
     reader.require(node, "an exception", EXCEPTION_KEYS);
     reader.problems.iter_mut().skip(before).for_each(|problem| problem.code = codes::EXCEPTION);
-    let name_node = map.get("name")?;
-    let name = reader.text(name_node, "the name of an exception")?;
+    let span = map.get("name").map_or_else(|| node.head(), |node| node.span.clone());
+    let name = map.get("name").and_then(|node| reader.text(node, "the name of an exception"));
     for key in ["reason", "owner"] {
         map.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
     }
     let when = map.get("when").and_then(|node| reader.expression(node, "`when`"));
     let expires = map.get("expires").and_then(|node| reader.end_of_day(node, "`expires`"));
-    Some((name, ExceptionSpec { file: Arc::clone(reader.file), span: name_node.span.clone(), when, expires }))
+    Some((name, ExceptionSpec { file: Arc::clone(reader.file), span, when, expires }))
 }
 
 /// Reads the `unless` of a rule.
@@ -58,21 +61,28 @@ pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
     if items.len() > EXCEPTIONS_MAX {
         reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
     }
-    let mut names = BTreeSet::new();
+    let (mut names, mut lines) = (BTreeMap::new(), Lines::default());
     let mut unless = Vec::new();
     for item in items.iter().take(EXCEPTIONS_MAX) {
         let read = match &item.kind {
             Kind::Scalar(scalar) => Some(Unless::Shared(scalar.text.clone(), item.span.clone())),
             Kind::Broken => None,
-            _ => read_exception(reader, item).map(|(name, spec)| Unless::Own(name, spec)),
+            _ => read_exception(reader, item).map(|(name, spec)| {
+                let nameless = || format!("exception at byte {}", item.span.start);
+                Unless::Own(name.unwrap_or_else(nameless), spec)
+            }),
         };
         let Some(read) = read else { continue };
         let (name, span) = match &read {
             Unless::Shared(name, span) => (name, span.clone()),
             Unless::Own(name, spec) => (name, spec.span.clone()),
         };
-        if !names.insert(name.clone()) {
-            reader.error(codes::NAME, span, format!("the exception `{name}` stands here twice"));
+        match names.entry(name.clone()) {
+            Slot::Vacant(slot) => drop(slot.insert(span)),
+            Slot::Occupied(slot) => {
+                let help = first_stands(&mut lines, reader.file, slot.get());
+                reader.error_help(codes::NAME, span, format!("the exception `{name}` stands here twice"), &help);
+            }
         }
         unless.push(read);
     }

@@ -1,7 +1,8 @@
 //! Reads a rules directory.
 //!
 //! Guarantees: takes `*.yaml` and `lists/*.txt` and the names of what lies in `runbooks/`, nothing else; what
-//! cannot be read is a problem of the set, not its end. Does not judge what it reads.
+//! cannot be read is a problem of the set, not its end, and so is a rule file in another folder. Does not judge
+//! what it reads.
 
 use std::fs;
 use std::io;
@@ -16,6 +17,11 @@ use crate::yaml::FILE_BYTES_MAX;
 /// Files of one directory, at most.
 const FILES_MAX: usize = 1000;
 
+/// Directories of a rules directory whose files are known by their place.
+const FOLDERS: &[&str] = &["lists", "mappings", "notices", "runbooks"];
+/// How deep misplaced rule files are looked for.
+const DEPTH_MAX: usize = 4;
+
 /// Reads a rules directory. The error is that of the directory itself.
 pub fn read(directory: &Path) -> io::Result<Sources> {
     let mut sources = Sources::new(directory.to_string_lossy().replace('\\', "/"));
@@ -25,6 +31,8 @@ pub fn read(directory: &Path) -> io::Result<Sources> {
             add(&mut sources, directory, &name, FILE_BYTES_MAX, &mut count);
         } else if name.ends_with(".yml") {
             sources.add_unreadable(&name, "rule files end in .yaml; rename it");
+        } else if !FOLDERS.contains(&name.as_str()) {
+            tell_misplaced(&mut sources, directory, &name, DEPTH_MAX, &mut count);
         }
     }
     // A directory without lists or runbooks is a whole one.
@@ -37,6 +45,24 @@ pub fn read(directory: &Path) -> io::Result<Sources> {
         sources.add_present(format!("runbooks/{name}"));
     }
     Ok(sources)
+}
+
+/// Tells rule files in a directory in which none are read; nobody is to believe that their rules watch.
+fn tell_misplaced(sources: &mut Sources, directory: &Path, folder: &str, depth: usize, count: &mut usize) {
+    // What is no directory holds no rule files.
+    for name in names(&directory.join(folder)).unwrap_or_default() {
+        let path = format!("{folder}/{name}");
+        if name.ends_with(".yaml") || name.ends_with(".yml") {
+            *count += 1;
+            if *count <= FILES_MAX {
+                let why = "rule files are `*.yaml` directly in the rules directory; move it there";
+                sources.add_unreadable(&path, why);
+            }
+        } else if depth > 1 && directory.join(&path).symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            // A link is not followed: it may lead round in a circle.
+            tell_misplaced(sources, directory, &path, depth - 1, count);
+        }
+    }
 }
 
 /// The names in a directory, sorted, without hidden ones: Kubernetes keeps its swaps in those.
@@ -72,5 +98,34 @@ fn add(sources: &mut Sources, directory: &Path, name: &str, bytes_max: usize, co
     match read {
         Ok((bytes, modified)) => sources.add(name, bytes, modified),
         Err(error) => sources.add_unreadable(name, &error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_files_in_a_folder_are_told_and_those_in_known_folders_are_not() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |path: &str| {
+            let path = directory.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, "version: 1\nrules: []\n").expect("written");
+        };
+        ["a.yaml", "mappings/m.yaml", "notices/zh/n.yaml", "..swap/x.yaml", "attic/notes.md"]
+            .into_iter()
+            .for_each(write);
+        let told = |sources: &Sources| crate::report::render(&sources.unreadable, false).replace('\\', "/");
+        let sources = read(directory.path()).expect("a directory");
+        assert_eq!(told(&sources), "");
+        let digest = sources.digest();
+        ["sub/x.yaml", "sub/deeper/y.yml"].into_iter().for_each(write);
+        let sources = read(directory.path()).expect("a directory");
+        let told = told(&sources);
+        assert_eq!(sources.unreadable.len(), 2, "{told}");
+        assert!(told.contains("sub/x.yaml: rule files are `*.yaml` directly in the rules directory"), "{told}");
+        assert!(told.contains("sub/deeper/y.yml: "), "{told}");
+        assert_eq!(sources.digest(), digest, "they are no part of the set");
     }
 }

@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
-use super::declare::Declared;
+use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
 use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
-use super::names::{Constant, Here};
+use super::names::{Constant, Here, Names};
 use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
@@ -22,7 +22,7 @@ use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
 use super::{checks, policy};
 use crate::event::{Field, Millis, TypeSet};
-use crate::report::{Level, Problem, SourceFile};
+use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
 
 /// Rules of a set, at most.
@@ -158,7 +158,7 @@ impl<'s> Loader<'s> {
         let mentioned = self.place_features(drafts);
         let mut layout = Layout::default();
         let features = self.features(&mut layout, key);
-        self.check_defs(drafts, &mentioned);
+        self.check_what_no_rule_uses(drafts, &mentioned);
         let rules = self.rules(drafts, &mut layout, key, today);
         checks::stale(&self.declared.names, today, &mut self.problems);
         self.drop_consequences();
@@ -216,11 +216,13 @@ impl<'s> Loader<'s> {
                 told.push(Problem::error(codes::NAME, file, span.clone(), message).help("give it another name"));
             }
         }
-        let mut ids: BTreeMap<&str, ()> = BTreeMap::new();
+        let (mut ids, mut lines) = (BTreeMap::new(), Lines::default());
         for draft in drafts {
-            if ids.insert(&draft.id, ()).is_some() {
+            let first: &RuleDraft<'_> = ids.entry(draft.id.as_str()).or_insert(draft);
+            if !std::ptr::eq(first, draft) {
                 let message = format!("there are two rules with the id `{}`", draft.id);
-                told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message));
+                let help = first_stands(&mut lines, first.file, &first.id_span);
+                told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message).help(help));
             }
             for (name, span) in draft.params() {
                 if !draft.has_param(name) {
@@ -294,40 +296,34 @@ impl<'s> Loader<'s> {
         features
     }
 
-    /// Types of defs: what no rule uses is checked on its own, as far as that goes without its event types.
-    fn check_defs(&mut self, drafts: &[RuleDraft<'_>], mentioned: &BTreeSet<String>) {
+    /// Types of the defs and shared exceptions that no rule uses, as far as that goes without event types.
+    fn check_what_no_rule_uses(&mut self, drafts: &[RuleDraft<'_>], mentioned: &BTreeSet<String>) {
         let params: BTreeMap<String, Constant> = BTreeMap::new();
         let rule_params: BTreeSet<&str> =
             drafts.iter().flat_map(|draft| draft.params()).map(|(name, _)| name).collect();
-        // What a rule or another def reads is checked with it.
-        let mut reached = mentioned.clone();
-        for (name, def) in &self.declared.names.defs {
-            let Some(ast) = &def.ast else { continue };
-            ast.names(&mut |read, _| {
-                if read != name {
-                    reached.insert(read.to_owned());
-                }
-            });
-        }
+        let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
+        let shared = self.declared.exceptions.iter().filter(|(name, _)| !taken.contains(name.as_str()));
+        let specs = shared.map(|(_, spec)| spec).chain(&self.declared.untakeable);
+        let exceptions: Vec<&expr::Ast> = specs.filter_map(|spec| spec.when.as_ref()).collect();
+        let defs = defs_alone(&self.declared.names, mentioned, &exceptions);
         let check = |on: TypeSet| {
             let here = Here { names: &self.declared.names, params: &params, on };
-            let mut told = Vec::new();
-            let alone = self.declared.names.defs.iter().filter(|(name, _)| !reached.contains(*name));
-            for ast in alone.filter_map(|(_, def)| def.ast.as_ref()) {
-                expr::check_condition(ast, &here, &mut told);
-            }
+            let (mut told, mut of_defs) = (Vec::new(), Vec::new());
+            exceptions.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut told)));
+            defs.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut of_defs)));
+            // Whether a def is a condition is known where it is used.
+            told.extend(of_defs.into_iter().filter(|problem| problem.code != expr::codes::NOT_BOOL));
             told
         };
         // On no type every field exists, on all types every word does.
         let (mut told, words) = (check(TypeSet::NONE), check(TypeSet::ALL));
         told.retain(|problem| problem.code != expr::codes::NEVER_EQUAL);
         told.extend(words.into_iter().filter(|problem| problem.code == expr::codes::NEVER_EQUAL));
-        // On which events a def runs, and whether it is a condition, is known where it is used.
+        // So is on which events it runs.
         let depends_on_use = |problem: &Problem| {
             let is_param = problem.code == expr::codes::UNKNOWN_NAME
                 && text_at(problem).is_some_and(|text| rule_params.contains(text));
-            let codes = [expr::codes::NOT_ON_TYPE, expr::codes::NOT_BOOL];
-            is_param || codes.contains(&problem.code) || problem.level == Level::Warning
+            is_param || problem.code == expr::codes::NOT_ON_TYPE || problem.level == Level::Warning
         };
         self.problems.extend(told.into_iter().filter(|problem| !depends_on_use(problem)));
     }
@@ -394,6 +390,42 @@ impl<'s> Loader<'s> {
             }
         }
     }
+}
+
+/// The defs that are checked on their own, because neither a rule, nor one of these exceptions, nor another def
+/// checks them with it. Of defs that only read each other it is the first.
+fn defs_alone<'n>(names: &'n Names, mentioned: &BTreeSet<String>, exceptions: &[&expr::Ast]) -> Vec<&'n expr::Ast> {
+    let reads = |ast: &expr::Ast, into: &mut Vec<String>| ast.names(&mut |name, _| into.push(name.to_owned()));
+    let mut checked = mentioned.clone();
+    let mut pending = Vec::new();
+    exceptions.iter().for_each(|ast| reads(ast, &mut pending));
+    let mut read_by_another = BTreeSet::new();
+    for (name, def) in &names.defs {
+        let Some(ast) = &def.ast else { continue };
+        ast.names(&mut |read, _| {
+            if read != name {
+                read_by_another.insert(read.to_owned());
+            }
+        });
+    }
+    let (inner, outer): (Vec<_>, Vec<_>) = names.defs.iter().partition(|(name, _)| read_by_another.contains(*name));
+    let mut alone = Vec::new();
+    for root in std::iter::once(None).chain(outer.into_iter().chain(inner).map(Some)) {
+        if let Some((name, def)) = root
+            && let Some(ast) = &def.ast
+            && !checked.contains(name)
+        {
+            alone.push(ast);
+            pending.push(name.clone());
+        }
+        while let Some(name) = pending.pop() {
+            let ast = names.defs.get(&name).and_then(|def| def.ast.as_ref());
+            if let Some(ast) = ast.filter(|_| checked.insert(name)) {
+                reads(ast, &mut pending);
+            }
+        }
+    }
+    alone
 }
 
 /// Whether a text seems to declare a name: as a key, or as the `name` of something.

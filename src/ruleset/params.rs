@@ -2,6 +2,7 @@
 //!
 //! Guarantees: a value lies within its own limits, and they are of its type. Does not put values in place.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::codes;
@@ -40,25 +41,36 @@ fn read_param(reader: &mut Reader<'_>, entry: &Entry) -> Option<Constant> {
         }
         found
     };
-    let (value, ty) = constant(node)?;
-    let is_number = |ty: Ty| matches!(ty, Ty::Int | Ty::Float);
-    for (key, wrong) in [("min", std::cmp::Ordering::Less), ("max", std::cmp::Ordering::Greater)] {
-        let Some(limit_node) = map.get(key) else { continue };
-        let (limit, limit_ty) = constant(limit_node)?;
-        match (size(&value), size(&limit)) {
-            (Some(v), Some(l)) if limit_ty == ty || (is_number(ty) && is_number(limit_ty)) => {
-                if v.partial_cmp(&l) == Some(wrong) {
-                    reader.error(codes::VALUE, node.span.clone(), format!("the value lies beyond its own `{key}`"));
-                    return None;
-                }
-            }
-            _ => {
-                reader.error(codes::VALUE, limit_node.span.clone(), format!("`{key}` is of another type than `value`"));
-                return None;
-            }
-        }
+    let value = constant(node);
+    let mut limit = |key| map.get(key).map(|node| (node, constant(node)));
+    let (min, max) = (limit("min"), limit("max"));
+    let mut is_whole = true;
+    for (key, limit, wrong) in [("min", &min, Ordering::Less), ("max", &max, Ordering::Greater)] {
+        let Some((limit_node, limit)) = limit else { continue };
+        is_whole &= limit.is_some();
+        let (Some(value), Some(limit)) = (&value, limit) else { continue };
+        let told = match compare(value, limit) {
+            Some(order) if order == wrong => (node, format!("the value lies beyond its own `{key}`")),
+            Some(_) => continue,
+            None => (*limit_node, format!("`{key}` is of another type than `value`")),
+        };
+        reader.error(codes::VALUE, told.0.span.clone(), told.1);
+        is_whole = false;
     }
-    Some((value, ty))
+    if let (Some((_, Some(min))), Some((max_node, Some(max)))) = (&min, &max)
+        && compare(min, max) == Some(Ordering::Greater)
+    {
+        reader.error(codes::VALUE, max_node.span.clone(), "`max` lies below `min`: no value lies between them");
+        is_whole = false;
+    }
+    value.filter(|_| is_whole)
+}
+
+/// How two constants of one type compare; `None` where they are of two, or have no size.
+fn compare((a, a_ty): &Constant, (b, b_ty): &Constant) -> Option<Ordering> {
+    let is_number = |ty: &Ty| matches!(ty, Ty::Int | Ty::Float);
+    let is_like = a_ty == b_ty || (is_number(a_ty) && is_number(b_ty));
+    size(a)?.partial_cmp(&size(b)?).filter(|_| is_like)
 }
 
 /// What a param is compared with its limits by.

@@ -3,6 +3,7 @@
 //! Guarantees: bands rise; every route names an audience and at least one channel. Absent, the defaults
 //! hold. Does not send anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -155,11 +156,14 @@ pub(super) fn read(reader: &mut Reader<'_>, tree: &Node, named: &mut Vec<(Mentio
             }
         }
     }
-    if let Some(node) = map.get("tests")
-        && reader.problems.len() == before
-    {
+    // Where a policy has a mistake nobody knows what its tests would say: they are only read.
+    let is_whole = reader.problems.len() == before;
+    if let Some(node) = map.get("tests") {
         for item in reader.seq(node, "`tests`").unwrap_or_default() {
-            run_test(reader, item, &policy);
+            let test = read_test(reader, item);
+            if is_whole {
+                check_test(reader, &test, &policy);
+            }
         }
     }
     Some(policy)
@@ -216,13 +220,13 @@ fn channels(reader: &mut Reader<'_>, map: &Map, key: &str, may_be_empty: bool) -
     }
     let mut channels = Vec::new();
     for item in items {
-        let channel = reader.id(item, "the name of a channel")?;
+        let Some(channel) = reader.id(item, "the name of a channel") else { continue };
         if channels.contains(&channel) {
             reader.error(codes::POLICY, item.span.clone(), format!("the channel `{channel}` stands here twice"));
         }
         channels.push(channel);
     }
-    Some(channels)
+    (channels.len() == items.len()).then_some(channels)
 }
 
 /// Tells a route that an earlier one of the same audience always takes away.
@@ -233,27 +237,56 @@ fn check_reached(reader: &mut Reader<'_>, node: &Node, before: &[Route], route: 
     }
 }
 
+/// A test of the policy, each part as far as it could be read.
+struct PolicyTest<'n> {
+    score: Option<u8>,
+    audiences: Option<Vec<Audience>>,
+    expect: Option<(Vec<String>, &'n Node)>,
+}
+
 /// `{given: {score: 97, audience: [user]}, expect: [email, sms]}`.
-fn run_test(reader: &mut Reader<'_>, node: &Node, policy: &Policy) -> Option<()> {
-    let map = reader.map(node, "a test of the policy")?;
+fn read_test<'n>(reader: &mut Reader<'_>, node: &'n Node) -> PolicyTest<'n> {
+    let mut test = PolicyTest { score: None, audiences: None, expect: None };
+    let Some(map) = reader.map(node, "a test of the policy") else { return test };
     reader.keys(map, &["given", "expect"], &[]);
     reader.require(node, "a test of the policy", &["given", "expect"]);
-    let given = reader.map(map.get("given")?, "`given`")?;
-    reader.keys(given, &["score", "audience"], &[]);
-    reader.require(map.get("given")?, "`given`", &["score", "audience"]);
-    let score = reader.int(given.get("score")?, "score", 0..=100).and_then(|n| u8::try_from(n).ok())?;
-    let mut audiences = Vec::new();
-    for item in reader.one_or_more(given.get("audience")?, "`audience`") {
-        audiences.push(reader.word(item, "audience", AUDIENCES)?);
+    if let Some(node) = map.get("given")
+        && let Some(given) = reader.map(node, "`given`")
+    {
+        reader.keys(given, &["score", "audience"], &[]);
+        reader.require(node, "`given`", &["score", "audience"]);
+        let score = given.get("score").and_then(|node| reader.int(node, "score", 0..=100));
+        test.score = score.and_then(|n| u8::try_from(n).ok());
+        test.audiences = given.get("audience").and_then(|node| {
+            let items = reader.one_or_more(node, "`audience`");
+            let read: Vec<_> = items.iter().map(|item| reader.word(item, "audience", AUDIENCES)).collect();
+            read.into_iter().collect()
+        });
     }
-    let expected = channels(reader, map, "expect", true)?;
+    test.expect = channels(reader, map, "expect", true).zip(map.get("expect"));
+    test
+}
+
+/// Tells where the policy does something else than a test expects. Of a test without a readable score and
+/// audience only a channel that no route has is known to be wrong.
+fn check_test(reader: &mut Reader<'_>, test: &PolicyTest<'_>, policy: &Policy) {
+    let Some((expected, node)) = &test.expect else { return };
+    let (Some(score), Some(audiences)) = (test.score, &test.audiences) else {
+        let Kind::Seq(items) = &node.kind else { return };
+        let known = policy.routes.iter().flat_map(|route| &route.channels).map(String::as_str);
+        let known: Vec<&str> = known.collect::<BTreeSet<_>>().into_iter().collect();
+        for (channel, item) in expected.iter().zip(items).filter(|(channel, _)| !known.contains(&channel.as_str())) {
+            let message = format!("no route goes to `{channel}`");
+            reader.unknown_word(codes::POLICY, item.span.clone(), message, channel, known.iter().copied());
+        }
+        return;
+    };
     let mut told: Vec<String> = Vec::new();
     for route in audiences.iter().filter_map(|audience| policy.route(score, *audience)) {
         told.extend(route.channels.iter().filter(|channel| !told.contains(channel)).cloned().collect::<Vec<_>>());
     }
-    if told != expected {
+    if told != *expected {
         let message = format!("a score of {score} goes to [{}]", told.join(", "));
-        reader.error(codes::POLICY, map.get("expect")?.span.clone(), message);
+        reader.error(codes::POLICY, node.span.clone(), message);
     }
-    Some(())
 }

@@ -393,11 +393,13 @@ impl RuleFields<'_, '_> {
         let map = self.reader.map(node, "`dedup`")?;
         self.reader.keys(map, &["by", "for"], &[]);
         self.reader.require(node, "`dedup`", &["by", "for"]);
-        let by_node = map.get("by")?;
-        let by = read_key(&mut self.reader, by_node)?;
-        check_entity(&mut self.reader, by_node, by, self.draft.on);
-        let for_ms = self.reader.some_time(map.get("for")?, "`for`")?;
-        Some(Dedup { by, for_ms })
+        let by = map.get("by").and_then(|node| {
+            let by = read_key(&mut self.reader, node)?;
+            check_entity(&mut self.reader, node, by, self.draft.on);
+            Some(by)
+        });
+        let for_ms = map.get("for").and_then(|node| self.reader.some_time(node, "`for`"));
+        Some(Dedup { by: by?, for_ms: for_ms? })
     }
 
     fn attack(&mut self) -> Vec<String> {

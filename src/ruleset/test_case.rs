@@ -85,7 +85,8 @@ impl TestReader<'_, '_, '_> {
         let map = self.reader.map(node, "a test")?;
         self.reader.keys(map, TEST_KEYS, &[]);
         self.reader.require(node, "a test", &["name", "events"]);
-        let name = self.reader.text(map.get("name")?, "the name of a test")?;
+        // A test without a name is read on: what else is wrong with it is told at once.
+        let name = map.get("name").and_then(|name| self.reader.text(name, "the name of a test")).unwrap_or_default();
         let given = map.get("given").and_then(|given| self.reader.map(given, "`given`"));
         let given = given.map(|given| self.fields(given, &[])).unwrap_or_default();
         let set = map.get("set").map(|set| self.set(set)).unwrap_or_default();
@@ -101,7 +102,9 @@ impl TestReader<'_, '_, '_> {
             let message = format!("a test has at most {TEST_EVENTS_MAX} events, and this one has {total}");
             self.reader.error(codes::LIMIT, events.head(), message);
         }
-        Some(InlineTest { name, set, entries, todo, at: node.span.clone() })
+        // What a test expects is known of all its entries or not at all.
+        let is_whole = entries.len() == items.len();
+        is_whole.then(|| InlineTest { name, set, entries, todo, at: node.span.clone() })
     }
 
     fn entry(&mut self, node: &Node, given: &Fields<'_>) -> Option<TestEntry> {
@@ -112,14 +115,17 @@ impl TestReader<'_, '_, '_> {
         };
         let after_ms = time(self, "after").unwrap_or(0);
         let every_ms = time(self, "every").unwrap_or(0);
-        let repeat = map.get("repeat").and_then(|node| {
+        let repeat = map.get("repeat").map(|node| {
             let node = self.filled(node);
-            self.reader.int(&node, "`repeat`", 1..=TEST_EVENTS_MAX)
+            let repeat = self.reader.int(&node, "`repeat`", 1..=TEST_EVENTS_MAX)?;
+            u32::try_from(repeat).ok()
         });
-        let expect = map.get("expect").and_then(|node| self.reader.word(node, "expectation", EXPECT));
+        let expect = map.get("expect").map(|node| self.reader.word(node, "expectation", EXPECT));
         let own = self.fields(map, ENTRY_KEYS);
         let json = self.event(node, &own, given)?;
-        let repeat = u32::try_from(repeat.unwrap_or(1)).unwrap_or(1);
+        // Of an entry whose expectation or repeat could not be read nobody knows what it expects.
+        let expect = expect.map_or(Some(None), |read| read.map(Some))?;
+        let repeat = repeat.unwrap_or(Some(1))?;
         Some(TestEntry { json, after_ms, every_ms, repeat, expect, at: node.span.clone() })
     }
 

@@ -263,6 +263,29 @@ fn files_are_one_set() {
 }
 
 #[test]
+fn of_a_name_that_stands_twice_the_first_place_is_told() {
+    let first = "version: 1\nlists:\n  l: {type: ip, owner: o, max_age: 30d, items: [192.0.2.1]}\namounts:\n  big: {CNY: 5}\n\
+                 features:\n  n: {count: login, by: account, over: 1h}\ndefs:\n  d: channel == \"web\"\nparams:\n\
+                 \u{20} p: {value: 5}\nexceptions:\n  - {name: e, when: d, reason: r, owner: o, expires: 2027-01-31}\n";
+    let problems = load(&[("a.yaml", first), ("b.yaml", &format!("\n{first}"))]).expect_err("everything twice");
+    let told: Vec<(&str, &str)> = report::sorted(&problems)
+        .iter()
+        .map(|problem| (problem.message.as_str(), problem.help.as_deref().unwrap_or("")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("there is a list `l` already", "the first one stands at rules/a.yaml:3"),
+            ("there is an amount `big` already", "the first one stands at rules/a.yaml:5"),
+            ("there is a feature `n` already", "the first one stands at rules/a.yaml:7"),
+            ("there is a def `d` already", "the first one stands at rules/a.yaml:9"),
+            ("there is a param `p` already", "the first one stands at rules/a.yaml:11"),
+            ("there is an exception `e` already", "the first one stands at rules/a.yaml:13"),
+        ]
+    );
+}
+
+#[test]
 fn an_absent_policy_is_the_default_and_a_broken_one_is_told() {
     assert_eq!(rules(GOOD).policy, ruleset::Policy::default());
     let policy = "version: 1\nbands: {low: 10, medium: 20, high: 30, critical: 40}\nroutes: [{audience: operations, from: high, channels: [pager]}]\n";
