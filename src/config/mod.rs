@@ -25,6 +25,7 @@ mod http;
 mod kafka;
 mod manual;
 mod mappings;
+mod mask;
 mod places;
 mod recover;
 mod secrets;
@@ -157,21 +158,25 @@ fn text_of(path: &Path) -> Result<String, String> {
 
 /// Reads a text with the environment over it: what could be read, and everything that is wrong.
 fn read(name: &str, text: String, folders: &Folders, environment: &Environment) -> Read {
-    let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
-    let recovered = recover(&file.text);
+    let recovered = recover(&text);
+    // Problems show the file without its secrets; every place in it is the same.
+    let mask::Masked { text: shown, mut covered } = mask::file(&text);
+    let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text: shown });
     let reader = Reader::new(Arc::clone(&file), recovered.unread);
     for (at, message) in &recovered.errors {
         let problem = reader.error("C001", at, format!("not TOML: {message}"));
         reader.tell(with_fix(problem, &file, at, message));
     }
     let overlay = Overlay::new(environment, file.text.len());
+    covered.add(&overlay.covered);
     let (mut root, _) = DeTable::parse_recoverable(&recovered.text);
     overlay.lay_over(root.get_mut());
     let mut config = sections(&Section::root(&reader, root.get_ref()), folders);
-    config.places = reader.places().moved(|span| overlay.placed(span));
+    config.places = reader.places().moved(|span| overlay.placed(span)).without(covered.clone());
     let known = reader.known_keys();
     let shown = show::effective(root.get_ref(), &file, &overlay, &config);
-    Read { config, problems: overlay.place(reader.into_problems()), known, shown }
+    let problems = overlay.place(reader.into_problems()).into_iter().map(|problem| covered.clean(problem)).collect();
+    Read { config, problems, known, shown }
 }
 
 /// An error of TOML with what to write instead, where that is plain.

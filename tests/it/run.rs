@@ -323,20 +323,19 @@ fn topics_like(prefix: &str) -> Vec<String> {
 
 #[test]
 fn a_state_directory_that_is_a_file_is_told_by_check_and_named_by_run() {
-    let wallet = Wallet::new("state-file");
-    std::fs::write(wallet.folder.path().join("state"), "a file").expect("written");
-    let state = wallet.folder.path().join("state");
-    let config = std::fs::read_to_string(wallet.folder.path().join("walletwatch.toml")).expect("the configuration");
-    let line = config.lines().position(|line| line.starts_with("directory = \"state\"")).expect("the key") + 1;
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    std::fs::write(&state, "a file").expect("written");
     for deeper in ["", "/in/it"] {
-        let config = config.replace("\"state\"", &format!("\"state{deeper}\""));
-        std::fs::write(wallet.folder.path().join("walletwatch.toml"), config).expect("written");
-        let check = wallet.command(&["check"]).output().expect("it runs");
+        let config = format!(
+            "[kafka]\nbrokers = [\"localhost:1\"]\nstart = \"latest\"\n[state]\ndirectory = \"state{deeper}\"\n"
+        );
+        std::fs::write(folder.path().join("walletwatch.toml"), config).expect("written");
+        let check = in_folder(folder.path(), &["check"]);
         let told = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(check.status.code(), Some(1), "{told}");
-        assert!(told.contains(&format!("walletwatch.toml:{line}:13")), "{told}");
-        assert!(told.contains("state is not a folder"), "{told}");
-        let run = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+        assert!(told.contains("walletwatch.toml:5:13") && told.contains("state is not a folder"), "{told}");
+        let run = in_folder(folder.path(), &["run", "--until-end"]);
         assert_eq!(run.status.code(), Some(78), "{}", said(&run));
     }
     assert_eq!(std::fs::read_to_string(&state).expect("untouched"), "a file");
