@@ -89,11 +89,10 @@ pub fn file(text: &str) -> Masked {
         let word = text.get(begin..).map_or("", |rest| rest.split(|c| !is_word(c)).next().unwrap_or_default());
         at = begin + word.len();
         // Quoted names stand in quotes; a value that holds such a word is a name only where something follows it.
-        if says_secret(&word.replace(['"', '\''], "")) {
-            if let Some(value) = value_behind(text, begin, at) {
-                at = value.end.max(at);
-                ranges.push(value);
-            }
+        let value = says_secret(&word.replace(['"', '\''], "")).then(|| value_behind(text, begin, at)).flatten();
+        if let Some(value) = value {
+            at = value.end.max(at);
+            ranges.push(value);
         }
     }
     masked(text, ranges)
