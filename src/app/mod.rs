@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -72,7 +73,10 @@ pub enum RunError {
     /// The desk.
     #[error("{0}")]
     Desk(Arc<DeskError>),
-    /// Files, threads, signals.
+    /// The folder of the state.
+    #[error("failed to make state.directory = {path}: {1}", path = .0.display())]
+    StateDirectory(PathBuf, #[source] std::io::Error),
+    /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
     /// A counter that cannot be made.
@@ -189,11 +193,13 @@ struct Stages {
 impl Stages {
     fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
+        // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
+        let consumer = role.detects().then(|| Consumer::open(&config.kafka)).transpose()?;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
         let mut watched = Watched::default();
         let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
-        let detection = role.detects().then(|| self.open_detection(&mut watched)).transpose()?;
+        let detection = consumer.map(|consumer| self.open_detection(consumer, &mut watched)).transpose()?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -240,9 +246,12 @@ impl Stages {
         started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
-    fn open_detection(&self, watched: &mut Watched) -> Result<(Consumer, detect::Detection), RunError> {
+    fn open_detection(
+        &self,
+        consumer: Consumer,
+        watched: &mut Watched,
+    ) -> Result<(Consumer, detect::Detection), RunError> {
         let config = &self.prepared.config;
-        let consumer = Consumer::open(&config.kafka)?;
         let producer = Producer::open_telling(&config.kafka, acknowledged(&self.metrics, &config.kafka))?;
         let pulse = self.pulse("detection", watched);
         let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
@@ -323,4 +332,16 @@ fn spawn(
         .spawn(body)
         .map(|_| ())
         .map_err(|e| RunError::System("start a thread", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_folder_that_cannot_be_made_is_named() {
+        let error = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        let told = RunError::StateDirectory("/srv/state".into(), error).to_string();
+        assert!(told.contains("state.directory = /srv/state: "), "{told}");
+    }
 }

@@ -48,7 +48,8 @@ impl Notify {
     /// Opens the desk and both topics and starts the channels.
     pub fn open(stages: &Stages, runtime: &tokio::runtime::Runtime, watched: &mut Watched) -> Result<Self, RunError> {
         let prepared = &stages.prepared;
-        private_folder(&prepared.config.state_directory).map_err(|e| RunError::System("make state.directory", e))?;
+        let folder = &prepared.config.state_directory;
+        private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
         let desk = Desk::open(prepared.config.desk.clone()).map_err(desk_failed)?;
         let known = desk.offsets().map_err(desk_failed)?;
         let next: BTreeMap<(String, i32), i64> =

@@ -3,6 +3,8 @@
 //! Guarantees: a closed pipe ends a command quietly; a failure prints its whole chain in one line.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::Exit;
 
@@ -43,5 +45,50 @@ pub fn report_failure(error: &anyhow::Error) -> Exit {
         Some(failure) => failure.exit,
         None if io.is_some() => Exit::Io,
         None => Exit::Bug,
+    }
+}
+
+/// Refuses outputs that are an input, or one file twice, under whatever names: before anything is opened for
+/// writing, which would empty it.
+pub fn refuse_overwriting(inputs: &[&Path], outputs: &[&Path]) -> anyhow::Result<()> {
+    for (at, output) in outputs.iter().enumerate() {
+        let Some(target) = target(output) else { continue };
+        let is_same = |other: &&&Path| self::target(other).is_some_and(|other| other == target);
+        if let Some(other) = outputs.iter().take(at).find(is_same) {
+            let (one, two) = (other.display(), output.display());
+            let names = if other == output { format!("{one}") } else { format!("one file, {one} and {two}") };
+            return Err(fail(Exit::Usage, format!("two outputs go to {names}: give each its own")));
+        }
+        if target != Target::Dash && inputs.iter().any(|input| is_same(&input)) {
+            let message = format!("{} is what is read: writing to it would empty it first", output.display());
+            return Err(fail(Exit::Usage, message));
+        }
+    }
+    Ok(())
+}
+
+/// What a name stands for.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    /// stdin or stdout.
+    Dash,
+    /// A file that is there: device and inode.
+    File(u64, u64),
+    /// One that is not there yet: its folder, without links, and its name.
+    New(PathBuf),
+}
+
+/// `None` for what may be written by several, such as `/dev/null`, and for what cannot be opened anyway.
+fn target(path: &Path) -> Option<Target> {
+    if path.as_os_str() == "-" {
+        return Some(Target::Dash);
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Some(Target::File(found.dev(), found.ino())),
+        Ok(_) => None,
+        Err(_) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(Target::New(parent.canonicalize().ok()?.join(path.file_name()?)))
+        }
     }
 }

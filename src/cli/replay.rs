@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Exit, fail};
+use super::{Exit, fail, output};
 use crate::clock;
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Counters, Engine, FindingRecord, ForeignInput, Input, Options, Sink};
@@ -82,7 +82,8 @@ fn time(text: &str) -> Result<Millis, String> {
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    refuse_two_stdouts(&args)?;
+    let named: Vec<&Path> = outputs(&args).map(PathBuf::as_path).collect();
+    output::refuse_overwriting(&inputs(&args), &named)?;
     let key = fresh_key();
     let loaded = rules(args.rules.as_deref(), key)?;
     let mapping = args.mapping.as_deref().map(super::mapping::one).transpose()?;
@@ -130,21 +131,18 @@ fn outputs(args: &Args) -> impl Iterator<Item = &PathBuf> {
     [&args.alerts, &args.findings, &args.rejected, &args.summary].into_iter().flatten()
 }
 
+/// Everything that is read; nothing of a folder of rules is known by name here.
+fn inputs(args: &Args) -> Vec<&Path> {
+    let files = [Some(&args.events), args.mapping.as_ref()].into_iter().flatten();
+    files.chain(&args.geo).map(PathBuf::as_path).collect()
+}
+
 fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 fn writes_to_stdout(args: &Args) -> bool {
     outputs(args).any(|path| is_dash(path))
-}
-
-fn refuse_two_stdouts(args: &Args) -> anyhow::Result<()> {
-    let named: Vec<&PathBuf> = outputs(args).collect();
-    let twice = named.iter().enumerate().find(|(at, path)| named.iter().take(*at).any(|other| other == *path));
-    match twice {
-        Some((_, path)) => Err(fail(Exit::Usage, format!("two outputs go to {}: give each its own", path.display()))),
-        None => Ok(()),
-    }
 }
 
 fn rules(directory: Option<&Path>, key: HashKey) -> anyhow::Result<Loaded> {

@@ -64,7 +64,7 @@ pub(super) fn exit(error: &RunError) -> Exit {
             Kind::Bug => Exit::Bug,
         },
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
-        RunError::Desk(_) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
+        RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
     }
@@ -74,8 +74,12 @@ pub(super) fn exit(error: &RunError) -> Exit {
 mod tests {
     use std::sync::Arc;
 
+    use rdkafka::error::KafkaError;
+    use rdkafka::types::RDKafkaErrorCode;
+
     use super::*;
     use crate::alert::DeskError;
+    use crate::ingest::kafka::Error;
 
     #[test]
     fn a_desk_in_use_is_to_be_tried_again_and_any_other_failure_of_it_is_not() {
@@ -85,5 +89,25 @@ mod tests {
         assert_eq!(of(locked), Exit::TryAgain);
         assert_eq!(of(DeskError::CasesUsedUp), Exit::Io);
         assert_eq!(of(DeskError::Newer { found: 9, known: 1 }), Exit::Io);
+    }
+
+    #[test]
+    fn what_kafka_refuses_is_not_allowed_and_a_mistake_of_ours_is_a_bug() {
+        let of = |source: KafkaError| exit(&RunError::Kafka(Error::request("read the topics")(source)));
+        for code in [
+            RDKafkaErrorCode::TopicAuthorizationFailed,
+            RDKafkaErrorCode::GroupAuthorizationFailed,
+            RDKafkaErrorCode::ClusterAuthorizationFailed,
+            RDKafkaErrorCode::SaslAuthenticationFailed,
+        ] {
+            assert_eq!(of(KafkaError::MetadataFetch(code)), Exit::NotAllowed, "{code:?}");
+            assert_eq!(of(KafkaError::AdminOp(code)), Exit::NotAllowed, "{code:?}");
+            let topic = "wallet.alerts".to_owned();
+            assert_eq!(exit(&RunError::Kafka(Error::NotWritten { topic, code })), Exit::NotAllowed, "{code:?}");
+        }
+        assert_eq!(of(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure)), Exit::Unavailable);
+        assert_eq!(exit(&RunError::Panic("detection")), Exit::Bug);
+        assert_eq!(exit(&RunError::Kafka(Error::NoTaker)), Exit::Bug);
+        assert_eq!((Exit::NotAllowed as u8, Exit::Bug as u8), (77, 70));
     }
 }

@@ -18,6 +18,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::manual::{Key, Kind, keys};
+use super::mask::{self, Covered};
 use crate::report::{Problem, SourceFile, did_you_mean};
 
 /// How our variables begin.
@@ -72,10 +73,11 @@ fn is_link(name: &str) -> bool {
 }
 
 /// One variable with its place in the configuration.
-#[derive(Debug)]
 struct Variable {
-    /// `$NAME` and its value: what problems show.
+    /// `$NAME` and what problems show of its value.
     file: Arc<SourceFile>,
+    /// Its value.
+    text: String,
     section: Vec<String>,
     key: Key,
     /// Where its value begins among the bytes that problems count: behind the file's.
@@ -93,13 +95,15 @@ impl Variable {
 }
 
 /// The variables as they lie over a file.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Overlay {
     variables: Vec<Variable>,
     /// What is wrong with variables that are no key.
     problems: Vec<Problem>,
     /// Bytes of the file below.
     file_bytes: usize,
+    /// What problems do not show.
+    pub covered: Covered,
 }
 
 impl Overlay {
@@ -118,8 +122,10 @@ impl Overlay {
                 continue;
             };
             let bytes = text.len();
-            let file = Arc::new(SourceFile { path: format!("${name}"), text });
-            overlay.variables.push(Variable { file, section, key, base });
+            let shown = mask::variable(name, &text);
+            overlay.covered.add(&shown.covered);
+            let file = Arc::new(SourceFile { path: format!("${name}"), text: shown.text });
+            overlay.variables.push(Variable { file, text, section, key, base });
             base += bytes + 1;
         }
         overlay
@@ -130,8 +136,8 @@ impl Overlay {
         for variable in &self.variables {
             let Some(table) = section_of(root, &variable.section) else { continue };
             table.remove(variable.key.key);
-            let at = variable.base..variable.base + variable.file.text.len();
-            let value = typed(&variable.file.text, variable.key.kind, variable.base);
+            let at = variable.base..variable.base + variable.text.len();
+            let value = typed(&variable.text, variable.key.kind, variable.base);
             table.insert(Spanned::new(at.clone(), variable.key.key.into()), Spanned::new(at, value));
         }
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::Access;
 use toml::de::DeTable;
 
 use crate::alert::DeskConfig;
@@ -24,6 +25,7 @@ mod http;
 mod kafka;
 mod manual;
 mod mappings;
+mod mask;
 mod places;
 mod recover;
 mod secrets;
@@ -156,21 +158,25 @@ fn text_of(path: &Path) -> Result<String, String> {
 
 /// Reads a text with the environment over it: what could be read, and everything that is wrong.
 fn read(name: &str, text: String, folders: &Folders, environment: &Environment) -> Read {
-    let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text });
-    let recovered = recover(&file.text);
+    let recovered = recover(&text);
+    // Problems show the file without its secrets; every place in it is the same.
+    let mask::Masked { text: shown, mut covered } = mask::file(&text);
+    let file = Arc::new(SourceFile { path: name.replace('\\', "/"), text: shown });
     let reader = Reader::new(Arc::clone(&file), recovered.unread);
     for (at, message) in &recovered.errors {
         let problem = reader.error("C001", at, format!("not TOML: {message}"));
         reader.tell(with_fix(problem, &file, at, message));
     }
     let overlay = Overlay::new(environment, file.text.len());
+    covered.add(&overlay.covered);
     let (mut root, _) = DeTable::parse_recoverable(&recovered.text);
     overlay.lay_over(root.get_mut());
     let mut config = sections(&Section::root(&reader, root.get_ref()), folders);
-    config.places = reader.places().moved(|span| overlay.placed(span));
+    config.places = reader.places().moved(|span| overlay.placed(span)).without(covered.clone());
     let known = reader.known_keys();
     let shown = show::effective(root.get_ref(), &file, &overlay, &config);
-    Read { config, problems: overlay.place(reader.into_problems()), known, shown }
+    let problems = overlay.place(reader.into_problems()).into_iter().map(|problem| covered.clean(problem)).collect();
+    Read { config, problems, known, shown }
 }
 
 /// An error of TOML with what to write instead, where that is plain.
@@ -208,8 +214,16 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         "a folder for the desk and the state, which only this service may read",
         "\"/var/lib/walletwatch\"",
     );
+    let state_directory = state_directory.map(|directory| {
+        let path = folders.path(&directory.value);
+        if let Some(why) = no_state_folder(&path) {
+            let message = format!("`state.directory` cannot be used: {why}");
+            let help = "a folder that the user walletwatch runs as may write; one that is not there is made";
+            state.refuse_with_help("C006", &directory.at, message, help);
+        }
+        path
+    });
     state.done();
-    let state_directory = state_directory.map(|directory| folders.path(&directory.value));
     let desk_path = state_directory.as_ref().map(|directory| directory.join("desk.db"));
     let (desk, notices) = channels::alerts(root.section("alerts"), desk_path.unwrap_or_default(), folders);
     let channels = channels::channels(root, folders);
@@ -231,6 +245,28 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         log_filter,
         places: Places::default(),
     }
+}
+
+/// Why no state can be kept in a folder; `None`: it is one, or can be made. Makes nothing.
+fn no_state_folder(path: &Path) -> Option<String> {
+    // Of a folder that is not there the nearest one above it is what counts: it is made in there.
+    for folder in path.ancestors().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+        let shown = folder.display();
+        match std::fs::metadata(folder) {
+            Ok(found) if !found.is_dir() => return Some(format!("{shown} is not a folder")),
+            Ok(_) if folder == path => {
+                return rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+                    .err()
+                    .map(|error| format!("{shown}: {}", std::io::Error::from(error)));
+            }
+            Ok(_) => return None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            // A file on the way is told by its own name, further up.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            Err(error) => return Some(format!("{shown}: {error}")),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -427,5 +463,24 @@ mod tests {
         let config = Config::parse("default.toml", text, &folders).expect("everything");
         let password = config.channels.email.and_then(|email| email.credentials).expect("credentials").1;
         assert_eq!(password.reveal(), "from systemd");
+    }
+
+    #[test]
+    fn a_state_folder_is_a_folder_or_can_be_made() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(no_state_folder(folder.path()), None);
+        assert_eq!(no_state_folder(&folder.path().join("new/deep")), None);
+        assert_eq!(no_state_folder(Path::new("new")), None);
+        let told = Some(format!("{} is not a folder", file.display()));
+        assert_eq!((no_state_folder(&file), no_state_folder(&file.join("in/it"))), (told.clone(), told));
+        let locked = folder.path().join("locked");
+        std::fs::create_dir(&locked).expect("a folder");
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("locked");
+        // Nothing is locked for root.
+        let may_write = std::fs::write(locked.join("probe"), "").is_ok();
+        assert_eq!(no_state_folder(&locked).is_none(), may_write);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::mask::Covered;
 use super::recover::Unread;
 use crate::report::{Problem, SourceFile};
 
@@ -20,6 +21,8 @@ pub struct Places {
     places: BTreeMap<String, Place>,
     /// Sections of which a part could not be read at all.
     unread: Unread,
+    /// What no problem may repeat.
+    covered: Covered,
 }
 
 impl Places {
@@ -45,6 +48,12 @@ impl Places {
         self
     }
 
+    /// With what no problem may repeat.
+    pub(super) fn without(mut self, covered: Covered) -> Self {
+        self.covered = covered;
+        self
+    }
+
     /// Whether everything the file says of a section could be read.
     pub fn is_read(&self, section: &str) -> bool {
         !self.unread.contains(section)
@@ -60,7 +69,8 @@ impl Places {
         if let (None, Some(key)) = (&problem.at, &problem.about) {
             problem.at = self.nearest(key);
         }
-        problem
+        // Others' words about other files are theirs.
+        if problem.about.is_some() { self.covered.clean(problem) } else { problem }
     }
 
     /// Takes a stage's problems in. Those at a place that was told already follow from what was told: the stage

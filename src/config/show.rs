@@ -1,7 +1,7 @@
 //! The configuration in force: every key's value and where it comes from.
 //!
-//! Guarantees: what is shown can be fed back and means the same; a secret is never shown, only the name of its
-//! file. Decides nothing.
+//! Guarantees: what is shown can be fed back and means the same, but for the user and the query values of an address,
+//! which are covered; a secret is never shown, only the name of its file. Decides nothing.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::environment::Overlay;
 use super::manual::{Key, keys};
+use super::mask;
 use crate::report::{SourceFile, place};
 
 /// Where a value comes from.
@@ -103,7 +104,7 @@ fn sections<'t>(root: &'t DeTable<'t>, key: &Key, is_always: bool) -> Vec<(Strin
 
 fn json_of(value: &DeValue<'_>) -> Option<Json> {
     match value {
-        DeValue::String(text) => Some(Json::from(text.as_ref())),
+        DeValue::String(text) => Some(Json::from(mask::address(text))),
         DeValue::Boolean(flag) => Some(Json::from(*flag)),
         DeValue::Integer(number) => {
             i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok().map(Json::from)

@@ -338,3 +338,21 @@ fn topics_that_are_not_there_are_named_before_anything_is_written() {
     assert!(told.contains("no.such.accounts, no.such.money") && !told.contains(&there), "{told}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_plan_that_is_refused_empties_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (out, truth) = (folder.path().join("out"), folder.path().join("truth"));
+    let (out_name, truth_name) = (out.to_string_lossy().into_owned(), truth.to_string_lossy().into_owned());
+    for file in [&out, &truth] {
+        std::fs::write(file, "kept").expect("written");
+    }
+    for args in [["--events", "0", "--truth", truth_name.as_str()], ["--events", "10", "--truth", out_name.as_str()]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+        let done = command.arg("generate").args(args).args(["--out", &out_name]).output().expect("it runs");
+        assert_eq!(done.status.code(), Some(64), "{}", String::from_utf8_lossy(&done.stderr));
+        for file in [&out, &truth] {
+            assert_eq!(std::fs::read_to_string(file).expect("there"), "kept", "{args:?}");
+        }
+    }
+}

@@ -130,3 +130,29 @@ fn a_full_disk_is_an_error() {
     let done = walletwatch(&["replay", &events, "--summary", "/dev/full"]);
     assert_eq!(done.status.code(), Some(74), "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+#[test]
+fn what_is_read_is_never_written_nor_one_file_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let events = text(&data("late/events.ndjson"));
+    std::fs::write(path("in"), &events).expect("written");
+    std::fs::hard_link(path("in"), path("hard")).expect("a link");
+    std::os::unix::fs::symlink(path("in"), path("soft")).expect("a link");
+    std::fs::create_dir(path("sub")).expect("a folder");
+    let (input, new) = (path("in"), path("new"));
+    let dotted = path("sub/../in");
+    for output in [&input, &path("hard"), &path("soft"), &dotted] {
+        for option in ["--alerts", "--findings", "--rejected", "--summary"] {
+            let done = walletwatch(&["replay", &input, option, output]);
+            assert_eq!(done.status.code(), Some(64), "{option} {output}");
+            assert!(String::from_utf8_lossy(&done.stderr).contains("is what is read"), "{option} {output}");
+            assert_eq!(text(&folder.path().join("in")), events, "{option} {output}");
+        }
+    }
+    let done = walletwatch(&["replay", &input, "--alerts", &new, "--summary", &path("sub/../new")]);
+    assert_eq!(done.status.code(), Some(64), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(!Path::new(&new).exists());
+    let done = walletwatch(&["replay", &input, "--alerts", "/dev/null", "--findings", "/dev/null", "--summary", &new]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+}

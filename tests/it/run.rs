@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 
@@ -279,4 +280,63 @@ fn channels_that_only_the_policy_knows_are_named_at_the_start_and_the_end_of_a_t
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
     let [warning] = warnings.as_slice() else { panic!("{warnings:#?}") };
     assert!(warning.contains("email,sms") && warning.contains("not configured"), "{warning}");
+}
+
+#[test]
+fn a_start_that_cannot_read_makes_nothing_and_names_everything_that_is_missing() {
+    let wallet = Wallet::new("not-readable");
+    let file = wallet.folder.path().join("walletwatch.toml");
+    let config = std::fs::read_to_string(&file).expect("the configuration");
+    let there = wallet.topics.clone();
+    let [gone, lost] = ["gone", "lost"].map(|name| format!("{}.{name}", there[0]));
+    let with = |topics: &[&str], start: &str| {
+        let topics = format!("topics = {topics:?}\n");
+        let config = config.replace(&format!("topics = {there:?}\n"), &topics);
+        std::fs::write(&file, config.replace("start = \"earliest\"\n", start)).expect("a configuration");
+        let output = wallet.command(&["run", "--until-end"]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        assert!(!said(&output).contains("started"), "{}", said(&output));
+        assert!(!said(&output).contains("created a topic"), "{}", said(&output));
+        assert!(!wallet.folder.path().join("state").exists(), "a desk was made");
+        assert_eq!(topics_like(&there[0]), [there[0].clone()], "a topic was made");
+        said(&output)
+    };
+    let missing = format!("topics `{gone}`, `{lost}` do not exist");
+    let told = with(&[&gone, &there[0], &lost], "start = \"earliest\"\n");
+    assert!(told.contains(&missing) && !told.contains("kafka.start"), "{told}");
+    let told = with(&[&there[0], &there[1]], "");
+    assert!(told.contains(&format!("no offsets for topics `{}`, `{}`", there[0], there[1])), "{told}");
+    assert!(!told.contains("not exist"), "{told}");
+    let told = with(&[&gone, &there[0], &lost], "");
+    assert!(told.contains(&missing), "{told}");
+    assert!(told.contains(&format!("no offsets for topics `{gone}`, `{}`, `{lost}`", there[0])), "{told}");
+}
+
+/// The topics of the broker whose names begin so.
+fn topics_like(prefix: &str) -> Vec<String> {
+    let client: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a client");
+    let metadata = client.fetch_metadata(None, Duration::from_secs(30)).expect("the topics");
+    let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+#[test]
+fn a_state_directory_that_is_a_file_is_told_by_check_and_named_by_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    std::fs::write(&state, "a file").expect("written");
+    for deeper in ["", "/in/it"] {
+        let config = format!(
+            "[kafka]\nbrokers = [\"localhost:1\"]\nstart = \"latest\"\n[state]\ndirectory = \"state{deeper}\"\n"
+        );
+        std::fs::write(folder.path().join("walletwatch.toml"), config).expect("written");
+        let check = in_folder(folder.path(), &["check"]);
+        let told = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(check.status.code(), Some(1), "{told}");
+        assert!(told.contains("walletwatch.toml:5:13") && told.contains("state is not a folder"), "{told}");
+        let run = in_folder(folder.path(), &["run", "--until-end"]);
+        assert_eq!(run.status.code(), Some(78), "{}", said(&run));
+    }
+    assert_eq!(std::fs::read_to_string(&state).expect("untouched"), "a file");
 }

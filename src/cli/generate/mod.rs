@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Exit, fail};
+use super::{Exit, fail, output};
 use crate::clock;
 use crate::event::Millis;
 use crate::sim::{Generator, Plan, Profile, START, SimError, Topic};
@@ -149,6 +149,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = plan(&args);
     let topics = topic_names(&args)?;
     let order = topic_order(&args, &topics)?;
+    // Before an output is opened, which empties it.
+    generator(&plan)?;
+    let outputs: Vec<&Path> = [&args.out, &args.truth].into_iter().flatten().map(PathBuf::as_path).collect();
+    output::refuse_overwriting(&[], &outputs)?;
     let mut progress = Progress::new(args.events, args.no_progress);
     let pace = Pace::new(args.speed, plan.start)?;
     let generator = match (&args.brokers, &args.out) {

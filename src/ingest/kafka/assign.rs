@@ -30,22 +30,17 @@ pub struct Lane {
 /// All partitions of the configured topics. Also says whether any offset came from the group.
 pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<(Vec<Lane>, bool), Error> {
     let timeout = Duration::from_millis(config.request_timeout_ms);
+    let found = look(consumer, config, timeout)?;
+    let goes_on = found.iter().any(Found::is_known);
     let mut lanes = Vec::new();
-    let mut goes_on = false;
-    for (number, topic) in (0_u16..).zip(&config.topics) {
-        let partitions = partitions(consumer, topic, timeout)?;
-        let committed = committed(consumer, topic, &partitions, timeout)?;
-        let known = committed.iter().any(Option::is_some);
-        goes_on |= known;
-        let first = match (known, config.start) {
-            (true, _) => Start::Earliest,
-            (false, Some(start)) => start,
-            (false, None) => {
-                return Err(Error::StartNeeded { group: config.group.clone(), topic: topic.clone() });
-            }
+    for (number, found) in (0_u16..).zip(&found) {
+        let Found { topic, partitions, committed } = found;
+        let first = match config.start {
+            Some(start) if !found.is_known() => start,
+            _ => Start::Earliest,
         };
         let times = match first {
-            Start::Time(moment) => times(consumer, topic, &partitions, moment.0, timeout)?,
+            Start::Time(moment) => times(consumer, topic, partitions, moment.0, timeout)?,
             Start::Earliest | Start::Latest => Vec::new(),
         };
         for (at, partition) in partitions.iter().enumerate() {
@@ -59,13 +54,62 @@ pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Resul
                 (None, Start::Time(_)) => times.get(at).copied().flatten().unwrap_or(high),
             };
             if start < low || start > high {
-                let (topic, group, partition) = (topic.clone(), config.group.clone(), *partition);
+                let (topic, group, partition) = ((*topic).to_owned(), config.group.clone(), *partition);
                 return Err(Error::Lost { topic, partition, offset: start, low, high, group });
             }
             lanes.push(Lane { topic: number, partition: *partition, start, end: high });
         }
     }
     Ok((lanes, goes_on))
+}
+
+/// A topic of events that is there.
+struct Found<'c> {
+    topic: &'c str,
+    partitions: Vec<i32>,
+    /// The group's offset of each partition.
+    committed: Vec<Option<i64>>,
+}
+
+impl Found<'_> {
+    /// Whether the group has read any of it.
+    fn is_known(&self) -> bool {
+        self.committed.iter().any(Option::is_some)
+    }
+}
+
+/// All topics, or everything that keeps them from being read: the topics that are not there, and those for which
+/// nobody says where to begin.
+fn look<'c>(
+    consumer: &BaseConsumer<Context>,
+    config: &'c KafkaConfig,
+    timeout: Duration,
+) -> Result<Vec<Found<'c>>, Error> {
+    let (mut found, mut missing, mut without_offsets) = (Vec::new(), Vec::new(), Vec::new());
+    for topic in &config.topics {
+        let is_known = match partitions(consumer, topic, timeout) {
+            Ok(partitions) => {
+                let committed = committed(consumer, topic, &partitions, timeout)?;
+                let topic = Found { topic, partitions, committed };
+                let is_known = topic.is_known();
+                found.push(topic);
+                is_known
+            }
+            // A group's offsets go with their topic.
+            Err(Error::NoTopic(topic)) => {
+                missing.push(topic);
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if !is_known && config.start.is_none() {
+            without_offsets.push(topic.clone());
+        }
+    }
+    match missing.is_empty() && without_offsets.is_empty() {
+        true => Ok(found),
+        false => Err(Error::NotReadable { group: config.group.clone(), missing, without_offsets }),
+    }
 }
 
 /// The partitions of a topic, rising.

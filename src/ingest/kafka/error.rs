@@ -27,6 +27,27 @@ pub enum Kind {
     Bug,
 }
 
+/// What is missing before the topics of events can be read, and what to do.
+fn not_readable(group: &str, missing: &[String], without_offsets: &[String]) -> String {
+    let named = |topics: &[String]| {
+        let names: Vec<String> = topics.iter().map(|topic| format!("`{topic}`")).collect();
+        format!("{} {}", if names.len() == 1 { "topic" } else { "topics" }, names.join(", "))
+    };
+    let mut told = Vec::new();
+    if !missing.is_empty() {
+        let (verb, them) = if missing.len() == 1 { ("does", "it") } else { ("do", "them") };
+        told.push(format!("{} {verb} not exist: create {them}, or mend kafka.topics", named(missing)));
+    }
+    if !without_offsets.is_empty() {
+        told.push(format!(
+            "group `{group}` has no offsets for {} yet, so the first start must be told where to begin: set \
+             kafka.start to \"earliest\", \"latest\" or a time such as \"2026-01-31T00:00:00Z\"",
+            named(without_offsets)
+        ));
+    }
+    told.join("; and ")
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,16 +84,15 @@ pub enum Error {
     /// A topic of events is not there.
     #[error("topic `{0}` does not exist: create it, or mend kafka.topics")]
     NoTopic(String),
-    /// The first start does not know where to begin.
-    #[error(
-        "group `{group}` has no offsets for topic `{topic}` yet, so the first start must be told where to begin: set \
-         kafka.start to \"earliest\", \"latest\" or a time such as \"2026-01-31T00:00:00Z\""
-    )]
-    StartNeeded {
+    /// What keeps the topics of events from being read, all of it; one of the lists is not empty.
+    #[error("{}", not_readable(group, missing, without_offsets))]
+    NotReadable {
         /// The group.
         group: String,
-        /// The first such topic.
-        topic: String,
+        /// The topics that are not there.
+        missing: Vec<String>,
+        /// The topics for which the group has no offsets, where nobody says where to begin.
+        without_offsets: Vec<String>,
     },
     /// Records between the committed offset and what is left are gone.
     #[error(
@@ -166,9 +186,10 @@ impl Error {
             | Error::Token { .. }
             | Error::NoTopic(_)
             | Error::NoTopicOfOurs { .. }
-            | Error::StartNeeded { .. }
+            | Error::NotReadable { .. }
             | Error::TopicSettings { .. } => Kind::Configuration,
             Error::Request { source, .. } | Error::Read { source, .. } if is_refused(source) => Kind::Refused,
+            Error::NotWritten { code, .. } if is_refusal(*code) => Kind::Refused,
             Error::Request { .. } | Error::NotWrittenInTime { .. } => Kind::Unavailable,
             Error::Lost { .. } => Kind::Lost,
             Error::Read { .. } | Error::NotWritten { .. } | Error::Thread(_) => Kind::Io,
@@ -206,15 +227,21 @@ fn passes(error: &KafkaError) -> bool {
 }
 
 fn is_refused(error: &KafkaError) -> bool {
+    match error {
+        // The library keeps the code of an admin request to itself.
+        KafkaError::AdminOp(code) => is_refusal(*code),
+        _ => error.rdkafka_error_code().is_some_and(is_refusal),
+    }
+}
+
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as C;
     matches!(
-        error.rdkafka_error_code(),
-        Some(
-            C::TopicAuthorizationFailed
-                | C::GroupAuthorizationFailed
-                | C::ClusterAuthorizationFailed
-                | C::Authentication
-                | C::SaslAuthenticationFailed
-        )
+        code,
+        C::TopicAuthorizationFailed
+            | C::GroupAuthorizationFailed
+            | C::ClusterAuthorizationFailed
+            | C::Authentication
+            | C::SaslAuthenticationFailed
     )
 }

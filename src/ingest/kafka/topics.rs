@@ -69,12 +69,15 @@ pub fn prepare(config: &KafkaConfig) -> Result<(), Error> {
             .map_err(Error::Options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
     runtime.block_on(async {
-        create(&admin, config, &wanted).await?;
-        for topic in &wanted {
-            let settings = settings(&admin, config, &ResourceSpecifier::Topic(topic.name)).await?;
-            check(topic, &settings)?;
-        }
-        check_receive_limit(&admin, config).await
+        check_receive_limit(&admin, config).await?;
+        let timeout = Duration::from_millis(config.request_timeout_ms);
+        let metadata = admin.inner().fetch_metadata(None, timeout).map_err(cannot_reach(config))?;
+        let is_there = |topic: &Wanted<'_>| metadata.topics().iter().any(|found| found.name() == topic.name);
+        let (there, missing): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_there);
+        // What is there may be refused: before anything is made.
+        check_all(&admin, config, &there).await?;
+        create(&admin, config, &missing).await?;
+        check_all(&admin, config, &missing).await
     })
 }
 
@@ -101,11 +104,15 @@ fn admin_options(config: &KafkaConfig) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
-async fn create(admin: &AdminClient<Context>, config: &KafkaConfig, wanted: &[Wanted<'_>]) -> Result<(), Error> {
-    let timeout = Duration::from_millis(config.request_timeout_ms);
-    let metadata = admin.inner().fetch_metadata(None, timeout).map_err(cannot_reach(config))?;
-    let is_there = |name: &str| metadata.topics().iter().any(|topic| topic.name() == name);
-    for topic in wanted.iter().filter(|topic| !is_there(topic.name)) {
+async fn check_all(admin: &AdminClient<Context>, config: &KafkaConfig, topics: &[Wanted<'_>]) -> Result<(), Error> {
+    for topic in topics {
+        check(topic, &settings(admin, config, &ResourceSpecifier::Topic(topic.name)).await?)?;
+    }
+    Ok(())
+}
+
+async fn create(admin: &AdminClient<Context>, config: &KafkaConfig, missing: &[Wanted<'_>]) -> Result<(), Error> {
+    for topic in missing {
         let replicas = TopicReplication::Fixed(config.created_replicas);
         let new = NewTopic::new(topic.name, config.created_partitions, replicas);
         let new = new.set("cleanup.policy", topic.purpose.policy());
