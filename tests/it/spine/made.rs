@@ -13,6 +13,7 @@ const MONEY: usize = 2;
 const BEFORE_MS: i64 = 1_767_484_800_000;
 /// After its last one, and before the clock of whoever runs this: 2026-02-10T00:00:00Z, ms.
 const AFTER_MS: i64 = 1_770_681_600_000;
+const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60_000;
 /// Logins that make an account one we know long enough.
 const LOGINS_KNOWN: i64 = 10;
@@ -33,7 +34,8 @@ pub fn attacked_twice(account: &str, domain: &str) -> Vec<Record> {
 }
 
 /// Records whose order between topics decides: money leaves an account nobody knows, which is quiet, and then
-/// come the logins that make it known. Read the other way round, the transfer is an alert. The transfer stands
+/// come the logins that make it known. Read the other way round, the transfer is an alert: its own time, told by
+/// a clock that is a little fast, is after theirs, so that it counts what was read before it. The transfer stands
 /// behind records so large that its partition needs many fetches until it, while the logins are there with the
 /// first: who does not wait for a partition that is behind reads them first.
 pub fn quiet_in_order(account: &str) -> Vec<Record> {
@@ -42,14 +44,16 @@ pub fn quiet_in_order(account: &str) -> Vec<Record> {
         let value = vec![b'x'; HEAVY_BYTES];
         records.push(Record { topic: MONEY, found: found(account, BEFORE_MS + n, value) });
     }
-    records.push(transfer(account, BEFORE_MS + MINUTE_MS, "dev-new", "p-first"));
-    records.extend(logins(account, BEFORE_MS + 2 * MINUTE_MS, &Value::Null));
+    let mut money = transfer(account, BEFORE_MS + MINUTE_MS + LOGINS_KNOWN * SECOND_MS, "dev-new", "p-first");
+    money.found.stamp = BEFORE_MS + MINUTE_MS - SECOND_MS;
+    records.push(money);
+    records.extend(logins(account, BEFORE_MS + MINUTE_MS, &Value::Null));
     records
 }
 
 fn logins(account: &str, from: i64, contact: &Value) -> Vec<Record> {
     let login = |n: i64| {
-        let time = from + n * MINUTE_MS;
+        let time = from + n * SECOND_MS;
         let mut event = json!({
             "id": format!("{account}.login.{n}"), "type": "login", "time": time, "account": account,
             "device": "dev-home", "result": "success", "method": "password"
