@@ -23,14 +23,24 @@ pub fn summary_of(stderr: &[u8]) -> Value {
 
 /// SIGTERM; it must be out within ten seconds, with 0. Returns the summary.
 pub fn terminate(child: &mut Child) -> Value {
+    signal(child, "TERM");
+    ended(child)
+}
+
+/// Sends a signal, by its name without `SIG`.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill");
+    assert!(status.success());
+}
+
+/// It was told to stop: it must be out within ten seconds, with 0. Returns the summary.
+pub fn ended(child: &mut Child) -> Value {
     let mut stderr = child.stderr.take().expect("its log");
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
         stderr.read_to_end(&mut text).expect("the log");
         text
     });
-    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
-    assert!(status.success());
     let status = wait_until("it is out", Duration::from_secs(10), || child.try_wait().expect("a child"));
     let log = reader.join().expect("the log");
     assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&log));

@@ -1,6 +1,7 @@
 //! The whole path, on a real broker, a real mail server and a real gateway: events a generator made, the binary
 //! started as a user would, and what arrived held against the generator's truth.
 
+mod made;
 mod staged;
 mod truth;
 mod wallet;
@@ -13,21 +14,27 @@ use serde_json::Value;
 
 use crate::kit::postfix::postfix;
 use crate::kit::process::wait_until;
-use crate::kit::service::terminate;
+use crate::kit::service::{ended, signal};
 use staged::Staged;
 use truth::Truth;
 use wallet::{Wallet, count, number};
 
 /// Events of the full runs.
 const EVENTS: u64 = 100_000;
+/// The account made by hand whose attack makes two alerts of one rule group.
+const TWICE: &str = "acc-twice";
+/// The account made by hand that is quiet only when it is read in the order it was written.
+const QUIET: &str = "acc-quiet";
 
 #[test]
 fn everything_planted_is_found_told_once_and_counted_to_the_unit() {
     let wallet = Wallet::new("spine");
     wallet.generate(&[]);
     let truth = Truth::read(&wallet.path("truth.ndjson"));
+    let twice = made::attacked_twice(TWICE, &wallet.domain);
+    wallet.write(&twice);
     let summary = wallet.run(&["run", "--until-end"]);
-    agrees_with_totals(&summary, &truth);
+    agrees_with_totals(&summary, &truth, twice.len() as u64);
 
     let alerts = wallet.alerts();
     assert_eq!(alerts.len() as u64, count(&summary, "alerts"));
@@ -38,6 +45,7 @@ fn everything_planted_is_found_told_once_and_counted_to_the_unit() {
     truth.look_alikes_are_not_among(&alerts);
     dead_letters_agree(&wallet, &truth);
     each_user_is_told_once(&wallet);
+    the_second_alert_of_a_group_is_grouped(&wallet, &alerts);
     assert_eq!(mails_can_be_read(&wallet).len(), 2, "both languages are written");
     messages_are_signed(&wallet);
 }
@@ -48,38 +56,52 @@ fn a_stop_in_the_middle_loses_nothing_and_repeats_no_notice() {
     let staged = Staged::generate("seam-staged");
     let truth = Truth::read(&staged.truth);
     let (early, rest) = staged.records.split_at(staged.records.len() * 7 / 10);
-    let (middle, late) = rest.split_at(rest.len() / 2);
+    let (middle, waiting) = rest.split_at(rest.len() / 2);
     wallet.write(early);
     let mut child = wallet.start();
-    wait_until("a user is told", Duration::from_secs(60), || (wallet.sent_to_users()? > 0).then_some(()));
-    let first = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| wallet.write(middle));
-        let first = terminate(&mut child);
-        writer.join().expect("the writer");
-        first
+    wait_until("a user is told by each channel", Duration::from_secs(60), || {
+        (wallet.sent_to_users("email")? > 0 && wallet.sent_to_users("sms")? > 0).then_some(())
     });
-    let told = wallet.sent_to_users().expect("the desk");
-    wallet.write(late);
+    // It is held fast while it takes what is written, so that what comes next lies there, untaken, when it stops.
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| wallet.write(middle));
+        wait_until("it takes what is being written", Duration::from_secs(60), || {
+            (wallet.committed()? > early.len() as u64).then_some(())
+        });
+        signal(&child, "STOP");
+        writer.join().expect("the writer");
+    });
+    wallet.write(waiting);
+    signal(&child, "TERM");
+    signal(&child, "CONT");
+    let first = ended(&mut child);
+    let (mails, messages) = (wallet.sent("email"), wallet.sent("sms"));
     let second = wallet.run(&["run", "--until-end"]);
 
     let both = |name: &str| count(&first, name) + count(&second, name);
-    assert!(count(&second, "records") >= late.len() as u64, "the stop came in the middle");
+    let taken = count(&first, "records");
+    assert!(taken > early.len() as u64 && taken < EVENTS, "the stop came in the middle: after {taken}");
     assert_eq!(both("accepted") + both("duplicates") + both("rejected"), EVENTS);
     assert_eq!(both("rejected"), truth.malformed.values().sum::<u64>());
-    assert!(told > 0 && wallet.sent_to_users() >= Some(told));
+    assert!(mails > 0 && messages > 0 && wallet.sent("email") >= mails && wallet.sent("sms") >= messages);
     dead_letters_agree(&wallet, &truth);
     each_user_is_told_once(&wallet);
     mails_can_be_read(&wallet);
+    messages_are_signed(&wallet);
 }
 
 #[test]
 fn a_backlog_is_taken_in_the_order_it_was_written() {
     let wallet = Wallet::new("backlog");
     let (logins, accounts, money) = (&wallet.topics[0], &wallet.topics[1], &wallet.topics[2]);
+    wallet.write(&made::quiet_in_order(QUIET));
     wallet.generate(&["--topic-order", &format!("{money},{accounts},{logins}")]);
     let summary = wallet.run(&["run", "--role", "detect", "--until-end"]);
     let replayed = wallet.replay("events.ndjson");
-    assert_eq!(findings_of(&wallet.alerts()), findings_of(&replayed.alerts));
+    let alerts = wallet.alerts();
+    let early = alerts.iter().find(|alert| alert["account"] == QUIET);
+    assert!(early.is_none(), "its logins were read before the money that came before them: {early:?}");
+    assert_eq!(findings_of(&alerts), findings_of(&replayed.alerts));
     assert_eq!(count(&summary, "findings"), number(&replayed.summary["findings_live"]), "{}", replayed.summary);
     let found = findings_of(&replayed.alerts);
     assert!(found.iter().any(|(_, rule)| rule == "first-money-from-new-device"), "it reads a login on a transfer");
@@ -107,13 +129,13 @@ fn findings_of(alerts: &[Value]) -> BTreeSet<(String, String)> {
     findings.collect()
 }
 
-/// Accepted, repeated, refused and late: to the unit.
-fn agrees_with_totals(summary: &Value, truth: &Truth) {
+/// Accepted, repeated, refused and late: to the unit. `made` good records are not the generator's.
+fn agrees_with_totals(summary: &Value, truth: &Truth, made: u64) {
     let rejected: u64 = truth.malformed.values().sum();
-    assert_eq!(count(summary, "records"), EVENTS);
+    assert_eq!(count(summary, "records"), EVENTS + made);
     assert_eq!(count(summary, "duplicates"), truth.duplicates);
     assert_eq!(count(summary, "rejected"), rejected);
-    assert_eq!(count(summary, "accepted"), EVENTS - truth.duplicates - rejected);
+    assert_eq!(count(summary, "accepted"), EVENTS + made - truth.duplicates - rejected);
     assert_eq!(count(summary, "late"), truth.late);
     let by_reason: BTreeMap<String, u64> =
         serde_json::from_str(summary["rejected_by_reason"].as_str().expect("a map")).expect("JSON");
@@ -138,6 +160,21 @@ fn each_user_is_told_once(wallet: &Wallet) {
                  WHERE n.audience = 'user' GROUP BY n.account, c.rule_group, n.chain, n.addressee HAVING count(*) > 1)";
     assert_eq!(count(twice), 0, "nobody is told twice of one thing");
     assert_eq!(count("SELECT count(*) FROM notices WHERE state NOT IN ('sent', 'undeliverable')"), 0);
+}
+
+/// Two alerts of one account and rule group, one notice: the second joined the first's case.
+fn the_second_alert_of_a_group_is_grouped(wallet: &Wallet, alerts: &[Value]) {
+    let of_account: Vec<&Value> = alerts.iter().filter(|alert| alert["account"] == TWICE).collect();
+    let groups: Vec<&Value> = of_account.iter().map(|alert| &alert["findings"][0]["group"]).collect();
+    assert_eq!(groups, ["payee", "payee"], "{of_account:?}");
+    let desk = wallet.desk();
+    let sql = "SELECT json_extract(a.decisions, '$.user') FROM alerts a JOIN cases c ON c.counter = a.case_counter \
+               WHERE c.entity = ?1 ORDER BY a.time_ms";
+    let mut rows = desk.prepare(sql).expect("a query");
+    let decisions = rows.query_map([format!("account:{TWICE}")], |row| row.get::<_, String>(0)).expect("rows");
+    assert_eq!(decisions.collect::<Result<Vec<_>, _>>().expect("words"), ["first_seen", "grouped"]);
+    let sql = "SELECT count(*) FROM notices WHERE audience = 'user' AND account = ?1";
+    assert_eq!(desk.query_row(sql, [TWICE], |row| row.get::<_, i64>(0)).expect("a number"), 1);
 }
 
 /// As many mails as notices, to whom they are for, in the language of each, with both parts. Tells whether
@@ -178,7 +215,7 @@ fn mails_can_be_read(wallet: &Wallet) -> BTreeSet<bool> {
 /// As many requests as notices, each signed, none repeated.
 fn messages_are_signed(wallet: &Wallet) {
     let requests = wallet.gateway.requests();
-    assert!(!requests.is_empty(), "critical alerts go by SMS too");
+    assert!(!requests.is_empty(), "users are told by SMS too");
     assert!(requests.iter().all(|request| request.verified), "{requests:?}");
     let ids: BTreeSet<&str> = requests.iter().map(|request| request.id.as_str()).collect();
     assert_eq!(ids.len(), requests.len(), "none comes twice");

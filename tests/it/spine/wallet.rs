@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +22,9 @@ use crate::kit::service::{read_topic, summary_of};
 pub const GENERATOR: [&str; 8] =
     ["generate", "--no-progress", "--events", "100000", "--seed", "7", "--truth", "truth.ndjson"];
 
+/// Partitions of logins, accounts and money.
+const PARTITIONS: [i32; 3] = [3, 6, 7];
+
 /// A wallet.
 pub struct Wallet {
     folder: TempDir,
@@ -30,7 +34,8 @@ pub struct Wallet {
     pub dead: String,
     /// The SMS gateway.
     pub gateway: Gateway,
-    domain: String,
+    /// The domain of its users' mail.
+    pub domain: String,
 }
 
 /// What `replay` wrote.
@@ -61,8 +66,8 @@ fn lines(path: &Path) -> Vec<Value> {
 impl Wallet {
     /// Topics of 3, 6 and 7 partitions and a configuration that names real servers.
     pub fn new(name: &str) -> Wallet {
-        let topics = [("logins", 3), ("accounts", 6), ("transactions", 7)]
-            .map(|(topic, partitions)| broker().topic(&format!("{name}.{topic}"), partitions));
+        let names = ["logins", "accounts", "transactions"].map(|topic| format!("{name}.{topic}"));
+        let topics = std::array::from_fn(|n| broker().topic(&names[n], PARTITIONS[n]));
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::start();
         let dead = format!("{}.dead", topics[0]);
@@ -82,7 +87,8 @@ impl Wallet {
         write("mail-password", postfix::PASSWORD);
         write("sms-key", SIGNING_KEY);
         copy_folder(&root.join("rules"), &self.path("rules"));
-        // The shipped policy sends an SMS only where everything comes together: here, from `high` on.
+        // The shipped policy writes an SMS in addition to the mail from `critical` on, which no alert of the shipped
+        // rules reaches: here it does from `high` on, so that both channels are exercised.
         write(
             "rules/policy.yaml",
             "version: 1\nroutes:\n  - {audience: user, from: high, channels: [email, sms], all: true}\n  \
@@ -223,11 +229,27 @@ impl Wallet {
         sent.unsigned_abs()
     }
 
-    /// Notices to users that left; `None` while there is no desk.
-    pub fn sent_to_users(&self) -> Option<u64> {
+    /// Notices to users that left by a channel; `None` while there is no desk.
+    pub fn sent_to_users(&self, channel: &str) -> Option<u64> {
         let desk = Connection::open_with_flags(self.path("state/desk.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-        let sql = "SELECT count(*) FROM notices WHERE state = 'sent' AND audience = 'user'";
-        desk.query_row(sql, [], |row| row.get::<_, i64>(0)).ok().map(i64::unsigned_abs)
+        let sql = "SELECT count(*) FROM notices WHERE state = 'sent' AND audience = 'user' AND channel = ?1";
+        desk.query_row(sql, [channel], |row| row.get::<_, i64>(0)).ok().map(i64::unsigned_abs)
+    }
+
+    /// How many records the group says it is done with; `None` while it has said nothing.
+    pub fn committed(&self) -> Option<u64> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &broker().bootstrap)
+            .set("group.id", &self.topics[0])
+            .create()
+            .ok()?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions) in self.topics.iter().zip(PARTITIONS) {
+            list.add_partition_range(topic, 0, partitions - 1);
+        }
+        let committed = consumer.committed_offsets(list, Duration::from_secs(5)).ok()?;
+        let of = |offset| if let Offset::Offset(next) = offset { next.unsigned_abs() } else { 0 };
+        Some(committed.elements().iter().map(|element| of(element.offset())).sum())
     }
 
     /// Whether a mail is to somebody of this wallet.
