@@ -241,8 +241,8 @@ mod tests {
             ("password_file = \"p\"\ntoken-file = 't'", "password_file = \"p\"\ntoken-file = 't'"),
             ("monkey = \"m\"\nkeys_max = 5", "monkey = \"m\"\nkeys_max = 5"),
             (
-                "url = \"https://user:hunter2@h.example/p?token=tok3n&b=&c#f\"",
-                "url = \"https://************@h.example/p?token=*****&b=&*#*\"",
+                "url = \"https://user:hunter2@h.example/p?t=tok3n&b=&c#f\"",
+                "url = \"https://************@h.example/p?t=*****&b=&*#*\"",
             ),
             ("brokers = [\"me:pw@k:9092\", \"k:9093\"]", "brokers = [\"*****@k:9092\", \"k:9093\"]"),
             ("from = \"Wallet <a@b.example>\"", "from = \"Wallet <a@b.example>\""),
