@@ -239,7 +239,7 @@ impl Model {
 
     /// Takes a fact; says what is worth a line.
     pub fn apply(&mut self, at_ms: u64, fact: &Fact) -> Option<News> {
-        self.elapsed_ms = self.elapsed_ms.max(at_ms);
+        self.pass(at_ms);
         match fact {
             Fact::Learned { sent } => self.sent = *sent,
             Fact::Clock { now, sent } => {
@@ -268,7 +268,7 @@ impl Model {
 
     /// Takes what is counted elsewhere.
     pub fn count(&mut self, at_ms: u64, counts: Counts) {
-        self.elapsed_ms = self.elapsed_ms.max(at_ms);
+        self.pass(at_ms);
         self.counts = counts;
         let (since_ms, taken, stage) = self.sampled;
         let passed_ms = at_ms.saturating_sub(since_ms);
@@ -284,6 +284,13 @@ impl Model {
             self.sampled = (at_ms, self.counts.taken, self.stage);
         }
         self.close_story(at_ms);
+    }
+
+    /// Time goes by. What is kept up afterwards is no part of the day, nor of its figures.
+    fn pass(&mut self, at_ms: u64) {
+        if self.stage != Stage::Kept {
+            self.elapsed_ms = self.elapsed_ms.max(at_ms);
+        }
     }
 
     /// Which scene an event belongs to.

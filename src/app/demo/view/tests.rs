@@ -229,3 +229,13 @@ fn a_missed_attack_and_a_disturbed_look_alike_are_no_success() {
     assert_eq!(model.apply(2001, &alert("f1", 310, 60, &[("new-place", 1.0, "")])), Some(News::Disturbed(3)));
     assert!(!outcome(&model, false).is_good());
 }
+
+#[test]
+fn what_is_kept_up_afterwards_is_no_part_of_the_days_figures() {
+    let mut model = model();
+    model.apply(14_000, &Fact::Learned { sent: 9 });
+    model.stage = Stage::Kept;
+    model.count(169_000, Counts::default());
+    let outcome = Outcome::new(&model, &Summary { records: 14_000, ..Summary::default() }, 1, true);
+    assert_eq!((outcome.elapsed_ms, outcome.events_per_second), (14_000, 1000));
+}
