@@ -295,7 +295,7 @@ impl Sink for Outputs<'_> {
         let config = self.config;
         let key = document.account.clone();
         // Its latency counts from here.
-        let cause = self.batch.records().nth(input).map(|record| record.stamp);
+        let cause = self.batch.record(input).map(|record| record.stamp);
         self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
     }
 }

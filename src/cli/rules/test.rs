@@ -1,59 +1,25 @@
-//! `walletwatch rules …`: is the rule set right, and do its tests pass?
+//! `rules test`: do the tests in the rule files pass?
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Exit, Format, fail};
-use crate::clock;
-use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
-use crate::deliver::{NoticesConfig, Templates};
+use super::{KEY, find, load, print_problems};
+use crate::cli::{Exit, Format};
 use crate::event::Value;
-use crate::report::{self, Level, Problem};
-use crate::ruleset::{self, Expect, HashKey, InlineTest, Loaded, Mentions, Rule, Ruleset, Sources};
+use crate::report;
+use crate::ruleset::{Expect, HashKey, InlineTest, Rule};
 use crate::tuning::{self, Failure, TestResult, Verdict};
 
 /// Failures of one test that are printed for people.
 const FAILURES_SHOWN_MAX: usize = 5;
-/// No state outlives these commands, so the key of its hashes is nobody's secret.
-const KEY: [u8; 16] = [0; 16];
 
-/// Checks rules and runs their tests.
-#[derive(Debug, clap::Subcommand)]
-#[command(after_help = "Examples:
-  walletwatch rules check
-  walletwatch rules test --rules /etc/walletwatch/rules")]
-pub enum Command {
-    /// Is the rule set right? Tells every problem at once, with its place and its fix.
-    #[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
-    Check(CheckArgs),
-    /// Do the tests in the rule files pass? Runs them through the production engine.
-    #[command(after_help = "Example:\n  walletwatch rules test --rules rules --rule brute-force-account")]
-    Test(TestArgs),
-}
-
-/// Where the rules are, and how to print.
+/// Do the tests in the rule files pass? Runs them through the production engine.
 #[derive(Debug, clap::Args)]
-pub struct CheckArgs {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
-    /// Your own notices, which are checked too; without it DIR/notices, where that is there.
-    #[arg(long, value_name = "DIR")]
-    notices: Option<PathBuf>,
-    /// For people, or one JSON object for each problem.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Warnings are errors.
-    #[arg(long)]
-    strict: bool,
-}
-
-/// Whose tests to run, and how to print.
-#[derive(Debug, clap::Args)]
-pub struct TestArgs {
+#[command(after_help = "Example:\n  walletwatch rules test --rules rules --rule brute-force-account")]
+pub struct Args {
     /// The rules directory.
     #[arg(long, value_name = "DIR", default_value = "rules")]
     rules: PathBuf,
@@ -65,56 +31,8 @@ pub struct TestArgs {
     format: Format,
 }
 
-/// Runs one.
-pub fn run(command: Command) -> anyhow::Result<Exit> {
-    match command {
-        Command::Check(args) => check(&args),
-        Command::Test(args) => test(&args),
-    }
-}
-
-fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let (loaded, mentions) = ruleset::load_partly(&read(&args.rules)?, HashKey::new(KEY), Some(clock::now()));
-    let notices = notices(args, &mentions);
-    let (mut problems, summary) = match loaded {
-        Ok(loaded) => {
-            let ruleset = &loaded.ruleset;
-            let summary = format!("{} rules and {} features", ruleset.rules.len(), ruleset.features.len());
-            (loaded.ruleset.warnings, Some(summary))
-        }
-        Err(problems) => (problems, None),
-    };
-    problems.extend(notices);
-    let problems = if args.strict { as_errors(problems) } else { problems };
-    print_problems(&problems, args.format)?;
-    let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
-    if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
-        writeln!(std::io::stdout(), "{summary}: {}", args.rules.display())?;
-    }
-    Ok(if is_wrong { Exit::No } else { Exit::Done })
-}
-
-/// What is wrong with the notices at hand, and with those that rules name.
-fn notices(args: &CheckArgs, mentions: &Mentions) -> Vec<Problem> {
-    let beside = args.rules.join("notices");
-    let directory = args.notices.clone().or_else(|| beside.is_dir().then_some(beside));
-    let config = NoticesConfig { directory, ..NoticesConfig::default() };
-    let files = NoticeFiles::read(&config);
-    let named = files.names().map(|known| unknown_notices(&mentions.notices, &known)).unwrap_or_default();
-    named.into_iter().chain(Templates::check(files)).collect()
-}
-
-/// Reads and loads a rules directory as of today.
-pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
-    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
-}
-
-fn read(directory: &Path) -> anyhow::Result<Sources> {
-    ruleset::files::read(directory)
-        .map_err(|error| fail(Exit::NoInput, format!("failed to read the rules in {}: {error}", directory.display())))
-}
-
-fn test(args: &TestArgs) -> anyhow::Result<Exit> {
+/// Runs it.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let loaded = match load(&args.rules)? {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -142,15 +60,6 @@ fn test(args: &TestArgs) -> anyhow::Result<Exit> {
         counts.write(&mut out, results.len())?;
     }
     Ok(if counts.failed == 0 { Exit::Done } else { Exit::No })
-}
-
-/// The place of a rule in its set.
-fn find(ruleset: &Ruleset, id: &str) -> anyhow::Result<usize> {
-    ruleset.rules.iter().position(|rule| rule.id == id).ok_or_else(|| {
-        let near = report::did_you_mean(id, ruleset.rules.iter().map(|rule| rule.id.as_str()));
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        fail(Exit::Usage, format!("there is no rule `{id}`{near}"))
-    })
 }
 
 /// What a test's result means.
@@ -290,23 +199,4 @@ fn json_line(rule: &Rule, test: &InlineTest, result: &TestResult, outcome: Outco
         "rule": rule.id, "test": test.name, "outcome": outcome, "file": rule.at.0.path, "line": line,
         "column": column, "events": result.events, "failures": failures,
     })
-}
-
-/// Prints problems to stdout.
-pub(super) fn print_problems(problems: &[Problem], format: Format) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let text = match format {
-        Format::Human => report::render(problems, has_color(&out)),
-        Format::Json => report::to_json(problems),
-    };
-    out.write_all(text.as_bytes())
-}
-
-fn has_color(out: &impl IsTerminal) -> bool {
-    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-fn as_errors(mut problems: Vec<Problem>) -> Vec<Problem> {
-    problems.iter_mut().for_each(|problem| problem.level = Level::Error);
-    problems
 }

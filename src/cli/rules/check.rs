@@ -1,0 +1,67 @@
+//! `rules check`: is the rule set right?
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::{KEY, print_problems, read};
+use crate::cli::{Exit, Format};
+use crate::clock;
+use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
+use crate::deliver::{NoticesConfig, Templates};
+use crate::report::{Level, Problem};
+use crate::ruleset::{self, HashKey, Mentions};
+
+/// Is the rule set right? Tells every problem at once, with its place and its fix.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
+pub struct Args {
+    /// The rules directory.
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    rules: PathBuf,
+    /// Your own notices, which are checked too; without it DIR/notices, where that is there.
+    #[arg(long, value_name = "DIR")]
+    notices: Option<PathBuf>,
+    /// For people, or one JSON object for each problem.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Warnings are errors.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let (loaded, mentions) = ruleset::load_partly(&read(&args.rules)?, HashKey::new(KEY), Some(clock::now()));
+    let notices = notices(args, &mentions);
+    let (mut problems, summary) = match loaded {
+        Ok(loaded) => {
+            let ruleset = &loaded.ruleset;
+            let summary = format!("{} rules and {} features", ruleset.rules.len(), ruleset.features.len());
+            (loaded.ruleset.warnings, Some(summary))
+        }
+        Err(problems) => (problems, None),
+    };
+    problems.extend(notices);
+    let problems = if args.strict { as_errors(problems) } else { problems };
+    print_problems(&problems, args.format)?;
+    let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
+    if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
+        writeln!(std::io::stdout(), "{summary}: {}", args.rules.display())?;
+    }
+    Ok(if is_wrong { Exit::No } else { Exit::Done })
+}
+
+/// What is wrong with the notices at hand, and with those that rules name.
+fn notices(args: &Args, mentions: &Mentions) -> Vec<Problem> {
+    let beside = args.rules.join("notices");
+    let directory = args.notices.clone().or_else(|| beside.is_dir().then_some(beside));
+    let config = NoticesConfig { directory, ..NoticesConfig::default() };
+    let files = NoticeFiles::read(&config);
+    let named = files.names().map(|known| unknown_notices(&mentions.notices, &known)).unwrap_or_default();
+    named.into_iter().chain(Templates::check(files)).collect()
+}
+
+fn as_errors(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.iter_mut().for_each(|problem| problem.level = Level::Error);
+    problems
+}

@@ -1,0 +1,68 @@
+//! `walletwatch rules …`: the tools of those who tune the rules, one file per command.
+//!
+//! Guarantees: each takes `--rules DIR` and reads rules as the service does. Does no work of its own.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use super::{Exit, Format, fail};
+use crate::clock;
+use crate::report::{self, Problem};
+use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
+
+mod check;
+mod test;
+
+/// No state outlives these commands, so the key of its hashes is nobody's secret.
+const KEY: [u8; 16] = [0; 16];
+
+/// Checks rules and runs their tests.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  walletwatch rules check
+  walletwatch rules test --rules /etc/walletwatch/rules")]
+pub enum Command {
+    Check(check::Args),
+    Test(test::Args),
+}
+
+/// Runs one.
+pub fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+    }
+}
+
+/// Reads and loads a rules directory as of today.
+pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
+    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
+}
+
+fn read(directory: &Path) -> anyhow::Result<Sources> {
+    ruleset::files::read(directory)
+        .map_err(|error| fail(Exit::NoInput, format!("failed to read the rules in {}: {error}", directory.display())))
+}
+
+/// The place of a rule in its set.
+fn find(ruleset: &Ruleset, id: &str) -> anyhow::Result<usize> {
+    ruleset.rules.iter().position(|rule| rule.id == id).ok_or_else(|| {
+        let near = report::did_you_mean(id, ruleset.rules.iter().map(|rule| rule.id.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        fail(Exit::Usage, format!("there is no rule `{id}`{near}"))
+    })
+}
+
+/// Prints problems to stdout.
+pub(super) fn print_problems(problems: &[Problem], format: Format) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = match format {
+        Format::Human => report::render(problems, has_color(&out)),
+        Format::Json => report::to_json(problems),
+    };
+    out.write_all(text.as_bytes())
+}
+
+fn has_color(out: &impl IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
