@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
-use super::current::{InForce, Version};
-use super::{Prepared, RunError, Stages};
+use super::current::{InForce, Mappings, Version};
+use super::{RunError, Stages};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
@@ -155,10 +155,11 @@ impl Detection {
             keys: &mut self.keys,
             failed: None,
         };
-        if prepared.mappings.iter().all(Option::is_none) {
+        let mappings = &*self.in_force.mappings;
+        if mappings.iter().all(Option::is_none) {
             self.engine.take(batch.records().map(input), batch.moment, geo, &mut outputs);
         } else {
-            let inputs = batch.records().map(|record| foreign(record, prepared));
+            let inputs = batch.records().map(|record| foreign(record, &prepared.config.kafka.topics, mappings));
             self.engine.take(inputs, batch.moment, geo, &mut outputs);
         }
         if let Some(error) = outputs.failed {
@@ -214,13 +215,13 @@ fn input<'r>(record: Record<'r>) -> Input<'r> {
 }
 
 /// A record of a topic that may have a mapping.
-fn foreign<'r>(record: Record<'r>, prepared: &'r Prepared) -> ForeignInput<'r> {
+fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
     let topic = usize::from(record.position.topic);
     let Position { partition, offset, .. } = record.position;
-    let name = prepared.config.kafka.topics.get(topic).map_or("", String::as_str);
+    let name = topics.get(topic).map_or("", String::as_str);
     ForeignInput {
         input: input(record),
-        mapping: prepared.mappings.get(topic).and_then(Option::as_ref),
+        mapping: mappings.get(topic).and_then(Option::as_ref),
         origin: Origin { topic: name, partition, offset, stamp: Some(record.stamp), key: record.key },
     }
 }
