@@ -4,6 +4,7 @@
 //! `files.rs` does, and the shipped pack is compiled in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
@@ -12,7 +13,7 @@ use crate::report::{Problem, SourceFile};
 use crate::yaml;
 
 /// The texts of a rule set.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Sources {
     /// What stands before a path where people read it: the directory as they named it.
     shown: String,
@@ -25,7 +26,7 @@ pub struct Sources {
 }
 
 /// One text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Source {
     bytes: Vec<u8>,
     modified: Option<Millis>,
@@ -50,6 +51,18 @@ impl Sources {
     /// Adds a text: `x.yaml` or `lists/x.txt`, below the rules directory, with `/`.
     pub fn add(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, modified: Option<Millis>) {
         self.files.insert(path.into(), Source { bytes: bytes.into(), modified });
+    }
+
+    /// The same with other bytes in place of some of a text's.
+    pub(super) fn replaced(&self, path: &str, span: Range<usize>, with: &str) -> Self {
+        let mut changed = self.clone();
+        if let Some(source) = changed.files.get_mut(path)
+            && span.start <= span.end
+            && span.end <= source.bytes.len()
+        {
+            source.bytes.splice(span, with.bytes());
+        }
+        changed
     }
 
     /// Says that a file is there.

@@ -2,8 +2,15 @@
 //!
 //! Guarantees: what runs here is the production engine on a state of its own. Does no I/O and reads no clock.
 
+pub mod backtest;
 pub mod inline;
+pub mod labels;
+pub mod notices;
 mod refusal;
+mod sample;
+pub mod sweep;
+pub mod tally;
+pub mod trial;
 
 pub use inline::{Failure, TestResult, Verdict, run_rule, run_tests};
 pub use refusal::failed_tests;
