@@ -12,7 +12,7 @@ use crate::report::{Problem, SourceFile};
 use crate::yaml;
 
 /// The texts of a rule set.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// What stands before a path where people read it: the directory as they named it.
     shown: String,
@@ -25,7 +25,7 @@ pub struct Sources {
 }
 
 /// One text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Source {
     bytes: Vec<u8>,
     modified: Option<Millis>,
