@@ -15,6 +15,7 @@ pub mod hash;
 pub mod lists;
 pub mod load;
 pub mod model;
+pub mod mutation;
 mod names;
 mod pack;
 mod param_place;

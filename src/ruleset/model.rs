@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::expr::{Condition, Quantity, Ty};
 use super::lists::ListSet;
+use super::mutation::Kept;
 use super::row::{Cell, Layout};
 use crate::event::{Currency, Field, Millis, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
@@ -309,6 +310,8 @@ pub struct Rule {
     pub runbook: String,
     /// Its tests.
     pub tests: Vec<InlineTest>,
+    /// The mutants that no test tells from it.
+    pub kept: Vec<Kept>,
     /// The file it stands in and the bytes of its id, for reports.
     pub at: (Arc<SourceFile>, Range<usize>),
 }

@@ -14,6 +14,7 @@ use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
+use super::mutation::read_kept;
 use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
 use super::names::{Constant, Here, Names};
 use super::params::read_params;
@@ -49,11 +50,12 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "false_positives",
     "params",
     "tests",
+    "mutants",
 ];
 const REQUIRED_KEYS: &[&str] =
     &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
-const NO_DEFAULT: &[&str] = &["id", "tests"];
+const NO_DEFAULT: &[&str] = &["id", "tests", "mutants"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
 
 const STATES: &[(&str, State)] =
@@ -246,6 +248,7 @@ impl Builder<'_> {
             None => Vec::new(),
         };
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
+        let kept = draft.own.get("mutants").map(|node| read_kept(&mut fields.reader, node)).unwrap_or_default();
         let state = fields.word("state", "state", STATES).unwrap_or(State::Draft);
         fields.check_tests(state, &tests);
         fields.check_for_people();
@@ -266,6 +269,7 @@ impl Builder<'_> {
             attack: fields.attack(),
             runbook: fields.runbook(),
             tests,
+            kept,
             at: (Arc::clone(draft.file), draft.id_span.clone()),
             explain: explain.unwrap_or_default(),
             reads_state: conditions.reads_state,

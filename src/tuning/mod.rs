@@ -5,6 +5,7 @@
 pub mod backtest;
 pub mod inline;
 pub mod labels;
+pub mod mutate;
 pub mod notices;
 mod refusal;
 mod sample;

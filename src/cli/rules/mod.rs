@@ -11,6 +11,7 @@ use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
 mod check;
+mod mutate;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -24,6 +25,7 @@ const KEY: [u8; 16] = [0; 16];
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Mutate(mutate::Args),
 }
 
 /// Runs one.
@@ -31,6 +33,7 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Mutate(args) => mutate::run(&args),
     }
 }
 
