@@ -203,7 +203,8 @@ fn each_sample(from: i64, until: i64, open: &[(i64, u64)], over_ms: i64, mut tak
     for (interval, n) in inside.chain([(until, 0)]) {
         while empty_from < interval {
             let hour = hour_of(empty_from);
-            let next_hour = ((hour + 1) * HOUR_MS).div_euclid(over_ms) + i64::from(((hour + 1) * HOUR_MS) % over_ms != 0);
+            let next_hour =
+                ((hour + 1) * HOUR_MS).div_euclid(over_ms) + i64::from(((hour + 1) * HOUR_MS) % over_ms != 0);
             let end = next_hour.clamp(empty_from + 1, interval);
             take(hour, u32::try_from(end - empty_from).unwrap_or(u32::MAX), 0.0);
             empty_from = end;

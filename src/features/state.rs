@@ -248,14 +248,7 @@ impl State {
 
     /// Takes a finding of an event for the features over findings; the next events see it. The event's row stands
     /// in `banks` still, and the finding's own fields are written there.
-    pub fn find(
-        &mut self,
-        event: &Event<'_>,
-        finding: Finding<'_>,
-        ids: &mut Ids,
-        banks: &mut Banks,
-        horizon_ms: i64,
-    ) {
+    pub fn find(&mut self, event: &Event<'_>, finding: Finding<'_>, ids: &mut Ids, banks: &mut Banks, horizon_ms: i64) {
         let State { plan, accounts, others, zones, captured, scratch, counts, .. } = self;
         if plan.of_findings.is_empty() {
             return;
@@ -263,8 +256,7 @@ impl State {
         for (field, cell) in &plan.finding_cells {
             finding.fill(*field, ids, *cell, banks);
         }
-        let mut upkeep =
-            Upkeep { event, finding: Some(finding), horizon_ms, ids, zones, captured, scratch, counts };
+        let mut upkeep = Upkeep { event, finding: Some(finding), horizon_ms, ids, zones, captured, scratch, counts };
         for OfKind { kind, uses } in &plan.of_findings {
             let key = upkeep.ids.of(*kind, event);
             if key == 0 || !upkeep.filter(uses, &plan.features, banks) {

@@ -61,10 +61,8 @@ impl Moments {
         let (n, sum) = (u128::from(self.count), self.sum.unsigned_abs());
         // n·Σx² − (Σx)², whole: no difference of two large floats.
         let whole = n.checked_mul(self.squares).zip(sum.checked_mul(sum)).map(|(a, b)| a.saturating_sub(b));
-        let spread = whole.map_or_else(
-            || (n as f64 * self.squares as f64 - (sum as f64).powi(2)).max(0.0),
-            |whole| whole as f64,
-        );
+        let spread = whole
+            .map_or_else(|| (n as f64 * self.squares as f64 - (sum as f64).powi(2)).max(0.0), |whole| whole as f64);
         spread.sqrt() / n as f64
     }
 }
@@ -125,11 +123,8 @@ impl Series {
             match self.steps.get_mut(at).filter(|s| span.step(s.time_ms) == step) {
                 Some(same) => same.take(amount),
                 None => {
-                    let mut made = Step {
-                        time_ms: amount.time_ms,
-                        moments: Moments::default(),
-                        histogram: Histogram::default(),
-                    };
+                    let mut made =
+                        Step { time_ms: amount.time_ms, moments: Moments::default(), histogram: Histogram::default() };
                     made.take(amount);
                     self.steps.insert(at, made);
                 }

@@ -235,8 +235,7 @@ enum Source {
 fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Source, Option<Measure>)> {
     let text = reader.scalar(node, "what a feature looks at")?;
     let (word, field) = text.split_once('.').map_or((text, None), |(word, field)| (word, Some(field)));
-    let source =
-        if word == FINDING { Source::Findings } else { Source::Types(read_type(reader, node, word)?) };
+    let source = if word == FINDING { Source::Findings } else { Source::Types(read_type(reader, node, word)?) };
     let field_span = match node.span.len() == text.len() {
         true => node.span.start + word.len() + 1..node.span.end,
         false => node.span.clone(),
@@ -246,6 +245,7 @@ fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Sour
             let example = match (kind, &source) {
                 (Kind::Sum | Kind::Stats, Source::Types(_)) => "amount",
                 (Kind::Sum | Kind::Stats, Source::Findings) => "score",
+                (Kind::Spread, _) => "account",
                 _ => "ip",
             };
             let message = format!("`{}` looks at a field, such as `{word}.{example}`", kind.word());

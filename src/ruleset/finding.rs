@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::codes;
-use super::expr::{Meaning, Node, Scope, Ty, Typed};
+use super::expr::{self, Ast, Meaning, Node, Scope, Ty, Typed};
 use super::lists::ListSet;
 use super::model::{FindingField, Name};
 use super::names::Here;
@@ -63,8 +63,8 @@ pub(super) fn field_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The names in the `where` of a feature over findings.
-pub(super) struct OfFinding<'n> {
-    pub here: Here<'n>,
+struct OfFinding<'n> {
+    here: Here<'n>,
 }
 
 impl Scope for OfFinding<'_> {
@@ -100,8 +100,27 @@ impl Scope for OfFinding<'_> {
     }
 }
 
+/// Checks the `where` of a feature over findings. `rules`: the ids there are; `None` where they are not all known.
+pub(super) fn check_filter(
+    ast: &Ast,
+    here: Here<'_>,
+    rules: Option<&BTreeSet<&str>>,
+    problems: &mut Vec<Problem>,
+) -> Option<Typed> {
+    let before = problems.len();
+    let typed = expr::check_condition(ast, &OfFinding { here }, problems);
+    for problem in problems.iter_mut().skip(before).filter(|p| p.code == expr::codes::UNKNOWN_NAME) {
+        let names = field_names().collect::<Vec<_>>().join(", ");
+        problem.help.get_or_insert_with(|| format!("a finding has: {names}"));
+    }
+    if let (Some(typed), Some(rules)) = (&typed, rules) {
+        unknown_rules(typed, rules, problems);
+    }
+    typed
+}
+
 /// Tells rules that a `where` names and that are not there.
-pub(super) fn unknown_rules(typed: &Typed, rules: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
+fn unknown_rules(typed: &Typed, rules: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
     let is_rule = |typed: &Typed| matches!(typed.node, Node::Name(Name::Finding(FindingField::Rule)));
     let mut named: Vec<(&Typed, &Value<'static>)> = Vec::new();
     match &typed.node {

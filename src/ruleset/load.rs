@@ -12,7 +12,7 @@ use super::codes;
 use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
-use super::finding::{self, OfFinding};
+use super::finding;
 use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here, Names};
@@ -282,11 +282,8 @@ impl<'s> Loader<'s> {
             let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
             let filter = match &spec.filter {
                 Some(ast) if spec.of_findings => {
-                    let typed = expr::check_condition(ast, &OfFinding { here }, &mut self.problems);
-                    if let Some(typed) = typed.as_ref().filter(|_| all_read) {
-                        finding::unknown_rules(typed, &rules, &mut self.problems);
-                    }
-                    typed
+                    let known = all_read.then_some(&rules);
+                    finding::check_filter(ast, here, known, &mut self.problems)
                 }
                 Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
                 _ => None,
@@ -392,14 +389,7 @@ impl<'s> Loader<'s> {
             !follows_from_declaration && !follows_from_file
         });
         for problem in &mut self.problems {
-            let asked = text_at(problem).and_then(|text| features.get_key_value(text));
-            if problem.code == expr::codes::UNKNOWN_NAME
-                && let Some((name, (_, spec))) = asked
-            {
-                let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
-                problem.fix = None;
-                problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
-            }
+            super::parts::explain_unknown(problem, features);
         }
     }
 }
@@ -453,7 +443,7 @@ fn declares(text: &str, name: &str) -> bool {
     })
 }
 
-fn text_at(problem: &Problem) -> Option<&str> {
+pub(super) fn text_at(problem: &Problem) -> Option<&str> {
     let (file, span) = problem.at.as_ref()?;
     file.text.get(span.clone())
 }

@@ -2,11 +2,15 @@
 //!
 //! Guarantees: what is read here is what `features` fills. Does not read files.
 
-use super::expr::Ty;
+use std::collections::BTreeMap;
+
+use super::expr::{self, Ty};
 use super::feature::{FeatureSpec, Kind};
 use super::finding::{event_field, field_names};
+use super::load::text_at;
 use super::model::{FindingField, Key, Measure, Part};
 use crate::event::{Field, TypeSet};
+use crate::report::Problem;
 
 /// What a part of a feature is: which one, its type, and whether it is missing while nothing is known.
 pub(super) struct PartMeaning {
@@ -86,6 +90,24 @@ impl FeatureSpec {
             _ => TypeSet::ALL,
         };
         self.by.map_or(TypeSet::ALL, Key::types).and(own)
+    }
+}
+
+/// Says how a feature is asked where it was asked otherwise: for a part, or for the number of `share(n)`.
+pub(super) fn explain_unknown(problem: &mut Problem, features: &BTreeMap<String, (Option<u16>, FeatureSpec)>) {
+    let is_unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_FUNCTION].contains(&problem.code);
+    let Some(text) = text_at(problem).filter(|_| is_unknown) else { return };
+    if let Some((name, (_, spec))) = features.get_key_value(text) {
+        let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
+        problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
+        problem.fix = None;
+    } else if let Some(name) = text.strip_suffix(".share")
+        && features.get(name).is_some_and(|(_, spec)| spec.kind == Some(Kind::Spread))
+    {
+        let help =
+            format!("`{name}.share(2)` is the part of the keys with at most 2; the number stands there as it is");
+        problem.help = Some(help);
+        problem.fix = None;
     }
 }
 
