@@ -12,6 +12,7 @@ use super::codes;
 use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
+use super::finding;
 use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here, Names};
@@ -157,7 +158,7 @@ impl<'s> Loader<'s> {
         self.check_names(drafts);
         let mentioned = self.place_features(drafts);
         let mut layout = Layout::default();
-        let features = self.features(&mut layout, key);
+        let features = self.features(drafts, &mut layout, key);
         self.check_what_no_rule_uses(drafts, &mentioned);
         let rules = self.rules(drafts, &mut layout, key, today);
         checks::stale(&self.declared.names, today, &mut self.problems);
@@ -273,12 +274,20 @@ impl<'s> Loader<'s> {
     }
 
     /// The features that something reads, without their parts.
-    fn features(&mut self, layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+    fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+        let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
+        let all_read = !self.is_partial && self.unread.is_empty();
         let mut features = Vec::new();
         for (name, (place, spec)) in &self.declared.names.features {
             let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
-            let checked = spec.filter.as_ref().filter(|_| !spec.types.is_empty());
-            let filter = checked.and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
+            let filter = match &spec.filter {
+                Some(ast) if spec.of_findings => {
+                    let known = all_read.then_some(&rules);
+                    finding::check_filter(ast, here, known, &mut self.problems)
+                }
+                Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
+                _ => None,
+            };
             if let Some(typed) = &filter
                 && typed.reads_state()
             {
@@ -380,14 +389,7 @@ impl<'s> Loader<'s> {
             !follows_from_declaration && !follows_from_file
         });
         for problem in &mut self.problems {
-            let asked = text_at(problem).and_then(|text| features.get_key_value(text));
-            if problem.code == expr::codes::UNKNOWN_NAME
-                && let Some((name, (_, spec))) = asked
-            {
-                let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
-                problem.fix = None;
-                problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
-            }
+            super::parts::explain_unknown(problem, features);
         }
     }
 }
@@ -441,7 +443,7 @@ fn declares(text: &str, name: &str) -> bool {
     })
 }
 
-fn text_at(problem: &Problem) -> Option<&str> {
+pub(super) fn text_at(problem: &Problem) -> Option<&str> {
     let (file, span) = problem.at.as_ref()?;
     file.text.get(span.clone())
 }
@@ -456,8 +458,9 @@ fn build_feature(
 ) -> Option<Feature> {
     Some(Feature {
         name: name.to_owned(),
-        aggregate: spec.kind?.known()?,
+        aggregate: spec.kind?.aggregate(),
         types: spec.types,
+        of_findings: spec.of_findings,
         measure: spec.measure,
         filter: filter.map(|typed| expr::compile(typed, layout, key)),
         by: spec.by?,

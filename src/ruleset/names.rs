@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
-use super::model::{Name, NamedAmount, Part};
+use super::model::{Name, NamedAmount};
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
 
@@ -140,16 +140,13 @@ impl Names {
             Name::AccountRisk => "account.risk".to_owned(),
             Name::AccountKnownFor => "account.known_for".to_owned(),
             Name::AccountLogins => "account.logins".to_owned(),
+            Name::Finding(field) => field.name().to_owned(),
             Name::Amount(at) => format!("amounts.{}", self.amounts.get(usize::from(at))?.name),
             Name::Feature(at, part) => {
                 let (name, _) = self.features.iter().find(|(_, (index, _))| *index == Some(at))?;
-                match part {
-                    Part::Value => name.clone(),
-                    Part::Age => format!("{name}.age"),
-                    Part::Field(field) => format!("{name}.{}", field.name()),
-                    Part::Share => format!("{name}.share"),
-                    Part::Count => format!("{name}.count"),
-                    Part::Total => format!("{name}.total"),
+                match super::parts::written(part) {
+                    part if part.is_empty() => name.clone(),
+                    part => format!("{name}.{part}"),
                 }
             }
         })
