@@ -89,14 +89,12 @@ impl<'o> Lines<'o> {
             writeln!(self.out, "{}  learning what is usual: the {days} days before", at_s(model))?;
         }
         if model.stage == Stage::Playing {
-            let (planted, _) = model.score();
-            let speed = super::pace::SPEED;
-            writeln!(
-                self.out,
-                "{}  {} the day begins, {speed} times as fast as life, with {planted} attacks in it",
-                at_s(model),
-                day_and_clock(model.setting.day.0)
-            )?;
+            let ((live, _), (shadow, _)) = (model.score(), model.shadow_score());
+            let (planted, speed, begins) = (live + shadow, super::pace::SPEED, day_and_clock(model.setting.day.0));
+            let of_them = if shadow > 0 { format!(", {shadow} of them for rules in shadow") } else { String::new() };
+            let at = at_s(model);
+            writeln!(self.out, "{at}  {begins} the day begins, {speed} times as fast as life")?;
+            writeln!(self.out, "         with {planted} attacks in it{of_them}")?;
         }
         if let (Stage::Kept, Some(http)) = (model.stage, model.setting.http) {
             writeln!(self.out, "\nThe day is over. Metrics: http://{http}/metrics   Ctrl-C ends it.")?;

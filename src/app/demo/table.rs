@@ -16,6 +16,9 @@ pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Writ
     kinds(outcome, out)?;
     numbers(outcome, out)?;
     files(model, folder, out)?;
+    if !outcome.complete {
+        writeln!(out, "\n  It was stopped before its end, so it has shown nothing: exit code 1.")?;
+    }
     out.flush()
 }
 
@@ -29,6 +32,15 @@ fn kinds(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
         };
         writeln!(out, "  {:<22}  {:>7}  {:>5}{note}", kind.kind, kind.planted, kind.found)?;
     }
+    let shadow = match outcome.planted_shadow {
+        0 => String::new(),
+        planted => format!(
+            "  {} of {} by live rules, {} of {planted} in shadow",
+            outcome.found, outcome.planted, outcome.found_shadow
+        ),
+    };
+    let (planted, found) = (outcome.planted + outcome.planted_shadow, outcome.found + outcome.found_shadow);
+    writeln!(out, "  {:<22}  {planted:>7}  {found:>5}{shadow}", "all attacks")?;
     let told = match outcome.lookalikes_told {
         0 => "no user was told of one".to_owned(),
         told => format!("A USER WAS TOLD OF {told}"),

@@ -186,6 +186,7 @@ fn plan(args: &Args) -> Plan {
         },
         start: args.start.unwrap_or(START),
         rate_milli: args.rate,
+        learning_records_max: None,
         mail_domain: args.mail_domain.clone(),
         first_attack_within_ms: args.first_attack_within,
         scenes_per_kind: None,
