@@ -15,8 +15,8 @@ use crate::detect::document::AlertDocument;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Columns of a text message on the telephone.
 const PHONE_COLUMNS: usize = 44;
-/// Columns of an explanation.
-const TEXT_COLUMNS: usize = 96;
+/// Columns of an explanation: with what stands before it, those of a terminal.
+const TEXT_COLUMNS: usize = 62;
 
 /// The teller of lines.
 pub struct Lines<'o> {
@@ -82,10 +82,7 @@ impl<'o> Lines<'o> {
         self.stage = Some(model.stage);
         if is_first {
             let (people, days) = (thousands(model.setting.people), model.setting.learning_days);
-            writeln!(
-                self.out,
-                "walletwatch demo: a wallet of {people} people, on an embedded Kafka, through the whole service"
-            )?;
+            writeln!(self.out, "walletwatch demo: the whole service for an invented wallet of {people} people")?;
             writeln!(self.out, "{}  learning what is usual: the {days} days before", at_s(model))?;
         }
         if model.stage == Stage::Playing {
@@ -122,7 +119,9 @@ impl<'o> Lines<'o> {
         let scene = story.scene.and_then(|at| model.scenes.get(at));
         let kind = scene.map_or("", |scene| scene.kind);
         let whom = scene.and_then(|scene| scene.account.as_deref()).unwrap_or("many accounts");
-        writeln!(self.out, "\n{}  THE FIRST ATTACK: {kind} of {whom}\n", at_s(model))?;
+        // It may be told when the day is over.
+        let at = story.told_ms.map_or_else(|| at_s(model), seconds);
+        writeln!(self.out, "\n{at}  THE FIRST ATTACK: {kind} of {whom}\n")?;
         let mut is_first = true;
         for entry in &story.entries {
             match entry {
@@ -137,7 +136,10 @@ impl<'o> Lines<'o> {
             }
         }
         for mail in &story.mails {
-            writeln!(self.out, "         mail to {}: {} ({})", mail.to, mail.text, mail.file)?;
+            writeln!(self.out, "         mail to {} ({})", mail.to, mail.file)?;
+            for line in wrapped(&mail.text, TEXT_COLUMNS) {
+                writeln!(self.out, "           {line}")?;
+            }
         }
         for text in &story.texts {
             writeln!(self.out, "         SMS to {} ({})", text.to, text.file)?;
@@ -186,5 +188,9 @@ fn phone(out: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 fn at_s(model: &Model) -> String {
-    format!("{:>5.1} s", model.elapsed_ms as f64 / 1000.0)
+    seconds(model.elapsed_ms)
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{:>5.1} s", ms as f64 / 1000.0)
 }

@@ -220,7 +220,11 @@ fn the_same_story_in_lines() {
     let outcome = Outcome::new(model, &summary, 7, true);
     assert!(outcome.is_good());
     table(model, &outcome, Path::new("walletwatch-demo"), &mut out).expect("written");
-    insta::assert_snapshot!(String::from_utf8(out).expect("UTF-8"));
+    let text = String::from_utf8(out).expect("UTF-8");
+    // But for the lines that name rules while the day is played.
+    let fits = |line: &&str| wrap::columns(line) <= 80 || line.contains("password-spray-ip");
+    assert_eq!(text.lines().find(|line| !fits(line)), None);
+    insta::assert_snapshot!(text);
 }
 
 #[test]
