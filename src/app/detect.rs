@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
-use super::{RunError, Stages};
+use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Options, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
@@ -68,12 +68,9 @@ impl Detection {
             geo: in_force.geo.date().as_deref(),
         }
         .tell();
-        let engine = Engine::new(
-            Arc::clone(&in_force.ruleset),
-            in_force.policy.bands,
-            prepared.config.engine.clone(),
-            prepared.key,
-        );
+        let findings = stages.witness.is_some();
+        let options = Options { findings, ..prepared.config.engine.clone() };
+        let engine = Engine::new(Arc::clone(&in_force.ruleset), in_force.policy.bands, options, prepared.key);
         let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
         let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
         let (offsets, version) = (consumer.offsets(), Version::default());
@@ -153,6 +150,7 @@ impl Detection {
             batch,
             ticket: self.ticket,
             keys: &mut self.keys,
+            witness: self.stages.witness.as_deref(),
             failed: None,
         };
         let mappings = &*self.in_force.mappings;
@@ -233,6 +231,7 @@ struct Outputs<'o> {
     batch: &'o Batch,
     ticket: usize,
     keys: &'o mut Keys,
+    witness: Option<&'o dyn Witness>,
     /// The first failure; after it nothing more is written.
     failed: Option<KafkaError>,
 }
@@ -290,7 +289,11 @@ impl Sink for Outputs<'_> {
         self.send_document(&config.contacts_topic, Some(&document.account), None, &document);
     }
 
-    fn finding(&mut self, _: usize, _: FindingRecord) {}
+    fn finding(&mut self, _: usize, finding: FindingRecord) {
+        if let Some(witness) = self.witness {
+            witness.finding(&finding);
+        }
+    }
 
     fn alert(&mut self, input: usize, document: AlertDocument) {
         let config = self.config;

@@ -176,13 +176,14 @@ impl State {
             kind => others.get(kind as usize).and_then(|table| table.at(one.place)),
         };
         for one in ahead.iter() {
-            if one.kind == KeyField::Account
-                && let Some(kept) = accounts.at(one.place)
-            {
-                kept.account.bring_near();
-            }
-            if let Some(slots) = slots(one) {
-                slots.bring_near();
+            match one.kind {
+                KeyField::Account => {
+                    if let Some(kept) = accounts.at(one.place) {
+                        kept.account.bring_near();
+                        kept.slots.bring_near();
+                    }
+                }
+                _ => slots(one).into_iter().for_each(Slots::bring_near),
             }
         }
         for slots in ahead.iter().filter_map(slots) {

@@ -10,6 +10,7 @@ mod check;
 mod config;
 mod deliver;
 mod demo;
+mod demo_terminal;
 mod deploy;
 mod desk;
 mod generate;
