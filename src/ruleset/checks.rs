@@ -93,7 +93,7 @@ pub(super) fn unused(names: &Names, mentioned: &BTreeSet<String>, problems: &mut
 /// Warns of lists that are older than they may be.
 pub(super) fn stale(names: &Names, today: Option<Millis>, problems: &mut Vec<Problem>) {
     for (name, list) in &names.lists {
-        let (Some(today), Some(as_of)) = (today, list.set.as_of) else { continue };
+        let (Some(today), Some(as_of), false) = (today, list.set.as_of, list.set.is_shipped) else { continue };
         let age = today.since(as_of);
         if age > list.set.max_age_ms {
             let message = format!(

@@ -91,6 +91,13 @@ fn the_shipped_pack_loads_without_a_warning() {
     let loaded = ruleset::load(&Sources::builtin(), HashKey::new([7; 16]), None)
         .unwrap_or_else(|problems| panic!("{}", report::render(&problems, false)));
     assert_eq!(report::render(&loaded.ruleset.warnings, false), "");
+    // Their age is a metric, and an alert when they are stale.
+    for list in &loaded.ruleset.lists {
+        assert!(list.as_of.is_some(), "`{}` says no `# as of`", list.name);
+    }
+    let later = walletwatch::event::Millis::parse("2026-12-31T00:00:00Z");
+    let old = ruleset::load(&Sources::builtin(), HashKey::new([7; 16]), later).expect("the pack");
+    assert_eq!(report::render(&old.ruleset.warnings, false), "", "nobody can renew what is compiled in");
     let ids: Vec<&str> = loaded.ruleset.rules.iter().map(|rule| rule.id.as_str()).collect();
     let shipped = [
         "anonymiser",

@@ -193,7 +193,9 @@ impl Reloader {
             }
         }
         if is_asked && changed.is_empty() {
-            tracing::info!("nothing to reload: rules, notices, geo databases and mappings are those of the program itself");
+            tracing::info!(
+                "nothing to reload: rules, notices, geo databases and mappings are those of the program itself"
+            );
         }
         let is_word = |what: &What| matches!(what, What::Rules | What::Notices);
         if changed.iter().any(is_word) {

@@ -138,8 +138,7 @@ impl<'f, 'n> Loader<'f, 'n> {
         self.judge_common();
         for (pointer, at) in embedded {
             // One that is written but was not read has its own problem.
-            let is_written =
-                self.reader.file.text.contains(&format!("{pointer}/")) && !self.reader.problems.is_empty();
+            let is_written = self.reader.file.text.contains(&format!("{pointer}/")) && !self.reader.problems.is_empty();
             if !self.paths.goes_below(&pointer) && !is_written {
                 let message = format!("no pointer goes into `{pointer}`");
                 self.reader.error_help(codes::VALUE, at, message, "take it out, or point at what it holds");

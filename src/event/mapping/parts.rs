@@ -267,8 +267,7 @@ impl Parts<'_, '_> {
     /// The texts that cut: one, or any of several.
     fn separators(&mut self, node: &Node) -> Option<Vec<String>> {
         let nodes = self.reader.one_or_more(node, "`split`");
-        let texts: Vec<Option<String>> =
-            nodes.iter().map(|node| self.reader.text(node, "`split`")).collect();
+        let texts: Vec<Option<String>> = nodes.iter().map(|node| self.reader.text(node, "`split`")).collect();
         texts.into_iter().collect::<Option<Vec<String>>>().filter(|texts| !texts.is_empty())
     }
 

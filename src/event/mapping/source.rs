@@ -273,9 +273,10 @@ fn time<'a>(value: Val<'a>, unit: TimeUnit) -> Result<Val<'a>, Wrong> {
     let text = value.text();
     let (read, expected) = match unit {
         TimeUnit::Own => return Ok(value),
-        TimeUnit::Utc => {
-            (utc(&text), "a time such as 2026-11-22T03:04:05Z, with or without its offset, or milliseconds, is expected")
-        }
+        TimeUnit::Utc => (
+            utc(&text),
+            "a time such as 2026-11-22T03:04:05Z, with or without its offset, or milliseconds, is expected",
+        ),
         TimeUnit::Seconds => (since_1970(&text, 3), "seconds since 1970 are expected"),
         TimeUnit::Milliseconds => (since_1970(&text, 0), "milliseconds since 1970 are expected"),
         TimeUnit::Microseconds => (since_1970(&text, -3), "microseconds since 1970 are expected"),

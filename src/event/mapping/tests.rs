@@ -92,7 +92,10 @@ fn who_has_only_a_name_is_told_what_to_do() {
     assert!(!told.contains("mei"), "what was typed may be a password: {told}");
     assert!(!of("/u", r#"{"i":"e","t":5,"r":"success"}"#).contains("login name"), "there is none");
     assert!(of("[/u, /n]", good).contains(r#""account":"mei","login_name":"mei""#));
-    assert!(of("/u", r#"{"i":"e","t":5,"n":"mei","r":"failure"}"#).contains(r#""login_name":"mei""#), "a failure is an event");
+    assert!(
+        of("/u", r#"{"i":"e","t":5,"n":"mei","r":"failure"}"#).contains(r#""login_name":"mei""#),
+        "a failure is an event"
+    );
 }
 
 #[test]
