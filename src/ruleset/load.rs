@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::constant::{self, Judge};
 use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
@@ -294,6 +295,10 @@ impl<'s> Loader<'s> {
                 let (file, span) = &typed.at;
                 let message = "a feature's `where` reads the event's own fields, geo and lists only";
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
+            }
+            if let (Some(ast), Some(typed)) = (checked, &filter) {
+                let judged = |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
+                self.declared.names.judge(spec.types, judged);
             }
             if place.is_some()
                 && let Some(feature) =

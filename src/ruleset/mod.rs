@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod codes;
+mod constant;
 mod declare;
 mod entity;
 mod exception;

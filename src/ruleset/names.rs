@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::constant::{self, Judge};
 use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
@@ -55,6 +56,8 @@ pub(super) struct Names {
     pub used: RefCell<BTreeSet<String>>,
     /// How often all names were asked for, to find what an unknown one may have meant.
     pub suggested: Cell<usize>,
+    /// How much was tried so far to find conditions that no event decides.
+    pub effort: Cell<usize>,
 }
 
 /// The names at one place: with the params of a rule, on its event types.
@@ -133,6 +136,11 @@ impl Scope for Here<'_> {
 }
 
 impl Names {
+    /// What conditions on some event types are judged by.
+    pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
+        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
+    }
+
     /// How a name of the row is written, such as `acct_last_ok.age`.
     pub fn written(&self, name: Name) -> Option<String> {
         Some(match name {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::constant;
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
@@ -306,10 +307,15 @@ impl Builder<'_> {
                 },
             };
             self.warn_expired(spec);
-            let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
+            let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
+            if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
+                && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
+            {
+                constant::tell_unreachable(spec, &draft.id, self.problems);
+            }
             if let Some(expires) = spec.expires {
-                unless.push(Exception { name: name.clone(), when, expires });
+                unless.push(Exception { name: name.clone(), when: eaten, expires });
             }
         }
         Conditions { when, unless, reads_state }
@@ -318,6 +324,7 @@ impl Builder<'_> {
     fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
         let condition = expr::compile(&typed, self.layout, self.key);
         Some((typed, condition))
     }
