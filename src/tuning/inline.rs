@@ -79,7 +79,12 @@ pub fn run_rule(rules: &Arc<Ruleset>, key: HashKey, rule: usize) -> Vec<TestResu
 }
 
 /// Runs one test.
-pub(super) fn run_test(rules: &Arc<Ruleset>, key: HashKey, (rule, at): (usize, usize), test: &InlineTest) -> TestResult {
+pub(super) fn run_test(
+    rules: &Arc<Ruleset>,
+    key: HashKey,
+    (rule, at): (usize, usize),
+    test: &InlineTest,
+) -> TestResult {
     let options = Options { findings: true, also: Some(rule), ..Options::default() };
     let mut engine = Engine::new(Arc::clone(rules), Bands::default(), options, key);
     engine.pin(test.set.clone());
