@@ -25,6 +25,7 @@ mod kit_works;
 mod layers;
 mod mapping;
 mod mapping_run;
+mod mutate;
 mod oracle;
 mod readme;
 mod reload;

@@ -215,8 +215,20 @@ impl Walk<'_> {
         let grows = grows(old, new);
         let value = match op {
             Comparison::Equal | Comparison::NotEqual => old,
-            Comparison::GreaterOrEqual | Comparison::Less => if grows { old } else { new },
-            Comparison::Greater | Comparison::LessOrEqual => if grows { new } else { old },
+            Comparison::GreaterOrEqual | Comparison::Less => {
+                if grows {
+                    old
+                } else {
+                    new
+                }
+            }
+            Comparison::Greater | Comparison::LessOrEqual => {
+                if grows {
+                    new
+                } else {
+                    old
+                }
+            }
         };
         format!("an event on which `{}` is {value} would show it", self.ast.text(&other.span))
     }

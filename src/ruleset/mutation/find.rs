@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::{File, Mutant, id_of, item_lines, line_end, line_start, text_of};
 use crate::event::{Currency, Money, Value};
-use crate::report::SourceFile;
 use crate::ruleset::expr::{self, Ast, Change, steps};
 use crate::ruleset::read;
 use crate::ruleset::snippet::snippet;
@@ -26,7 +25,9 @@ pub(super) struct Finder<'f> {
     params: BTreeMap<&'f str, Declared<'f>>,
     exceptions: BTreeMap<&'f str, Declared<'f>>,
     /// By file, place and text: a mutant that a second rule reads gets a second reader.
-    found: BTreeMap<(usize, usize, usize, String), Mutant>,
+    places: BTreeMap<(usize, usize, usize, String), usize>,
+    /// The mutants as they are found: a step down before the step up.
+    found: Vec<Mutant>,
     hears_others: BTreeSet<String>,
 }
 
@@ -75,7 +76,8 @@ impl<'f> Finder<'f> {
             amounts: BTreeMap::new(),
             params: BTreeMap::new(),
             exceptions: BTreeMap::new(),
-            found: BTreeMap::new(),
+            places: BTreeMap::new(),
+            found: Vec::new(),
             hears_others: BTreeSet::new(),
         };
         for (at, file) in files.iter().enumerate() {
@@ -108,7 +110,7 @@ impl<'f> Finder<'f> {
                 }
             }
         }
-        let mut mutants: Vec<Mutant> = self.found.into_values().collect();
+        let mut mutants = self.found;
         mutants.sort_by(|a, b| (&a.path, a.span.start, a.span.end).cmp(&(&b.path, b.span.start, b.span.end)));
         (mutants, self.hears_others)
     }
@@ -379,11 +381,10 @@ impl Finder<'_> {
     ) {
         let Some(File { path, file, .. }) = self.files.get(at) else { return };
         let key = (at, change.span.start, change.span.end, change.with.clone());
-        let mutant = self.found.entry(key).or_insert_with(|| {
-            let file: &Arc<SourceFile> = file;
+        let place_of = *self.places.entry(key).or_insert_with(|| {
             let mut edits = vec![(change.span, change.with)];
             edits.extend(besides);
-            Mutant {
+            self.found.push(Mutant {
                 path: (*path).to_owned(),
                 file: Arc::clone(file),
                 span,
@@ -392,9 +393,12 @@ impl Finder<'_> {
                 hint: change.hint,
                 readers: Vec::new(),
                 is_apart,
-            }
+            });
+            self.found.len() - 1
         });
-        if mutant.readers.last().map(String::as_str) != Some(rule) {
+        if let Some(mutant) = self.found.get_mut(place_of)
+            && mutant.readers.last().map(String::as_str) != Some(rule)
+        {
             mutant.readers.push(rule.to_owned());
         }
     }
