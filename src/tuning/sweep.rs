@@ -56,7 +56,9 @@ impl Asked {
         };
         for value in &values {
             let beyond = |limit: &Option<Value<'_>>, is_below: bool| {
-                limit.as_ref().is_some_and(|limit| if is_below { size(value) < size(limit) } else { size(value) > size(limit) })
+                limit
+                    .as_ref()
+                    .is_some_and(|limit| if is_below { size(value) < size(limit) } else { size(value) > size(limit) })
             };
             if beyond(&place.min, true) || beyond(&place.max, false) {
                 let end = |limit: &Option<Value<'_>>, open: &str| limit.as_ref().map_or(open.to_owned(), written);
@@ -229,7 +231,8 @@ mod tests {
     #[test]
     fn what_cannot_be_swept_says_why() {
         let limited = place("6", ", min: 3, max: 10");
-        let told = |asked: &str| Asked::parse(&format!("r.p={asked}")).and_then(|a| a.values(&limited)).expect_err("why");
+        let told =
+            |asked: &str| Asked::parse(&format!("r.p={asked}")).and_then(|a| a.values(&limited)).expect_err("why");
         assert_eq!(told("5..12"), "11 lies outside the range its rule declares, 3 to 10");
         assert_eq!(told("2"), "2 lies outside the range its rule declares, 3 to 10");
         assert_eq!(told("9..5"), "5 lies below 9: the smaller end comes first");

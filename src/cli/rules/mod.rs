@@ -10,7 +10,13 @@ use crate::clock;
 use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
+mod backtest;
 mod check;
+mod progress;
+mod recording;
+mod score;
+mod sweep;
+mod table;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -20,10 +26,14 @@ const KEY: [u8; 16] = [0; 16];
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch rules check
-  walletwatch rules test --rules /etc/walletwatch/rules")]
+  walletwatch rules test --rules /etc/walletwatch/rules
+  walletwatch rules backtest --old builtin --new rules --events events.ndjson")]
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Backtest(backtest::Args),
+    Sweep(sweep::Args),
+    Score(score::Args),
 }
 
 /// Runs one.
@@ -31,6 +41,9 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Score(args) => score::run(&args),
     }
 }
 

@@ -134,7 +134,9 @@ impl Reader<'_> {
                 let case = self.case(*verdict, at);
                 self.labels.accounts.entry(account).or_default().push(Span { from, to, case });
             }
-            _ => self.tell(SHAPE, at, "a label is about an event, or about an account from a time to a time", Some(HELP)),
+            _ => {
+                self.tell(SHAPE, at, "a label is about an event, or about an account from a time to a time", Some(HELP))
+            }
         }
     }
 
