@@ -40,6 +40,8 @@ pub struct Rehearsed {
     pub audience: Audience,
     /// Whether somebody is told, and why.
     pub decision: Decision,
+    /// The number of the case it would belong to.
+    pub case: CaseNumber,
     /// The notices.
     pub notices: Vec<Planned>,
 }
@@ -87,7 +89,7 @@ impl Rehearsal {
                 let order = Order { notice: NOTICE, audience: *audience, alert, contact, case: number, created: time };
                 chains.iter().for_each(|chain| plan(&order, chain, composer, &mut notices));
             }
-            all.push(Rehearsed { audience: *audience, decision, notices });
+            all.push(Rehearsed { audience: *audience, decision, case: number, notices });
         }
         all
     }

@@ -3,11 +3,12 @@
 //! Guarantees: what is changed is the value of one param and nothing else; the result is loaded and checked like
 //! any rule set. Does not check values: loading does.
 
+use std::ops::Range;
+
 use super::read::{self, RULE_FILES};
 use super::sources::Sources;
 use crate::event::Value;
 use crate::yaml::{self, Kind, Map, Node};
-use std::ops::Range;
 
 /// A param that files declare.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,16 @@ impl ParamPlace {
             Some(rule) => format!("{rule}.{}", self.name),
             None => self.name.clone(),
         }
+    }
+
+    /// Whether both are one value of one file.
+    pub fn is_same_place(&self, other: &ParamPlace) -> bool {
+        self.path == other.path && self.span == other.span
+    }
+
+    /// Where its value begins, bytes of its file.
+    pub fn start(&self) -> usize {
+        self.span.start
     }
 }
 
@@ -69,7 +80,8 @@ fn rules_of(top: &Map, path: &str, places: &mut Vec<ParamPlace>) {
         Some(Kind::Scalar(id)) => Some(id.text.clone()),
         _ => None,
     };
-    let rules: Vec<(&Map, String)> = rules.iter().filter_map(map_of).filter_map(|rule| Some((rule, id(rule)?))).collect();
+    let rules: Vec<(&Map, String)> =
+        rules.iter().filter_map(map_of).filter_map(|rule| Some((rule, id(rule)?))).collect();
     let by_default: Vec<String> =
         rules.iter().filter(|(rule, _)| rule.get("params").is_none()).map(|(_, id)| id.clone()).collect();
     for (rule, id) in &rules {

@@ -3,15 +3,17 @@
 //! Guarantees: an alert is the same where its id is, so it is compared with itself however the rules are named;
 //! what is told does not depend on threads or batches. Neither reads events nor renders notices.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::labels::{Labels, Verdict};
+use super::notices::Notices;
 use super::sample::Draw;
-use super::tally::{Outcome, Tally, event_id};
-use super::trial::{Recording, Said};
+pub use super::tally::event_of;
+use super::tally::{Outcome, Tally};
+use super::trial::{DAY_MS, Recording, Said};
 use crate::detect::Counters;
 use crate::detect::document::{AlertDocument, FindingDocument};
 use crate::ruleset::{Band, Ruleset};
@@ -151,7 +153,7 @@ impl Comparison {
         for alert in alerts(old).filter(|alert| before.contains_key(alert.id.as_str())) {
             let verdict = self.labels.as_ref().and_then(|labels| {
                 let time = crate::event::Millis::parse(&alert.time).unwrap_or_default();
-                labels.verdict(event_id(alert), alert.account.as_deref(), time)
+                labels.verdict(event_of(alert), alert.account.as_deref(), time)
             });
             self.differs(Change::Lost, verdict, Some(alert), None, each);
         }
@@ -176,7 +178,7 @@ impl Comparison {
         *count += 1;
         let difference = Difference {
             change,
-            event: event_id(alert).to_owned(),
+            event: event_of(alert).to_owned(),
             time: alert.time.clone(),
             account: alert.account.clone(),
             label: verdict.map(word),
@@ -187,15 +189,19 @@ impl Comparison {
         each(difference);
     }
 
-    /// The end. `rules` and `counters` are those of the old and of the new rule set.
-    pub fn finish(self, recording: &Recording, rules: [&Ruleset; 2], counters: [&Counters; 2]) -> Backtest {
-        let [old_rules, new_rules] = rules;
-        let [old_counters, new_counters] = counters;
+    /// The end.
+    pub fn finish(self, recording: &Recording, old: Ran<'_>, new: Ran<'_>) -> Backtest {
         let [gained, lost, moved] = self.draws.map(Draw::into_drawn);
+        let side = |tally: &Tally, ran: Ran<'_>| Side {
+            source: ran.source,
+            outcome: tally.outcome(ran.rules, ran.counters, recording),
+            notices: ran.notices,
+        };
         Backtest {
-            events: Events::new(recording, new_counters),
-            old: self.old.outcome(old_rules, old_counters, recording),
-            new: self.new.outcome(new_rules, new_counters, recording),
+            events: Events::new(recording, new.counters),
+            days: days(recording, &self.old, &self.new),
+            old: side(&self.old, old),
+            new: side(&self.new, new),
             changes: self.changes,
             accounts: accounts(&self.old, &self.new, self.seed),
             gained,
@@ -242,6 +248,62 @@ fn accounts(old: &Tally, new: &Tally, seed: u64) -> Accounts {
     Accounts { both, gained, lost, gained_sample, lost_sample }
 }
 
+/// The days that have events or alerts, in order.
+fn days(recording: &Recording, old: &Tally, new: &Tally) -> Vec<Day> {
+    let of = |counts: &BTreeMap<i64, u64>, day: i64| counts.get(&day).copied().unwrap_or_default();
+    let day = |(day, events): (&i64, &u64)| Day {
+        day: date(*day),
+        events: *events,
+        old: of(old.by_day(), *day),
+        new: of(new.by_day(), *day),
+    };
+    recording.events_by_day.iter().map(day).collect()
+}
+
+/// `2026-01-31`.
+fn date(day: i64) -> String {
+    let moment = crate::event::Millis(day.saturating_mul(DAY_MS)).rfc3339();
+    moment.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// A rule set after its run.
+#[derive(Debug)]
+pub struct Ran<'r> {
+    /// What people call it: its directory, or `builtin`.
+    pub source: String,
+    /// The rules.
+    pub rules: &'r Ruleset,
+    /// What its engine counted.
+    pub counters: &'r Counters,
+    /// What it would have sent.
+    pub notices: Notices,
+}
+
+/// One of the two rule sets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Side {
+    /// What people call it: its directory, or `builtin`.
+    pub source: String,
+    /// What it did.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// What it would have sent.
+    pub notices: Notices,
+}
+
+/// One day of the recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Day {
+    /// In UTC, `2026-01-31`.
+    pub day: String,
+    /// Accepted events.
+    pub events: u64,
+    /// Alerts of the old rules.
+    pub old: u64,
+    /// Alerts of the new rules.
+    pub new: u64,
+}
+
 /// What was in the recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Events {
@@ -259,9 +321,6 @@ pub struct Events {
     pub last: Option<String>,
     /// Days of UTC that have events.
     pub days: u64,
-    /// Events by day, days since 1970.
-    #[serde(skip)]
-    pub by_day: std::collections::BTreeMap<i64, u64>,
 }
 
 impl Events {
@@ -275,7 +334,6 @@ impl Events {
             first: recording.first.map(|time| time.rfc3339()),
             last: recording.last.map(|time| time.rfc3339()),
             days: recording.events_by_day.len() as u64,
-            by_day: recording.events_by_day.clone(),
         }
     }
 }
@@ -285,10 +343,12 @@ impl Events {
 pub struct Backtest {
     /// What was in the recording.
     pub events: Events,
+    /// Its days.
+    pub days: Vec<Day>,
     /// What the old rules did.
-    pub old: Outcome,
+    pub old: Side,
     /// What the new rules did.
-    pub new: Outcome,
+    pub new: Side,
     /// How many alerts differ.
     pub changes: Changes,
     /// How many accounts differ.

@@ -3,12 +3,14 @@
 //! Guarantees: what runs here is the production engine on a state of its own. Does no I/O and reads no clock.
 
 pub mod backtest;
+pub mod figures;
 pub mod inline;
 pub mod labels;
 pub mod mutate;
 pub mod notices;
 mod refusal;
-mod sample;
+pub mod report;
+pub mod sample;
 pub mod sweep;
 pub mod tally;
 pub mod trial;

@@ -101,7 +101,7 @@ impl Tally {
             self.accounts.insert(account.into());
         }
         let verdict = self.labels.as_ref().and_then(|labels| {
-            let (event, account) = (event_id(alert), alert.account.as_deref());
+            let (event, account) = (event_of(alert), alert.account.as_deref());
             labels.cases_of(event, account, time, &mut |case| {
                 let held = self.case_scores.get_mut(case as usize);
                 held.into_iter().for_each(|held| *held = (*held).max(Some(alert.score)));
@@ -126,6 +126,11 @@ impl Tally {
         &self.accounts
     }
 
+    /// Alerts by day, days since 1970 in UTC.
+    pub fn by_day(&self) -> &BTreeMap<i64, u64> {
+        &self.by_day
+    }
+
     /// The result.
     pub fn outcome(&self, rules: &Ruleset, counters: &Counters, recording: &Recording) -> Outcome {
         let alerts = self.by_band.iter().sum();
@@ -138,7 +143,6 @@ impl Tally {
             accounts: self.accounts.len() as u64,
             labelled,
             rules: rules_of(rules, counters, &self.by_rule, alerts),
-            by_day: self.by_day.clone(),
             by_score: self.by_score.to_vec(),
         }
     }
@@ -171,7 +175,7 @@ impl Tally {
 }
 
 /// The id of an alert's event.
-pub fn event_id(alert: &AlertDocument) -> &str {
+pub fn event_of(alert: &AlertDocument) -> &str {
     alert.event.get("id").and_then(|id| id.as_str()).unwrap_or_default()
 }
 
@@ -211,17 +215,14 @@ pub struct Outcome {
     pub alerts: u64,
     /// Alerts over days of UTC that have events; missing without any.
     pub alerts_a_day: Option<f64>,
-    /// Alerts by band, weakest first.
-    pub bands: Vec<(&'static str, u64)>,
+    /// Alerts by band.
+    pub bands: BTreeMap<&'static str, u64>,
     /// Accounts with alerts.
     pub accounts: u64,
     /// How right it was, where there are labels.
     pub labelled: Option<Labelled>,
     /// What each live and shadow rule did.
     pub rules: BTreeMap<String, RuleOutcome>,
-    /// Alerts by day, days since 1970.
-    #[serde(skip)]
-    pub by_day: BTreeMap<i64, u64>,
     /// Alerts by score, 0 to 100.
     pub by_score: Vec<u64>,
 }

@@ -10,8 +10,14 @@ use crate::clock;
 use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
+mod backtest;
 mod check;
 mod mutate;
+mod progress;
+mod recording;
+mod score;
+mod sweep;
+mod table;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -21,11 +27,15 @@ const KEY: [u8; 16] = [0; 16];
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch rules check
-  walletwatch rules test --rules /etc/walletwatch/rules")]
+  walletwatch rules test --rules /etc/walletwatch/rules
+  walletwatch rules backtest --old builtin --new rules --events events.ndjson")]
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
     Mutate(mutate::Args),
+    Backtest(backtest::Args),
+    Sweep(sweep::Args),
+    Score(score::Args),
 }
 
 /// Runs one.
@@ -34,6 +44,9 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Mutate(args) => mutate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Score(args) => score::run(&args),
     }
 }
 
