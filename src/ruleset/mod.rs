@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod codes;
+mod consequences;
 mod declare;
 mod entity;
 mod exception;
@@ -16,6 +17,7 @@ pub mod lists;
 pub mod load;
 pub mod model;
 mod names;
+mod overlay;
 mod pack;
 mod params;
 pub mod policy;
@@ -32,4 +34,4 @@ pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use policy::{Band, Bands, Policy, Route};
 pub use read::RULE_FILES;
-pub use sources::Sources;
+pub use sources::{FilePath, Layer, OVERLAY, POLICY, Sources};

@@ -6,4 +6,4 @@ pub mod inline;
 mod refusal;
 
 pub use inline::{Failure, TestResult, Verdict, run_rule, run_tests};
-pub use refusal::failed_tests;
+pub use refusal::{failed_tests, failed_tests_overlaid};

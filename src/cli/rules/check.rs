@@ -3,21 +3,20 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::{KEY, print_problems, read};
+use super::print_problems;
+use super::set::Set;
 use crate::cli::{Exit, Format};
-use crate::clock;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report::{Level, Problem};
-use crate::ruleset::{self, HashKey, Mentions};
+use crate::ruleset::Mentions;
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
 pub struct Args {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// Your own notices, which are checked too; without it DIR/notices, where that is there.
     #[arg(long, value_name = "DIR")]
     notices: Option<PathBuf>,
@@ -31,7 +30,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let (loaded, mentions) = ruleset::load_partly(&read(&args.rules)?, HashKey::new(KEY), Some(clock::now()));
+    let (loaded, mentions) = args.set.load_partly()?;
     let notices = notices(args, &mentions);
     let (mut problems, summary) = match loaded {
         Ok(loaded) => {
@@ -46,14 +45,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     print_problems(&problems, args.format)?;
     let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
     if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
-        writeln!(std::io::stdout(), "{summary}: {}", args.rules.display())?;
+        writeln!(std::io::stdout(), "{summary}: {}", args.set.rules.display())?;
     }
     Ok(if is_wrong { Exit::No } else { Exit::Done })
 }
 
 /// What is wrong with the notices at hand, and with those that rules name.
 fn notices(args: &Args, mentions: &Mentions) -> Vec<Problem> {
-    let beside = args.rules.join("notices");
+    let beside = args.set.rules.join("notices");
     let directory = args.notices.clone().or_else(|| beside.is_dir().then_some(beside));
     let config = NoticesConfig { directory, ..NoticesConfig::default() };
     let files = NoticeFiles::read(&config);

@@ -6,11 +6,11 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use super::{Exit, Format, fail};
-use crate::clock;
 use crate::report::{self, Problem};
-use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
+use crate::ruleset::{self, Ruleset, Sources};
 
 mod check;
+mod set;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -32,11 +32,6 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
     }
-}
-
-/// Reads and loads a rules directory as of today.
-pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
-    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
 }
 
 fn read(directory: &Path) -> anyhow::Result<Sources> {

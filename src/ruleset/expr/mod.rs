@@ -37,6 +37,7 @@ mod typed;
 
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
 pub use functions::Function;
+pub(super) use operands::a as a_type;
 pub use typed::{Node, Typed};
 
 /// The type of an expression.
