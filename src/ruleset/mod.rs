@@ -3,6 +3,7 @@
 //! Guarantees: a set loads whole or not at all; every problem of every file is told at once with its place
 //! and, where there is one, its fix. Does not evaluate rules and does not read the clock.
 
+pub mod changes;
 mod checks;
 pub mod codes;
 mod consequences;
@@ -18,10 +19,11 @@ pub mod load;
 pub mod model;
 mod names;
 mod overlay;
-mod pack;
+pub mod pack;
 mod params;
 pub mod policy;
 mod read;
+pub mod revisions;
 pub mod row;
 mod rule;
 mod sightings;

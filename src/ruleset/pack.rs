@@ -3,7 +3,7 @@
 //! Guarantees: every rule file, list and runbook of `rules/` stands here; a test compares. Does not load it.
 
 /// The texts, by their path below the rules directory.
-pub(super) const FILES: &[(&str, &str)] = &[
+pub const FILES: &[(&str, &str)] = &[
     ("guessing.yaml", include_str!("../../rules/guessing.yaml")),
     ("lists/tor_exits.txt", include_str!("../../rules/lists/tor_exits.txt")),
     ("logins.yaml", include_str!("../../rules/logins.yaml")),
@@ -13,7 +13,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
 ];
 
 /// The runbooks. Rules name them; people read them in `rules/`, or where `rules eject` has put them.
-pub(super) const RUNBOOKS: &[(&str, &str)] = &[
+pub const RUNBOOKS: &[(&str, &str)] = &[
     ("runbooks/anonymiser.md", include_str!("../../rules/runbooks/anonymiser.md")),
     ("runbooks/brute-force-many-sources.md", include_str!("../../rules/runbooks/brute-force-many-sources.md")),
     ("runbooks/brute-force.md", include_str!("../../rules/runbooks/brute-force.md")),

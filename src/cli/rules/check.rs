@@ -1,25 +1,29 @@
 //! `rules check`: is the rule set right?
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::print_problems;
 use super::set::Set;
+use super::{KEY, print_problems, read};
 use crate::cli::{Exit, Format};
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report::{Level, Problem};
-use crate::ruleset::Mentions;
+use crate::ruleset::{self, HashKey, Mentions, codes, revisions};
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
+#[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict\n  walletwatch rules check --rules rules --base ../main/rules")]
 pub struct Args {
     #[command(flatten)]
     set: Set,
     /// Your own notices, which are checked too; without it DIR/notices, where that is there.
     #[arg(long, value_name = "DIR")]
     notices: Option<PathBuf>,
+    /// The rules as they were, such as those of the main branch: a rule that means something else since then needs a
+    /// higher `revision`.
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
     /// For people, or one JSON object for each problem.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -41,6 +45,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         Err(problems) => (problems, None),
     };
     problems.extend(notices);
+    if let (Some(base), Some(_)) = (&args.base, &summary) {
+        problems.extend(not_raised(args, base)?);
+    }
     let problems = if args.strict { as_errors(problems) } else { problems };
     print_problems(&problems, args.format)?;
     let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
@@ -48,6 +55,18 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         writeln!(std::io::stdout(), "{summary}: {}", args.set.rules.display())?;
     }
     Ok(if is_wrong { Exit::No } else { Exit::Done })
+}
+
+/// The rules that mean something else than in the base, under the same revision. The pack stands beside both or none.
+fn not_raised(args: &Args, base: &Path) -> anyhow::Result<Vec<Problem>> {
+    let sources = read(base)?;
+    let sources = if args.set.has_pack() { sources.with_builtin() } else { sources };
+    if ruleset::load(&sources, HashKey::new(KEY), None).is_err() {
+        let message = format!("the base in {} does not load: nothing can be compared with it", base.display());
+        let help = format!("`walletwatch rules check --rules {}` says why", base.display());
+        return Ok(vec![Problem::nowhere(codes::FILE, message).help(help)]);
+    }
+    Ok(revisions::not_raised(&revisions::meanings(&sources), &revisions::meanings(&args.set.sources()?)))
 }
 
 /// What is wrong with the notices at hand, and with those that rules name.

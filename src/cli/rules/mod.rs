@@ -10,6 +10,8 @@ use crate::report::{self, Problem};
 use crate::ruleset::{self, Ruleset, Sources};
 
 mod check;
+mod diff;
+mod eject;
 mod set;
 mod test;
 
@@ -24,6 +26,8 @@ const KEY: [u8; 16] = [0; 16];
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Eject(eject::Args),
+    Diff(diff::Args),
 }
 
 /// Runs one.
@@ -31,6 +35,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Eject(args) => eject::run(&args),
+        Command::Diff(args) => diff::run(&args),
     }
 }
 

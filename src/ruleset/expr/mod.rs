@@ -29,6 +29,7 @@ mod operands;
 mod pairs;
 mod parse;
 mod primary;
+mod spelling;
 mod template;
 #[cfg(test)]
 mod tests;
