@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::consequences::text_at;
 use super::expr::{self, Ty};
 use super::feature::{FeatureSpec, Kind};
 use super::finding::{event_field, field_names};
-use super::load::text_at;
 use super::model::{FindingField, Key, Measure, Part};
 use crate::event::{Field, TypeSet};
 use crate::report::Problem;

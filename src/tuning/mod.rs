@@ -16,4 +16,4 @@ pub mod tally;
 pub mod trial;
 
 pub use inline::{Failure, TestResult, Verdict, run_rule, run_tests};
-pub use refusal::failed_tests;
+pub use refusal::{failed_tests, failed_tests_overlaid};

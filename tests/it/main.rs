@@ -31,6 +31,7 @@ mod readme;
 mod reload;
 mod replay;
 mod rules;
+mod rules_pack;
 mod run;
 mod spine;
 mod swap;

@@ -27,7 +27,7 @@ fn diagnostics_look_as_designed() {
     assert_eq!(report::render(&problems, false), expected);
 }
 
-/// A rule file without mistakes, beside a policy or overlay that has one.
+/// A rule file without mistakes, beside a policy that has one.
 const GOOD: &str = "version: 1\nrules: []\n";
 
 /// What is told about one file of `mistakes/`, in the place its name says.
@@ -37,9 +37,10 @@ fn told(name: &str, text: &str) -> String {
     let own = format!("{name}.yaml");
     let list_text = if name.starts_with("list-file-with") { data(&format!("mistakes/{list}")) } else { String::new() };
     let list_path = format!("lists/{list}");
+    let overlaid = data("overlaid.yaml");
     match name.split('-').next() {
         Some("policy") => files.extend([("policy.yaml", text), ("good.yaml", GOOD)]),
-        Some("overlay") => files.extend([("overlay.yaml", text), ("good.yaml", GOOD)]),
+        Some("overlay") => files.extend([("overlay.yaml", text), ("overlaid.yaml", overlaid.as_str())]),
         _ => files.push((own.as_str(), text)),
     }
     if !list_text.is_empty() {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::current::{Current, InForce};
 use super::prepare::{self, Prepared, Rules};
-use crate::config::{Config, MappingSource, Pack};
+use crate::config::{Config, MappingSource};
 use crate::deliver::notice_files::unknown_notices;
 use crate::deliver::template::Templates;
 use crate::event::mapping::Mapping;
@@ -60,7 +60,7 @@ impl What {
     /// The files that it is read from.
     fn watched(self, config: &Config) -> Watched {
         match self {
-            What::Rules => match config.rules.directory.as_ref().filter(|_| config.rules.pack == Pack::None) {
+            What::Rules => match &config.rules.directory {
                 Some(folder) => Watched::new(vec![folder.clone(), folder.join("lists"), folder.join("runbooks")], 1),
                 None => Watched::new(Vec::new(), 0),
             },

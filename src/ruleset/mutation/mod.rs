@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::sources::{FilePath, Sources};
 use crate::report::SourceFile;
 use crate::yaml::{Kind, Map, Node};
 use find::Finder;
@@ -54,7 +54,7 @@ pub struct Survey<'s> {
 
 #[derive(Debug)]
 struct File<'s> {
-    path: &'s str,
+    path: FilePath<'s>,
     file: Arc<SourceFile>,
     tree: Node,
 }
@@ -97,14 +97,14 @@ impl Survey<'_> {
         let keeps_others = self.hears_others.contains(rule);
         for File { path, file, tree } in &self.files {
             let mut edits: Vec<(Range<usize>, &str)> = Vec::new();
-            if let Some(mutant) = mutant.filter(|mutant| mutant.path == *path) {
+            if let Some(mutant) = mutant.filter(|mutant| Arc::ptr_eq(&mutant.file, file)) {
                 edits.extend(mutant.edits.iter().map(|(span, with)| (span.clone(), with.as_str())));
             }
             if !keeps_others {
                 edits.extend(others(&file.text, tree, rule).into_iter().map(|span| (span, "")));
             }
             if !edits.is_empty() {
-                sources.add(*path, edited(&file.text, edits), sources.modified(path));
+                sources = sources.replaced(*path, edited(&file.text, edits));
             }
         }
         sources
