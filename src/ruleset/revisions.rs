@@ -436,7 +436,11 @@ rules:
         ] {
             assert_eq!(changed(from, to), [""; 0], "{from} to {to}");
         }
-        let renamed = BASE.replace("failed", "missed").replace("often", "frequent").replace(">= max", ">= top").replace("{max:", "{top:");
+        let renamed = BASE
+            .replace("failed", "missed")
+            .replace("often", "frequent")
+            .replace(">= max", ">= top")
+            .replace("{max:", "{top:");
         assert_eq!(of(&renamed)["r"].digest, of(BASE)["r"].digest, "names mean nothing");
     }
 
@@ -449,7 +453,10 @@ rules:
         assert_eq!(told(BASE), "");
         assert_eq!(told(&BASE.replace("over: 10m", "over: 20m").replace("revision: 3", "revision: 4")), "");
         insta::assert_snapshot!(told(
-            &BASE.replace("over: 10m", "over: 20m").replace("score: 10\n", "score: 20\n").replace("CNY: 5000", "CNY: 1")
+            &BASE
+                .replace("over: 10m", "over: 20m")
+                .replace("score: 10\n", "score: 20\n")
+                .replace("CNY: 5000", "CNY: 1")
         ));
     }
 }

@@ -13,7 +13,9 @@ use crate::ruleset::{self, HashKey, Mentions, codes, revisions};
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict\n  walletwatch rules check --rules rules --base ../main/rules")]
+#[command(
+    after_help = "Example:\n  walletwatch rules check --rules rules --strict\n  walletwatch rules check --rules rules --base ../main/rules"
+)]
 pub struct Args {
     #[command(flatten)]
     set: Set,

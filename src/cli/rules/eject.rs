@@ -35,7 +35,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let shown = directory.display();
     if args.record {
         if !directory.join(RECORD).is_dir() {
-            return Err(fail(Exit::NoInput, format!("there is no copy of the pack in {shown}: no {RECORD} stands there")));
+            return Err(fail(
+                Exit::NoInput,
+                format!("there is no copy of the pack in {shown}: no {RECORD} stands there"),
+            ));
         }
     } else {
         if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -56,7 +59,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (files, runbooks) = (pack::FILES.len(), pack::RUNBOOKS.len());
     writeln!(out, "{shown}: the pack of walletwatch {version}, {digest}")?;
     writeln!(out, "{files} files (rules, lists, policy) and {runbooks} runbooks; the originals in {RECORD}")?;
-    writeln!(out, "To run it: `[rules] pack = \"none\", directory = {directory:?}`; after an upgrade: `walletwatch rules diff`")?;
+    writeln!(
+        out,
+        "To run it: `[rules] pack = \"none\", directory = {directory:?}`; after an upgrade: `walletwatch rules diff`"
+    )?;
     Ok(Exit::Done)
 }
 
