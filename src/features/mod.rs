@@ -24,6 +24,8 @@ mod window;
 mod zones;
 
 pub use account::Account;
+pub(crate) use entity::{Kept, Table};
+pub(crate) use ids::NOWHERE;
 pub use banks::Banks;
 pub use field::fill;
 pub use ids::{Ids, key_value};

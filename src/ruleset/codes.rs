@@ -50,6 +50,10 @@ codes! {
     LIMIT = "R018";
     /// An inline test of a rule fails.
     TEST_FAILED = "R019";
+    /// A sequence without steps, or beside what it stands for.
+    SEQUENCE = "R030";
+    /// A rule that informs says what only suspicions have, or is not for the user.
+    INFORM = "R031";
 
     /// A feature that nothing reads.
     UNUSED_FEATURE = "W101";

@@ -22,6 +22,8 @@ pub mod policy;
 mod read;
 pub mod row;
 mod rule;
+mod rule_kind;
+pub mod sequence;
 mod sightings;
 mod snippet;
 mod sources;

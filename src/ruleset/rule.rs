@@ -10,16 +10,18 @@ use std::sync::Arc;
 use super::codes;
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
-use super::expr::{self, Ast, Condition, Scope, Typed};
+use super::expr::{self, Ast, Condition, Scope, Ty, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
 use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
-use super::names::{Constant, Here, Names};
+use super::names::{Alias, Constant, Here, Names, Steps};
 use super::params::read_params;
 use super::read::RULE_FILES;
 use super::row::Layout;
+use super::sequence::{self, Built, SequenceSpec};
 use super::snippet::snippet;
+use super::rule_kind;
 use super::test_case::{TestReader, expectations};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
@@ -37,8 +39,10 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "group",
     "audience",
     "notice",
+    "inform",
     "on",
     "when",
+    "sequence",
     "unless",
     "dedup",
     "explain",
@@ -53,8 +57,8 @@ pub(super) const RULE_KEYS: &[&str] = &[
 const REQUIRED_KEYS: &[&str] =
     &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
-const NO_DEFAULT: &[&str] = &["id", "tests"];
-pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
+const NO_DEFAULT: &[&str] = &["id", "sequence", "tests"];
+pub(super) const LATER_KEYS: &[&str] = &["incident"];
 
 const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
@@ -80,8 +84,9 @@ pub(super) struct RuleDraft<'f> {
     params: BTreeMap<String, Constant>,
     on: TypeSet,
     when: Option<Ast>,
+    sequence: Option<SequenceSpec>,
+    informs: bool,
     unless: Vec<Unless>,
-    is_later: bool,
 }
 
 /// Checks a file's `defaults`.
@@ -97,7 +102,7 @@ pub(super) fn check_defaults(reader: &mut Reader<'_>, node: &Node) {
 }
 
 /// Event types: `login` or `[transfer, payment]`.
-fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
+pub(super) fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
     let mut types = TypeSet::NONE;
     for item in reader.one_or_more(node, "`on`") {
         if let Some(word) = reader.scalar(item, "`on`")
@@ -119,18 +124,19 @@ impl<'f> RuleDraft<'f> {
     ) -> Option<Self> {
         let own = reader.map(node, "a rule")?;
         reader.keys(own, RULE_KEYS, LATER_KEYS);
-        let is_later = own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str()));
+        let informs = own.get("inform").or_else(|| defaults.and_then(|defaults| defaults.get("inform")));
+        let informs = informs.and_then(|node| reader.bool(node, "`inform`")).unwrap_or(false);
+        let spared = rule_kind::spared(own, informs);
         let required = REQUIRED_KEYS.iter().copied().filter(|key| {
             let by_default = defaults.is_some_and(|defaults| defaults.get(key).is_some());
-            // A rule of a later kind may not need these.
-            let may_lack = is_later && matches!(*key, "on" | "when");
-            !by_default && !may_lack
+            !by_default && !spared.contains(key)
         });
         let what = match own.get("id").map(|id| &id.kind) {
             Some(Kind::Scalar(id)) => format!("the rule `{}`", id.text),
             _ => "a rule".to_owned(),
         };
         reader.require(node, &what, &required.collect::<Vec<_>>());
+        rule_kind::check_keys(reader, own, informs);
         // A rule that cannot be called by its name is read on: what else is wrong with it is told at once.
         let nameless = || format!("rule at byte {}", node.span.start);
         let (id, id_span) = match own.get("id") {
@@ -146,12 +152,19 @@ impl<'f> RuleDraft<'f> {
             params: BTreeMap::new(),
             on: TypeSet::NONE,
             when: None,
+            sequence: own.get("sequence").and_then(|node| sequence::read(reader, node)),
+            informs,
             unless: Vec::new(),
-            is_later,
         };
         draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
-        draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
-        draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
+        match &draft.sequence {
+            Some(sequence) => draft.on = sequence.last_types(),
+            None if own.get("sequence").is_some() => {}
+            None => {
+                draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
+                draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
+            }
+        }
         draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
         Some(draft)
     }
@@ -159,6 +172,21 @@ impl<'f> RuleDraft<'f> {
     /// The value of a key: the rule's own, else its file's default.
     fn get(&self, key: &str) -> Option<&'f Node> {
         self.own.get(key).or_else(|| self.defaults.and_then(|defaults| defaults.get(key)))
+    }
+
+    /// The rule's own value of a key.
+    pub fn own_value(&self, key: &str) -> Option<&'f Node> {
+        self.own.get(key)
+    }
+
+    /// The steps of its sequence that have a name.
+    pub fn aliases(&self) -> Vec<Alias<'_>> {
+        self.sequence.as_ref().map(sequence::aliases).unwrap_or_default()
+    }
+
+    /// The names once the rule is true.
+    pub fn here<'n>(&'n self, names: &'n Names, aliases: &'n [Alias<'n>]) -> Here<'n> {
+        Here { names, params: &self.params, on: self.on, aliases, steps: Steps::all() }
     }
 
     /// Whether a param of this name could be read.
@@ -179,7 +207,8 @@ impl<'f> RuleDraft<'f> {
             Unless::Own(_, spec) => spec.when.as_ref(),
             Unless::Shared(..) => None,
         });
-        self.when.iter().chain(own).for_each(|ast| ast.names(&mut |name, _| each(name)));
+        let of_steps = self.sequence.iter().flat_map(SequenceSpec::expressions);
+        self.when.iter().chain(own).chain(of_steps).for_each(|ast| ast.names(&mut |name, _| each(name)));
         if let Some(Kind::Scalar(explain)) = self.get("explain").map(|node| &node.kind) {
             for part in explain.text.split('{').skip(1) {
                 each(part.split('}').next().unwrap_or("").trim());
@@ -229,6 +258,8 @@ pub(super) struct Builder<'b> {
 struct Conditions {
     when: Option<(Typed, Condition)>,
     unless: Vec<Exception>,
+    /// What the exceptions read.
+    unless_reads: Vec<(Name, Ty)>,
     reads_state: bool,
 }
 
@@ -236,10 +267,18 @@ impl Builder<'_> {
     /// Builds a rule; `None` where a problem was told.
     pub fn build(&mut self, draft: &RuleDraft<'_>) -> Option<Rule> {
         let before = self.errors();
-        let here = Here { names: self.names, params: &draft.params, on: draft.on };
+        let aliases = draft.aliases();
+        let here = draft.here(self.names, &aliases);
         let conditions = self.conditions(draft, &here);
-        // A rule of a kind that is not known yet has names that are not known either.
-        let explain = if draft.is_later { None } else { self.explain(draft, &here) };
+        let sequence = draft.sequence.as_ref().and_then(|spec| self.sequence(draft, spec));
+        let explain = self.explain(draft, &here).unwrap_or_default();
+        let when = conditions.when.as_ref().map(|(typed, _)| typed).or(sequence.as_ref().and_then(Built::last));
+        let evidence = when.map(|typed| self.evidence(typed)).unwrap_or_default();
+        let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
+        let sequence = sequence.map(|built| {
+            let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
+            built.finish(self, draft, &conditions.unless_reads, &explain, shown)
+        });
         let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let tests = match draft.own.get("tests") {
             Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
@@ -261,17 +300,19 @@ impl Builder<'_> {
             audience: fields.audience(),
             action: fields.word("action", "action", ACTIONS).unwrap_or(Action::None),
             notice: fields.id("notice"),
+            inform: draft.informs,
             on: draft.on,
             dedup: fields.dedup(),
             attack: fields.attack(),
             runbook: fields.runbook(),
             tests,
             at: (Arc::clone(draft.file), draft.id_span.clone()),
-            explain: explain.unwrap_or_default(),
-            reads_state: conditions.reads_state,
+            explain,
+            reads_state: conditions.reads_state || sequence.is_some(),
             unless: conditions.unless,
-            evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
-            sightings: conditions.when.as_ref().map(|(typed, _)| self.sightings(typed)).unwrap_or_default(),
+            evidence,
+            sightings,
+            sequence,
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -285,7 +326,7 @@ impl Builder<'_> {
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
         let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
-        let mut unless = Vec::new();
+        let (mut unless, mut unless_reads) = (Vec::new(), Vec::new());
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
@@ -304,14 +345,16 @@ impl Builder<'_> {
             self.warn_expired(spec);
             let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
+            unless_reads.extend(typed.names());
             if let Some(expires) = spec.expires {
                 unless.push(Exception { name: name.clone(), when, expires });
             }
         }
-        Conditions { when, unless, reads_state }
+        Conditions { when, unless, unless_reads, reads_state }
     }
 
-    fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
+    /// Checks and compiles a condition.
+    pub fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
         let condition = expr::compile(&typed, self.layout, self.key);
@@ -337,7 +380,7 @@ impl Builder<'_> {
 
     /// What of the condition's names is not the event's own, as written, sorted.
     fn evidence(&mut self, typed: &Typed) -> Vec<(String, expr::Ty, super::row::Cell)> {
-        let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_)));
+        let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_) | Name::Alias(..)));
         let mut evidence: Vec<_> =
             names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
         evidence.sort_by(|a, b| a.0.cmp(&b.0));
@@ -371,6 +414,9 @@ impl RuleFields<'_, '_> {
     }
 
     fn score(&mut self) -> u8 {
+        if self.draft.informs {
+            return 0;
+        }
         self.int("score", 0..=100).and_then(|score| u8::try_from(score).ok()).unwrap_or(0)
     }
 
@@ -379,6 +425,11 @@ impl RuleFields<'_, '_> {
     }
 
     fn audience(&mut self) -> Vec<Audience> {
+        let named = self.named_audience();
+        if self.draft.informs { rule_kind::audience(&mut self.reader, self.draft, named) } else { named }
+    }
+
+    fn named_audience(&mut self) -> Vec<Audience> {
         let Some(node) = self.draft.get("audience") else { return Vec::new() };
         let items = self.reader.one_or_more(node, "`audience`");
         let mut audience: Vec<Audience> =
