@@ -103,7 +103,7 @@ impl Engine {
         let limits = limits(&rules, &self.options);
         let cold = self.state.follow(&rules, limits, self.lateness.horizon_ms());
         self.fired.follow(&rules);
-        self.sequences.follow(&rules, self.options.also);
+        let fresh = self.sequences.follow(&rules, self.options.also);
         self.index = Index::new(&rules, self.options.also);
         self.banks = Banks::new(&rules.layout);
         self.counters.findings = vec![[0; 3]; rules.rules.len()];
@@ -112,7 +112,7 @@ impl Engine {
         self.completed.clear();
         self.rules = rules;
         self.bands = bands;
-        Swapped::new(&self.rules, &cold, self.duplicates.newest_ms())
+        Swapped::new(&self.rules, &cold, &fresh, self.duplicates.newest_ms())
     }
 
     /// Pins values on every event from now on, as a rule's test may.
@@ -145,6 +145,10 @@ impl Engine {
             }
             if chunk.is_empty() {
                 return;
+            }
+            if self.sequences.is_due(&self.watermark) {
+                // Partitions that have become idle moved it.
+                self.decide_absent(chunk.first().map_or(0, |taken| taken.at), geo, sink);
             }
             self.bring_near(&chunk);
             for (place, taken) in chunk.iter_mut().enumerate() {

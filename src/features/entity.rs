@@ -144,7 +144,6 @@ impl<T: Kept> Table<T> {
 
     fn insert(&mut self, key: u64) -> u32 {
         while self.len() >= self.entities_max {
-            self.forgotten += 1;
             self.forget_next();
         }
         let made = Entity { key, kept: T::default() };
@@ -194,7 +193,9 @@ impl<T: Kept> Table<T> {
 
     fn forget_next(&mut self) {
         let at = self.next_place();
+        let before = self.len();
         self.remove(at);
+        self.forgotten += (before - self.len()) as u64;
     }
 
     /// Asks for the memory of what the next sweeps will look at: what the next `steps` entities point to, and the

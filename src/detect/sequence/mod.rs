@@ -110,8 +110,9 @@ impl Sequences {
         sequences
     }
 
-    /// Goes over to another rule set. Chains of a definition that stays go on, whatever its rule is called.
-    pub fn follow(&mut self, rules: &Ruleset, also: Option<usize>) {
+    /// Goes over to another rule set. Chains of a definition that stays go on, whatever its rule is called. Returns
+    /// the rules whose sequences begin with nothing, by their place.
+    pub fn follow(&mut self, rules: &Ruleset, also: Option<usize>) -> Vec<usize> {
         let mut before: Vec<Followed> = self.followed.drain(..).flatten().collect();
         let is_asked =
             |(at, rule): &(usize, &Rule)| matches!(rule.state, State::Live | State::Shadow) || also == Some(*at);
@@ -128,8 +129,10 @@ impl Sequences {
                 }
             }
         }
-        for ((followed, rule), sequence) in self.followed.iter_mut().zip(&rules.rules).zip(&asked) {
+        let mut fresh = Vec::new();
+        for (at, ((followed, rule), sequence)) in self.followed.iter_mut().zip(&rules.rules).zip(&asked).enumerate() {
             let Some(sequence) = sequence.filter(|_| followed.is_none()) else { continue };
+            fresh.push(at);
             let (number, identity) = (self.next_number, sequence.identity);
             self.next_number = self.next_number.wrapping_add(1);
             *followed = Some(Followed { number, identity, rule: rule.id.clone() });
@@ -139,6 +142,7 @@ impl Sequences {
             (0u16..).zip(&asked).filter(means).map(|(at, _)| at).collect()
         };
         self.by_type = TypeSet::ALL.iter().map(of_type).collect();
+        fresh
     }
 
     /// Counts an event that was accepted.

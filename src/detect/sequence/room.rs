@@ -77,11 +77,6 @@ pub struct Room {
 }
 
 impl Room {
-    /// Newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &Partial> {
-        self.partials.iter().rev()
-    }
-
     /// A partial by its place, oldest first.
     pub fn get(&self, at: usize) -> Option<&Partial> {
         self.partials.get(at)
