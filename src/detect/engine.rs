@@ -146,10 +146,6 @@ impl Engine {
             if chunk.is_empty() {
                 return;
             }
-            if self.sequences.is_due(&self.watermark) {
-                // Partitions that have become idle moved it.
-                self.decide_absent(chunk.first().map_or(0, |taken| taken.at), geo, sink);
-            }
             self.bring_near(&chunk);
             for (place, taken) in chunk.iter_mut().enumerate() {
                 self.record(place, taken, geo, sink);
@@ -179,6 +175,10 @@ impl Engine {
 
     fn record<'e>(&mut self, place: usize, taken: &mut Taken<'e>, geo: Option<&'e Databases>, sink: &mut impl Sink) {
         self.watermark.spoke(taken.lane);
+        if self.sequences.is_due(&self.watermark) {
+            // Partitions that are idle, or no longer, moved it.
+            self.decide_absent(taken.at, geo, sink);
+        }
         match &mut taken.decoded {
             Ok(decoded) => {
                 // The hashes made ahead are this event's; the places are as many as a chunk is long.

@@ -70,7 +70,9 @@ impl Watermark {
         self.reach(at);
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.spoke = self.moment;
-            lane.is_idle = false;
+            if std::mem::take(&mut lane.is_idle) {
+                self.advance();
+            }
         }
     }
 
@@ -143,6 +145,7 @@ mod tests {
         batch(&mut watermark, 60_001, [false, true]);
         assert_eq!(at(&watermark), Some(940_000));
         watermark.spoke(1);
+        assert_eq!(at(&watermark), Some(940_000), "it has shown no event yet");
         watermark.accept(1, 10);
         watermark.accept(0, 2_000_000);
         assert_eq!(at(&watermark), Some(940_000), "never back, and it is waited for again");

@@ -24,10 +24,10 @@ mod window;
 mod zones;
 
 pub use account::Account;
-pub(crate) use entity::{Kept, Table};
-pub(crate) use ids::NOWHERE;
 pub use banks::Banks;
+pub(crate) use entity::{Kept, Table};
 pub use field::fill;
+pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use state::{Ahead, State, StateLimits};

@@ -200,6 +200,7 @@ mod tests {
     fn results(yaml: &str) -> (Arc<Ruleset>, Vec<TestResult>) {
         let key = HashKey::new([9; 16]);
         let mut sources = Sources::new("rules");
+        sources.add("lists/tor_exits.txt", "192.0.2.66\n", None);
         sources.add("rules.yaml", yaml, None);
         sources.add_present("runbooks/none.md");
         let loaded = load(&sources, key, None).unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -216,6 +217,11 @@ mod tests {
     #[test]
     fn exact_meaning_of_sequences() {
         all_pass(include_str!("../../tests/data/rules/meaning/sequences.yaml"), 22);
+    }
+
+    #[test]
+    fn the_chain_of_a_takeover() {
+        all_pass(include_str!("../../tests/data/rules/takeover.yaml"), 9);
     }
 
     fn all_pass(yaml: &str, tests_min: usize) {

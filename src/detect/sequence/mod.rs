@@ -214,7 +214,9 @@ impl Sequences {
                 asked => match before {
                     None => SmallVec::new(),
                     Some(before) => {
-                        let Some(room) = chains.as_deref().and_then(|chains| chains.rooms.get(before)) else { continue };
+                        let Some(room) = chains.as_deref().and_then(|chains| chains.rooms.get(before)) else {
+                            continue;
+                        };
                         let found = matches(sequence, room, &asked, (step.filter.as_ref(), at == last), event, banks);
                         if found.is_empty() {
                             continue;
@@ -360,12 +362,7 @@ fn matches(
 }
 
 /// Whether an event cancels; then what it cancels is gone, and it takes no step.
-fn is_cancelled(
-    sequence: &Sequence,
-    mut chains: Option<&mut Chains>,
-    event: &Event<'_>,
-    banks: &mut Banks,
-) -> bool {
+fn is_cancelled(sequence: &Sequence, mut chains: Option<&mut Chains>, event: &Event<'_>, banks: &mut Banks) -> bool {
     let mut cancels = false;
     for item in sequence.without.iter().filter(|item| item.types.has(event.kind)) {
         let asked = ask(item.filter.as_ref(), event, banks);

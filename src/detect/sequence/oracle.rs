@@ -266,7 +266,6 @@ impl Oracle {
             }
             oracle.move_watermark();
             for seen in &batch.events {
-                oracle.decide(spec);
                 oracle.record(spec, batch.moment_s, seen);
             }
         }
@@ -302,6 +301,8 @@ impl Oracle {
     fn record(&mut self, spec: &Spec, moment_s: i64, seen: &Seen) {
         self.spoke[seen.lane] = moment_s;
         self.idle[seen.lane] = false;
+        self.move_watermark();
+        self.decide(spec);
         if self.seen.iter().any(|other| other.id == seen.id) {
             return;
         }
@@ -403,7 +404,8 @@ impl Oracle {
     fn cancels(&mut self, spec: &Spec, event: usize) -> bool {
         let mut cancels = false;
         for item in &spec.without {
-            let needs_chain = matches!(item.holds, Where::SameDevice(_) | Where::OtherDevice(_) | Where::SameSession(_));
+            let needs_chain =
+                matches!(item.holds, Where::SameDevice(_) | Where::OtherDevice(_) | Where::SameSession(_));
             if !needs_chain && self.holds(item, event, &[]) {
                 cancels = true;
             }
@@ -426,7 +428,8 @@ impl Oracle {
 
     /// Sixteen events a step and entity: what has expired goes first, then the oldest.
     fn make_room(&mut self, spec: &Spec, event: usize, length: usize) {
-        let of_room = |oracle: &Self, chain: &Chain| chain.len() == length && oracle.is_same_entity(spec, chain[0], event);
+        let of_room =
+            |oracle: &Self, chain: &Chain| chain.len() == length && oracle.is_same_entity(spec, chain[0], event);
         let events = |oracle: &Self| {
             let chains = oracle.chains.iter().filter(|chain| of_room(oracle, chain));
             let mut last: Vec<(i64, usize)> =
@@ -485,7 +488,7 @@ fn compare(seed: u64, events: usize) -> Result<Oracle, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_tells_what_plain_lists_tell(seed in any::<u64>(), events in 1usize..140) {
@@ -504,5 +507,5 @@ fn the_streams_try_what_they_are_for() {
         cancelled += oracle.cancelled;
     }
     let all = [told, overflow, absent, cancelled];
-    assert!(all.iter().all(|n| *n > 500), "found, overflowed, absent, cancelled: {all:?}");
+    assert!(all.iter().all(|n| *n > 300), "found, overflowed, absent, cancelled: {all:?}");
 }

@@ -27,13 +27,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Waits from the last step of a chain on.
-    pub fn new(
-        sequence: &Sequence,
-        chain: Partial,
-        event: &Event<'_>,
-        row: Values,
-        dedup: Option<(u64, u64)>,
-    ) -> Self {
+    pub fn new(sequence: &Sequence, chain: Partial, event: &Event<'_>, row: Values, dedup: Option<(u64, u64)>) -> Self {
         let mut json = Vec::new();
         let public = crate::detect::alert::without_personal_fields(event);
         // What was decoded can be written: texts, numbers and nothing else.

@@ -160,9 +160,9 @@ impl Built {
         let amounts = &builder.names.amounts;
         let item = |types: TypeSet, compiled: &Option<Compiled>| {
             let words: Vec<&str> = types.iter().map(EventType::word).collect();
-            let condition = compiled.as_ref().map_or_else(String::new, |c| {
-                canonical(&c.typed, amounts, &|name| builder.names.written(name))
-            });
+            let condition = compiled
+                .as_ref()
+                .map_or_else(String::new, |c| canonical(&c.typed, amounts, &|name| builder.names.written(name)));
             format!("{}|{condition}", words.join(","))
         };
         let steps: Vec<String> = self.steps.iter().map(|(types, c)| item(*types, c)).collect();
@@ -193,7 +193,10 @@ impl Builder<'_> {
         let last = u8::try_from(spec.steps.len()).unwrap_or(u8::MAX).saturating_sub(1);
         let mut steps = Vec::new();
         for (at, step) in (0u8..).zip(&spec.steps) {
-            steps.push((step.item.types, self.filter(draft, step.item.filter.as_ref(), step.item.types, Steps::before(at))));
+            steps.push((
+                step.item.types,
+                self.filter(draft, step.item.filter.as_ref(), step.item.types, Steps::before(at)),
+            ));
         }
         let mut without = Vec::new();
         for item in &spec.without {
@@ -209,13 +212,7 @@ impl Builder<'_> {
     }
 
     /// A condition on events of these types.
-    fn filter(
-        &mut self,
-        draft: &RuleDraft<'_>,
-        ast: Option<&Ast>,
-        types: TypeSet,
-        steps: Steps,
-    ) -> Option<Compiled> {
+    fn filter(&mut self, draft: &RuleDraft<'_>, ast: Option<&Ast>, types: TypeSet, steps: Steps) -> Option<Compiled> {
         let ast = ast.filter(|_| !types.is_empty())?;
         let aliases = draft.aliases();
         let here = Here { on: types, steps, ..draft.here(self.names, &aliases) };
