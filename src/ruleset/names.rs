@@ -191,7 +191,7 @@ impl Scope for Here<'_> {
     }
 
     fn refusal(&self, path: &str) -> Option<(&'static str, String)> {
-        sequence::not_taken(path, self.aliases, self.steps)
+        sequence::unread(path, self.aliases, self.steps)
     }
 
     fn list(&self, name: &str) -> Option<&Arc<ListSet>> {

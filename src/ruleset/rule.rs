@@ -125,8 +125,10 @@ impl<'f> RuleDraft<'f> {
         let own = reader.map(node, "a rule")?;
         reader.keys(own, RULE_KEYS, LATER_KEYS);
         let informs = own.get("inform").or_else(|| defaults.and_then(|defaults| defaults.get("inform")));
-        let informs = informs.and_then(|node| reader.bool(node, "`inform`")).unwrap_or(false);
-        let spared = rule_kind::spared(own, informs);
+        let informs = informs.map(|node| reader.bool(node, "`inform`"));
+        // Of one whose `inform` cannot be read nobody knows what it needs.
+        let spared = rule_kind::spared(own, informs.is_some_and(|read| read.unwrap_or(true)));
+        let informs = informs.flatten().unwrap_or(false);
         let required = REQUIRED_KEYS.iter().copied().filter(|key| {
             let by_default = defaults.is_some_and(|defaults| defaults.get(key).is_some());
             !by_default && !spared.contains(key)

@@ -10,7 +10,7 @@ use super::{Absent, Canceller, Filter, Kept, Sequence, SequenceSpec, Step, alias
 use crate::event::{Closed, EventType, Field, TypeSet};
 use crate::report::Problem;
 use crate::ruleset::expr::{self, Ast, Node, Ty, Typed};
-use crate::ruleset::feature::canonical;
+use crate::ruleset::feature::{canonical, type_words};
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
 use crate::ruleset::rule::{Builder, RuleDraft};
@@ -240,14 +240,24 @@ impl Builder<'_> {
     }
 }
 
-/// What is said where an alias stands before its step.
-pub(in crate::ruleset) fn not_taken(path: &str, aliases: &[Alias<'_>], steps: Steps) -> Option<(&'static str, String)> {
+/// What is said where an alias cannot be read as it stands there: a code and a message.
+pub(in crate::ruleset) fn unread(path: &str, aliases: &[Alias<'_>], steps: Steps) -> Option<(&'static str, String)> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    let alias = aliases.iter().find(|alias| alias.name == first && alias.step >= steps.taken)?;
-    let message = match steps.own == Some(alias.step) {
-        true if rest.is_empty() => format!("`{path}` is this step itself"),
-        true => format!("`{path}` reads this step itself: write `{rest}`"),
-        false => format!("`{path}` reads the step `{first}`, which has not been taken here"),
-    };
-    Some((expr::codes::ALIAS_BEFORE_STEP, message))
+    let alias = aliases.iter().find(|alias| alias.name == first)?;
+    if alias.step >= steps.taken {
+        let message = match steps.own == Some(alias.step) {
+            true if rest.is_empty() => format!("`{path}` is this step itself"),
+            true => format!("`{path}` reads this step itself: write `{rest}`"),
+            false => format!("`{path}` reads the step `{first}`, which has not been taken here"),
+        };
+        return Some((expr::codes::ALIAS_BEFORE_STEP, message));
+    }
+    if rest.is_empty() {
+        let message = format!("`{first}` is a step: write a field of it, such as `{first}.time`");
+        return Some((expr::codes::UNKNOWN_NAME, message));
+    }
+    let field = Field::parse(rest)?;
+    let (on, has) = (type_words(alias.types), type_words(field.types()));
+    let message = format!("`{rest}` exists on {has} events, but the step `{first}` is taken by {on} events");
+    Some((expr::codes::NOT_ON_TYPE, message))
 }

@@ -6,7 +6,7 @@
 mod build;
 mod read;
 
-pub(super) use build::{Built, aliases, not_taken};
+pub(super) use build::{Built, aliases, unread};
 pub(super) use read::{SequenceSpec, read};
 
 use super::expr::{Condition, Ty};
