@@ -8,15 +8,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::constant;
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Ty, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
-use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
+use super::model::{Action, Audience, Dedup, Exception, InlineTest, Name, Piece, Rule, Severity, Sightings, State};
+use super::mutation::read_kept;
 use super::names::{Alias, Constant, Here, Names, Steps};
-use super::params::read_params;
+use super::overlay::Overlaid;
+use super::params::{Limits, read_params};
 use super::read::RULE_FILES;
 use super::row::Layout;
 use super::rule_kind;
@@ -24,7 +27,7 @@ use super::sequence::{self, Built, SequenceSpec};
 use super::snippet::snippet;
 use super::test_case::{TestReader, expectations};
 use crate::event::{Millis, TypeSet};
-use crate::report::{Problem, SourceFile};
+use crate::report::{Level, Problem, SourceFile};
 use crate::yaml::{Entry, Kind, Map, Node, Reader, Style};
 
 pub(super) const RULE_KEYS: &[&str] = &[
@@ -53,14 +56,15 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "false_positives",
     "params",
     "tests",
+    "mutants",
 ];
 const REQUIRED_KEYS: &[&str] =
     &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
-const NO_DEFAULT: &[&str] = &["id", "sequence", "tests"];
+const NO_DEFAULT: &[&str] = &["id", "sequence", "tests", "mutants"];
 pub(super) const LATER_KEYS: &[&str] = &["incident"];
 
-const STATES: &[(&str, State)] =
+pub(super) const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
 const SEVERITIES: &[(&str, Severity)] =
     &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
@@ -81,12 +85,15 @@ pub(super) struct RuleDraft<'f> {
     pub id_span: Range<usize>,
     own: &'f Map,
     defaults: Option<&'f Map>,
-    params: BTreeMap<String, Constant>,
+    pub params: BTreeMap<String, Constant>,
+    pub limits: BTreeMap<String, Limits>,
     on: TypeSet,
     when: Option<Ast>,
     sequence: Option<SequenceSpec>,
     informs: bool,
-    unless: Vec<Unless>,
+    pub unless: Vec<Unless>,
+    /// What the overlay says of it.
+    pub overlaid: Overlaid,
 }
 
 /// Checks a file's `defaults`.
@@ -152,13 +159,16 @@ impl<'f> RuleDraft<'f> {
             own,
             defaults,
             params: BTreeMap::new(),
+            limits: BTreeMap::new(),
             on: TypeSet::NONE,
             when: None,
             sequence: own.get("sequence").and_then(|node| sequence::read(reader, node)),
             informs,
             unless: Vec::new(),
+            overlaid: Overlaid::default(),
         };
-        draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
+        let params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
+        (draft.params, draft.limits) = (params.values, params.limits);
         match &draft.sequence {
             Some(sequence) => draft.on = sequence.last_types(),
             None if own.get("sequence").is_some() => {}
@@ -167,7 +177,7 @@ impl<'f> RuleDraft<'f> {
                 draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
             }
         }
-        draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
+        draft.unless = draft.get("unless").map(|node| read_unless(reader, node, "`unless`")).unwrap_or_default();
         Some(draft)
     }
 
@@ -207,7 +217,7 @@ impl<'f> RuleDraft<'f> {
     pub fn mentions(&self, each: &mut dyn FnMut(&str)) {
         let own = self.unless.iter().filter_map(|unless| match unless {
             Unless::Own(_, spec) => spec.when.as_ref(),
-            Unless::Shared(..) => None,
+            Unless::Shared { .. } => None,
         });
         let of_steps = self.sequence.iter().flat_map(SequenceSpec::expressions);
         self.when.iter().chain(own).chain(of_steps).for_each(|ast| ast.names(&mut |name, _| each(name)));
@@ -239,7 +249,7 @@ impl<'f> RuleDraft<'f> {
     /// The names of the shared exceptions it takes.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         self.unless.iter().filter_map(|unless| match unless {
-            Unless::Shared(name, _) => Some(name.as_str()),
+            Unless::Shared { name, .. } => Some(name.as_str()),
             Unless::Own(..) => None,
         })
     }
@@ -281,13 +291,12 @@ impl Builder<'_> {
             let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
             built.finish(self, draft, &conditions.unless_reads, &explain, shown)
         });
-        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
-        let tests = match draft.own.get("tests") {
-            Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
-            None => Vec::new(),
-        };
+        let tests = self.tests(draft, &here);
+        let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
-        let state = fields.word("state", "state", STATES).unwrap_or(State::Draft);
+        let kept = draft.own.get("mutants").map(|node| read_kept(&mut fields.reader, node)).unwrap_or_default();
+        let own = fields.word("state", "state", STATES).unwrap_or(State::Draft);
+        let state = draft.overlaid.state.as_ref().map_or(own, |(state, ..)| *state);
         fields.check_tests(state, &tests);
         fields.check_for_people();
         let id = draft.id.clone();
@@ -297,7 +306,7 @@ impl Builder<'_> {
             state,
             owner: fields.text("owner"),
             severity: fields.word("severity", "severity", SEVERITIES).unwrap_or(Severity::Low),
-            score: fields.score(),
+            score: draft.overlaid.score.unwrap_or(fields.score()),
             group: fields.id("group").unwrap_or_else(|| id.clone()),
             audience: fields.audience(),
             action: fields.word("action", "action", ACTIONS).unwrap_or(Action::None),
@@ -308,6 +317,7 @@ impl Builder<'_> {
             attack: fields.attack(),
             runbook: fields.runbook(),
             tests,
+            kept,
             at: (Arc::clone(draft.file), draft.id_span.clone()),
             explain,
             reads_state: conditions.reads_state || sequence.is_some(),
@@ -321,8 +331,23 @@ impl Builder<'_> {
         (self.errors() == before).then_some(rule)
     }
 
+    fn tests(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Vec<InlineTest> {
+        let Some(node) = draft.own.get("tests") else { return Vec::new() };
+        let before = self.problems.len();
+        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
+        let tests = TestReader { reader: &mut reader, here, layout: &mut *self.layout }.read(node);
+        if draft.overlaid.has_params {
+            // With the rule's own values they are read too, and there it is an error.
+            for problem in self.problems.iter_mut().skip(before) {
+                (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
+                problem.message = format!("with the overlay's params {}", problem.message);
+            }
+        }
+        tests
+    }
+
     fn errors(&self) -> usize {
-        self.problems.iter().filter(|problem| problem.level == crate::report::Level::Error).count()
+        self.problems.iter().filter(|problem| problem.level == Level::Error).count()
     }
 
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
@@ -332,12 +357,11 @@ impl Builder<'_> {
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
-                Unless::Shared(name, span) => match self.exceptions.get(name) {
+                Unless::Shared { name, file, span } => match self.exceptions.get(name) {
                     Some(spec) => (name, spec),
                     None => {
                         let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
-                        let mut reader =
-                            Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
+                        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut *self.problems };
                         let message = format!("unknown exception `{name}`");
                         reader.unknown_word(codes::EXCEPTION, span.clone(), message, name, known);
                         continue;
@@ -345,11 +369,16 @@ impl Builder<'_> {
                 },
             };
             self.warn_expired(spec);
-            let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
+            let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
             unless_reads.extend(typed.names());
+            if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
+                && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
+            {
+                constant::tell_unreachable(spec, &draft.id, self.problems);
+            }
             if let Some(expires) = spec.expires {
-                unless.push(Exception { name: name.clone(), when, expires });
+                unless.push(Exception { name: name.clone(), when: eaten, expires });
             }
         }
         Conditions { when, unless, unless_reads, reads_state }
@@ -359,6 +388,7 @@ impl Builder<'_> {
     pub fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
         let condition = expr::compile(&typed, self.layout, self.key);
         Some((typed, condition))
     }
@@ -499,7 +529,7 @@ impl RuleFields<'_, '_> {
         }
     }
 
-    fn check_tests(&mut self, state: State, tests: &[super::model::InlineTest]) {
+    fn check_tests(&mut self, state: State, tests: &[InlineTest]) {
         if state == State::Draft {
             return;
         }
@@ -514,8 +544,14 @@ impl RuleFields<'_, '_> {
             Kind::Seq(items) => items.len() != tests.len(),
             _ => true,
         });
-        if !unread {
-            self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message);
+        if unread {
+            return;
+        }
+        match &self.draft.overlaid.state {
+            Some((_, file, span)) => {
+                self.reader.problems.push(Problem::error(codes::TESTS_MISSING, file, span.clone(), message));
+            }
+            None => self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::detect::output::{RuleOutcome, Sink};
 use crate::detect::score::{Scored, score};
 use crate::detect::sequence::{Values, Waiting, load};
 use crate::event::{Decoded, Event, Limits, Millis, decode};
+use crate::features::{Finding, Ids};
 use crate::geo::Databases;
 use crate::ruleset::{self, Band, Rule};
 
@@ -120,6 +121,11 @@ impl Engine {
         }
         if scored.exact > 0.0 {
             self.state.add_risk(account, event.time.0, scored.exact);
+        }
+        if self.state.takes_findings() {
+            let finding = Finding { rule: &rule.id, group: &rule.group, score: rule.score };
+            let mut ids = Ids::new(self.ids.key());
+            self.state.find(event, finding, &mut ids, &mut self.banks, self.lateness.horizon_ms());
         }
     }
 }

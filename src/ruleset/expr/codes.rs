@@ -54,6 +54,9 @@ codes! {
     ALIAS_BEFORE_STEP = "T030", "The alias of a step is read where that step has not been taken.";
 
     NULLABLE = "W001", "`!=` or `not` meets a name that can be missing.";
+    NEVER_TRUE = "W002", "A condition, or a part of one, that is never true.";
+    ALWAYS_TRUE = "W003", "A condition, or a part of one, that is always true.";
+    IMPLIED = "W004", "An arm of `and` or `or` that changes nothing beside another one.";
 }
 
 #[cfg(test)]

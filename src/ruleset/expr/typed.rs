@@ -125,7 +125,7 @@ impl Typed {
             Name::Alias(..) | Name::Feature(..) | Name::AccountRisk | Name::AccountKnownFor | Name::AccountLogins => {
                 true
             }
-            Name::Field(_) | Name::Amount(_) => false,
+            Name::Field(_) | Name::Amount(_) | Name::Finding(_) => false,
         })
     }
 }

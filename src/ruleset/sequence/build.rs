@@ -10,7 +10,8 @@ use super::{Absent, Canceller, Filter, Kept, Sequence, SequenceSpec, Step, alias
 use crate::event::{Closed, EventType, Field, TypeSet};
 use crate::report::Problem;
 use crate::ruleset::expr::{self, Ast, Node, Ty, Typed};
-use crate::ruleset::feature::{canonical, type_words};
+use crate::ruleset::feature::type_words;
+use crate::ruleset::identity::canonical;
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
 use crate::ruleset::rule::{Builder, RuleDraft};
