@@ -32,6 +32,7 @@ mod read;
 pub mod revisions;
 pub mod row;
 mod rule;
+mod rule_fields;
 mod rule_kind;
 pub mod sequence;
 mod sightings;
