@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::current::InForce;
+use super::current::{InForce, Mappings};
 use super::last_good::{CopyError, LastGood};
 use super::reload::Seen;
 use crate::clock;
@@ -17,8 +17,7 @@ use crate::deliver::channel::Channels;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
-use crate::event::Millis;
-use crate::event::mapping::{self, Mapping};
+use crate::event::{Millis, mapping};
 use crate::geo::Databases;
 use crate::report::{Level, Problem};
 use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, codes, files, load_partly};
@@ -38,8 +37,6 @@ pub struct Prepared {
     pub seen: Seen,
     /// The key of the ids' hashes; it lives as long as the state: in memory.
     pub key: HashKey,
-    /// How each topic's records are read, in the order of the topics; `None`: they are our own events.
-    pub mappings: Vec<Option<Mapping>>,
     /// The channels.
     pub channels: Channels,
     /// What is doubtful but runs.
@@ -109,7 +106,7 @@ pub fn prepare(
     let templates = keep.built(Templates::of(files, &config.notices));
     let channels = keep.built(Channels::build(&config.channels));
     let geo = keep.built(load_geo(&config));
-    let mappings = keep.built(mappings(&config));
+    let mappings = keep.built(load_mappings(&config));
     if config.places.are_channels_known() {
         keep.found(routes(&config, &mentions));
     }
@@ -119,8 +116,9 @@ pub fn prepare(
         {
             let warnings = ruleset.warnings.clone();
             let mentions = Arc::new(mentions);
-            let in_force = InForce { ruleset, policy, mentions, templates: Arc::new(templates), geo: Arc::new(geo) };
-            Ok(Prepared { config, in_force, sources, fell_back, seen, key, mappings, channels, warnings })
+            let (templates, geo, mappings) = (Arc::new(templates), Arc::new(geo), Arc::new(mappings));
+            let in_force = InForce { ruleset, policy, mentions, templates, geo, mappings };
+            Ok(Prepared { config, in_force, sources, fell_back, seen, key, channels, warnings })
         }
         (rules, ..) => {
             problems.extend(fell_back.into_iter().flat_map(|fell_back| fell_back.problems));
@@ -218,8 +216,8 @@ fn sources(config: &Config) -> Option<Result<Sources, Vec<Problem>>> {
 }
 
 /// The mappings, in the order of the topics. One whose own tests fail is not used.
-fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
-    let mut mappings: Vec<Option<Mapping>> = config.kafka.topics.iter().map(|_| None).collect();
+pub fn load_mappings(config: &Config) -> Result<Mappings, Vec<Problem>> {
+    let mut mappings: Mappings = config.kafka.topics.iter().map(|_| None).collect();
     let mut problems = Vec::new();
     for TopicMapping { topic, from } in &config.mappings {
         let loaded = match from {

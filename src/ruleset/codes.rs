@@ -75,6 +75,12 @@ codes! {
     EXPIRED = "W107";
     /// A threshold above what a window counts exactly.
     ABOVE_CAP = "W108";
+    /// An exception that is true wherever its rule is.
+    UNREACHABLE = "W109";
+    /// One entity can take more memory than is good.
+    STATE_BYTES = "W110";
+    /// A currency of the rule set for which a live rule has no amount.
+    CURRENCY = "W111";
     /// An inline test that passes with the rule file's own values fails with the overlay's.
     OVERLAY_TEST = "W120";
 }

@@ -45,14 +45,7 @@ pub(super) fn drop_consequences(problems: &mut Vec<Problem>, declared: &Declared
         !follows_from_declaration && !follows_from_file
     });
     for problem in problems {
-        let asked = text_at(problem).and_then(|text| features.get_key_value(text));
-        if problem.code == expr::codes::UNKNOWN_NAME
-            && let Some((name, (_, spec))) = asked
-        {
-            let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
-            problem.fix = None;
-            problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
-        }
+        super::parts::explain_unknown(problem, features);
     }
 }
 

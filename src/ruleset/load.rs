@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use super::codes;
 use super::consequences::{Unread, drop_consequences, text_at};
+use super::constant::{self, Judge};
 use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
+use super::finding;
 use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here, Names};
@@ -180,7 +182,7 @@ impl<'s> Loader<'s> {
         self.check_names(drafts);
         let mentioned = self.place_features(drafts);
         let mut layout = Layout::default();
-        let features = self.features(&mut layout, key);
+        let features = self.features(drafts, &mut layout, key);
         self.check_what_no_rule_uses(drafts, &mentioned);
         let rules = self.rules(drafts, &mut layout, key, today);
         checks::stale(&self.declared.names, today, &mut self.problems);
@@ -315,18 +317,31 @@ impl<'s> Loader<'s> {
     }
 
     /// The features that something reads, without their parts.
-    fn features(&mut self, layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+    fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+        let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
+        let all_read = !self.unread.is_partial && self.unread.files.is_empty();
         let mut features = Vec::new();
         for (name, (place, spec)) in &self.declared.names.features {
             let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
-            let checked = spec.filter.as_ref().filter(|_| !spec.types.is_empty());
-            let filter = checked.and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
+            let filter = match &spec.filter {
+                Some(ast) if spec.of_findings => {
+                    let known = all_read.then_some(&rules);
+                    finding::check_filter(ast, here, known, &mut self.problems)
+                }
+                Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
+                _ => None,
+            };
             if let Some(typed) = &filter
                 && typed.reads_state()
             {
                 let (file, span) = &typed.at;
                 let message = "a feature's `where` reads the event's own fields, geo and lists only";
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
+            }
+            if let (Some(ast), Some(typed), false) = (&spec.filter, &filter, spec.of_findings) {
+                let judged =
+                    |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
+                self.declared.names.judge(spec.types, judged);
             }
             if place.is_some()
                 && let Some(feature) =
@@ -446,8 +461,9 @@ fn build_feature(
 ) -> Option<Feature> {
     Some(Feature {
         name: name.to_owned(),
-        aggregate: spec.kind?.known()?,
+        aggregate: spec.kind?.aggregate(),
         types: spec.types,
+        of_findings: spec.of_findings,
         measure: spec.measure,
         filter: filter.map(|typed| expr::compile(typed, layout, key)),
         by: spec.by?,

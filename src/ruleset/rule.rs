@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::constant;
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
@@ -15,6 +16,7 @@ use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
 use super::model::{Action, Audience, Dedup, Exception, InlineTest, Name, Piece, Rule, Severity, Sightings, State};
+use super::mutation::read_kept;
 use super::names::{Constant, Here, Names};
 use super::overlay::Overlaid;
 use super::params::{Limits, read_params};
@@ -50,11 +52,12 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "false_positives",
     "params",
     "tests",
+    "mutants",
 ];
 const REQUIRED_KEYS: &[&str] =
     &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
-const NO_DEFAULT: &[&str] = &["id", "tests"];
+const NO_DEFAULT: &[&str] = &["id", "tests", "mutants"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
 
 pub(super) const STATES: &[(&str, State)] =
@@ -250,6 +253,7 @@ impl Builder<'_> {
         let tests = self.tests(draft, &here);
         let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
+        let kept = draft.own.get("mutants").map(|node| read_kept(&mut fields.reader, node)).unwrap_or_default();
         let own = fields.word("state", "state", STATES).unwrap_or(State::Draft);
         let state = draft.overlaid.state.as_ref().map_or(own, |(state, ..)| *state);
         fields.check_tests(state, &tests);
@@ -271,6 +275,7 @@ impl Builder<'_> {
             attack: fields.attack(),
             runbook: fields.runbook(),
             tests,
+            kept,
             at: (Arc::clone(draft.file), draft.id_span.clone()),
             explain: explain.unwrap_or_default(),
             reads_state: conditions.reads_state,
@@ -315,10 +320,15 @@ impl Builder<'_> {
                 },
             };
             self.warn_expired(spec);
-            let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
+            let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
+            if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
+                && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
+            {
+                constant::tell_unreachable(spec, &draft.id, self.problems);
+            }
             if let Some(expires) = spec.expires {
-                unless.push(Exception { name: name.clone(), when, expires });
+                unless.push(Exception { name: name.clone(), when: eaten, expires });
             }
         }
         Conditions { when, unless, reads_state }
@@ -327,6 +337,7 @@ impl Builder<'_> {
     fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
         let condition = expr::compile(&typed, self.layout, self.key);
         Some((typed, condition))
     }

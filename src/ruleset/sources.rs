@@ -95,6 +95,15 @@ impl Sources {
         self.files.insert((Layer::Own, path.into()), Source { bytes: bytes.into(), modified });
     }
 
+    /// The same with another text in place of one.
+    pub(super) fn replaced(&self, file: FilePath<'_>, text: String) -> Self {
+        let mut changed = self.clone();
+        if let Some(source) = changed.files.get_mut(&(file.layer, file.path.to_owned())) {
+            source.bytes = text.into_bytes();
+        }
+        changed
+    }
+
     /// Says that a file is there.
     pub fn add_present(&mut self, path: impl Into<String>) {
         self.present.insert(path.into());

@@ -14,7 +14,7 @@ const KEY: HashKey = HashKey::new([4; 16]);
 const EVENTS: usize = 1200;
 
 /// A feature: name, definition, the definition with another window.
-const FEATURES: [(&str, &str, &str); 9] = [
+const FEATURES: [(&str, &str, &str); 17] = [
     (
         "c",
         "{count: login, where: result == \"failure\", by: account, over: 10m}",
@@ -35,6 +35,26 @@ const FEATURES: [(&str, &str, &str); 9] = [
         "{first_seen: login, by: [account, device], over: 80m}",
     ),
     ("h", "{habit: login.country, by: account, over: 1h}", "{habit: login.country, by: account, over: 2h}"),
+    ("r", "{rate: login, by: account, over: 10m}", "{rate: login, by: account, over: 20m}"),
+    ("sp", "{spread: login.account, by: ip, over: 25m}", "{spread: login.account, by: ip, over: 50m}"),
+    ("st", "{stats: transfer.amount, by: account, over: 2h}", "{stats: transfer.amount, by: account, over: 3h}"),
+    (
+        "sh",
+        "{share: login, where: result == \"failure\", by: account, over: 30m}",
+        "{share: login, where: result == \"success\", by: account, over: 30m}",
+    ),
+    ("de", "{decayed: login, by: account, half_life: 20m}", "{decayed: login, by: account, half_life: 40m}"),
+    ("b", "{baseline: login, by: all, over: 3m}", "{baseline: login, by: all, over: 4m}"),
+    (
+        "fc",
+        "{count: finding, where: group == \"tells\", by: account, over: 1h}",
+        "{count: finding, where: group == \"tells\", by: account, over: 2h}",
+    ),
+    (
+        "fl",
+        "{last: finding, where: group == \"tells\", by: [account, payee], over: 1h}",
+        "{last: finding, where: group == \"tells\", by: [account, payee], over: 2h}",
+    ),
     (
         "big",
         "{count: transfer, where: amount >= amounts.big, by: account, over: 1h}",
@@ -43,7 +63,7 @@ const FEATURES: [(&str, &str, &str); 9] = [
 ];
 
 /// A rule: id, state, event types, condition over one feature, dedup.
-const RULES: [(&str, &str, &str, &str, &str); 11] = [
+const RULES: [(&str, &str, &str, &str, &str); 19] = [
     ("count", "live", "[login, transfer]", "c >= 1", "account"),
     ("ip", "shadow", "[login, transfer]", "ips >= 0 or ips is missing", ""),
     ("pair", "live", "transfer", "pair >= 1", "[account, payee]"),
@@ -53,6 +73,14 @@ const RULES: [(&str, &str, &str, &str, &str); 11] = [
     ("last-ip", "shadow", "[login, transfer]", "l.ip is missing or l.ip is not missing or l.country == \"CN\"", ""),
     ("first", "live", "[login, transfer]", "f.age is missing or f.age >= 0s", "account"),
     ("habit", "shadow", "[login, transfer]", "h.count is missing or h.count >= 0 or h.total >= 0", ""),
+    ("rate", "shadow", "[login, transfer]", "r >= 0", ""),
+    ("spread", "shadow", "[login, transfer]", "sp.keys >= 0 or sp.max_per_key >= 0 or sp.share(2) >= 0", ""),
+    ("stats", "shadow", "transfer", "st.mean is missing or st.stddev >= 0 CNY or st.p95 > 1 CNY or st.count > 0", ""),
+    ("share", "shadow", "[login, transfer]", "sh >= 0", "account"),
+    ("decayed", "shadow", "[login, transfer]", "de >= 0", ""),
+    ("baseline", "shadow", "[login, transfer]", "b.now >= 0 or b.mean >= 0 or b.ratio >= 0", ""),
+    ("found", "shadow", "[login, transfer]", "fc >= 0", ""),
+    ("found-last", "shadow", "transfer", "fl.age is missing or fl.rule is not missing or fl.device is missing", ""),
     ("big", "shadow", "transfer", "big >= 0", ""),
     ("account", "shadow", "[login, transfer]", "account.known_for is missing or account.logins >= 0", ""),
 ];
@@ -152,7 +180,17 @@ impl Edited {
         for n in 0..self.added {
             rule(&format!("added-{n}"), "live", "login", &format!("a{n} >= 1 and other_l.asn is missing"), "account");
         }
-        rule("keeps-other-l", "shadow", "login", "other_l.age is missing", "");
+        text.push_str(
+            "  - {id: tells, group: tells, state: live, title: t, on: transfer, when: amount >= amounts.big, tests: [{name: n, \
+             given: {type: transfer, account: a, amount: 1 CNY}, events: [{expect: fire}, {expect: quiet}]}]}\n",
+        );
+        let mut rule = |id: &str, state: &str, on: &str, when: &str| {
+            text.push_str(&format!(
+                "  - {{id: {id}, state: {state}, title: t, on: {on}, when: '{when}', tests: [{{name: n, given: \
+                 {{type: login, account: a, result: success}}, events: [{{expect: fire}}, {{expect: quiet}}]}}]}}\n"
+            ));
+        };
+        rule("keeps-other-l", "shadow", "login", "other_l.age is missing");
         text
     }
 
@@ -173,6 +211,14 @@ fn reads(rule: usize) -> Option<usize> {
         "last" | "last-ip" => "l",
         "first" => "f",
         "habit" => "h",
+        "rate" => "r",
+        "spread" => "sp",
+        "stats" => "st",
+        "share" => "sh",
+        "decayed" => "de",
+        "baseline" => "b",
+        "found" => "fc",
+        "found-last" => "fl",
         other => other,
     };
     FEATURES.iter().position(|(feature, ..)| *feature == name)
@@ -228,15 +274,28 @@ fn swap(engine: &mut Engine, loaded: Loaded) -> Swapped {
     engine.swap(Arc::new(loaded.ruleset), Bands::default())
 }
 
+/// Two engines with the same rules: one has taken the whole stream, the other nothing of it yet.
+struct Two {
+    random: Random,
+    lines: Vec<String>,
+    steady: Engine,
+    expected: Told,
+    swapped: Engine,
+    told: Told,
+}
+
+fn two(seed: u64) -> Two {
+    let mut random = Random(seed);
+    let lines = stream(&mut random);
+    let (mut steady, mut expected) = (engine(Edited::nothing().load()), Told::default());
+    take(&mut steady, &lines, &mut expected);
+    Two { random, lines, steady, expected, swapped: engine(Edited::nothing().load()), told: Told::default() }
+}
+
 #[test]
 fn the_same_rules_again_change_no_byte() {
     for seed in 0..2 {
-        let mut random = Random(seed);
-        let lines = stream(&mut random);
-        let mut steady = engine(Edited::nothing().load());
-        let mut swapped = engine(Edited::nothing().load());
-        let (mut expected, mut told) = (Told::default(), Told::default());
-        take(&mut steady, &lines, &mut expected);
+        let Two { lines, steady, expected, mut swapped, mut told, .. } = two(seed);
         for batch in lines.chunks(97) {
             take(&mut swapped, batch, &mut told);
             let what = swap(&mut swapped, Edited::nothing().load());
@@ -252,12 +311,7 @@ fn the_same_rules_again_change_no_byte() {
 #[test]
 fn a_change_of_some_rules_changes_no_byte_of_the_others() {
     for seed in 0..10 {
-        let mut random = Random(seed);
-        let lines = stream(&mut random);
-        let mut steady = engine(Edited::nothing().load());
-        let mut swapped = engine(Edited::nothing().load());
-        let (mut expected, mut told) = (Told::default(), Told::default());
-        take(&mut steady, &lines, &mut expected);
+        let Two { mut random, lines, expected, mut swapped, mut told, .. } = two(seed);
         let mut edited = Edited::nothing();
         let (mut touched, mut swaps) = (BTreeSet::new(), 0);
         for batch in lines.chunks(53) {
@@ -299,5 +353,5 @@ fn a_rule_that_reads_something_new_is_warming_until_its_window_is_full() {
     let newest = newest.filter_map(|event| event["time"].as_i64()).max().expect("an event");
     assert_eq!(what.features_new, ["c"]);
     assert_eq!(what.warming, [("count".to_owned(), Some(Millis(newest + 11 * 60_000)))]);
-    assert_eq!(what.features_kept, 9);
+    assert_eq!(what.features_kept, FEATURES.len());
 }

@@ -9,10 +9,17 @@ use super::{Exit, Format, fail};
 use crate::report::{self, Problem};
 use crate::ruleset::{self, Ruleset, Sources};
 
+mod backtest;
 mod check;
 mod diff;
 mod eject;
+mod mutate;
+mod progress;
+mod recording;
+mod score;
 mod set;
+mod sweep;
+mod table;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -22,10 +29,15 @@ const KEY: [u8; 16] = [0; 16];
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch rules check
-  walletwatch rules test --rules /etc/walletwatch/rules")]
+  walletwatch rules test --rules /etc/walletwatch/rules
+  walletwatch rules backtest --old builtin --new rules --events events.ndjson")]
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Mutate(mutate::Args),
+    Backtest(backtest::Args),
+    Sweep(sweep::Args),
+    Score(score::Args),
     Eject(eject::Args),
     Diff(diff::Args),
 }
@@ -35,6 +47,10 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Mutate(args) => mutate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Eject(args) => eject::run(&args),
         Command::Diff(args) => diff::run(&args),
     }

@@ -16,6 +16,7 @@ use crate::event::{Field, FieldKind, IdKind, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
 mod ast;
+mod changes;
 mod check;
 pub mod codes;
 mod compile;
@@ -37,6 +38,7 @@ mod texts;
 mod typed;
 
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
+pub use changes::{Change, duration, one_line, steps};
 pub use functions::Function;
 pub(super) use operands::a as a_type;
 pub use typed::{Node, Typed};
