@@ -336,13 +336,7 @@ impl Builder<'_> {
         let before = self.problems.len();
         let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let tests = TestReader { reader: &mut reader, here, layout: &mut *self.layout }.read(node);
-        if draft.overlaid.has_params {
-            // With the rule's own values they are read too, and there it is an error.
-            for problem in self.problems.iter_mut().skip(before) {
-                (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
-                problem.message = format!("with the overlay's params {}", problem.message);
-            }
-        }
+        draft.overlaid.soften(self.problems.iter_mut().skip(before));
         tests
     }
 
