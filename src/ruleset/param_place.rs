@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::read::{self, RULE_FILES};
-use super::sources::Sources;
+use super::sources::{FilePath, Layer, Sources};
 use crate::event::Value;
 use crate::yaml::{self, Kind, Map, Node};
 
@@ -25,7 +25,8 @@ pub struct ParamPlace {
     pub max: Option<Value<'static>>,
     /// Other rules that take it from the same place, the `defaults` of their file.
     pub shared_with: Vec<String>,
-    /// The file, below the rules directory.
+    /// Whose file it is, and its path below the rules directory.
+    layer: Layer,
     path: String,
     /// The bytes of its value there.
     span: Range<usize>,
@@ -42,7 +43,7 @@ impl ParamPlace {
 
     /// Whether both are one value of one file.
     pub fn is_same_place(&self, other: &ParamPlace) -> bool {
-        self.path == other.path && self.span == other.span
+        self.layer == other.layer && self.path == other.path && self.span == other.span
     }
 
     /// Where its value begins, bytes of its file.
@@ -69,11 +70,16 @@ impl Sources {
     /// The same rule set with another value of a param, written as a file would.
     #[must_use]
     pub fn with_param(&self, place: &ParamPlace, value: &str) -> Sources {
-        self.replaced(&place.path, place.span.clone(), value)
+        let file = FilePath { layer: place.layer, path: &place.path };
+        let mut changed = self.text(file, &mut Vec::new()).map(|file| file.text.clone()).unwrap_or_default();
+        if changed.get(place.span.clone()).is_some() {
+            changed.replace_range(place.span.clone(), value);
+        }
+        self.replaced(file, changed)
     }
 }
 
-fn rules_of(top: &Map, path: &str, places: &mut Vec<ParamPlace>) {
+fn rules_of(top: &Map, path: FilePath<'_>, places: &mut Vec<ParamPlace>) {
     let Some(Kind::Seq(rules)) = top.get("rules").map(|node| &node.kind) else { return };
     let defaults = top.get("defaults").and_then(map_of).filter(|defaults| defaults.get("params").is_some());
     let id = |rule: &Map| match rule.get("id").map(|id| &id.kind) {
@@ -93,7 +99,7 @@ fn rules_of(top: &Map, path: &str, places: &mut Vec<ParamPlace>) {
     }
 }
 
-fn params_of(of: &Map, path: &str, rule: Option<&str>, sharing: &[String], places: &mut Vec<ParamPlace>) {
+fn params_of(of: &Map, path: FilePath<'_>, rule: Option<&str>, sharing: &[String], places: &mut Vec<ParamPlace>) {
     let Some(params) = of.get("params").and_then(map_of) else { return };
     for entry in &params.entries {
         let Some(param) = map_of(&entry.value) else { continue };
@@ -106,7 +112,8 @@ fn params_of(of: &Map, path: &str, rule: Option<&str>, sharing: &[String], place
             min: constant("min"),
             max: constant("max"),
             shared_with: sharing.iter().filter(|id| Some(id.as_str()) != rule).cloned().collect(),
-            path: path.to_owned(),
+            layer: path.layer,
+            path: path.path.to_owned(),
             span: node.span.clone(),
         });
     }
@@ -154,7 +161,10 @@ rules:
         assert_eq!(places[2].shared_with, ["c"]);
         assert_eq!(places[1].min.as_ref().map(ToString::to_string).as_deref(), Some("100.00 CNY"));
         let changed = sources.with_param(&places[1], "700.50 CNY");
-        let text = |sources: &Sources| sources.text("x.yaml", &mut Vec::new()).map(|file| file.text.clone());
+        let text = |sources: &Sources| {
+            let file = FilePath { layer: Layer::Own, path: "x.yaml" };
+            sources.text(file, &mut Vec::new()).map(|file| file.text.clone())
+        };
         assert_eq!(text(&changed).expect("a text"), TEXT.replace("5000 CNY", "700.50 CNY"));
         assert_eq!(text(&sources).expect("a text"), TEXT);
     }

@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod figures;
 pub mod inline;
 pub mod labels;
+pub mod mutate;
 pub mod notices;
 mod refusal;
 pub mod report;
@@ -15,4 +16,4 @@ pub mod tally;
 pub mod trial;
 
 pub use inline::{Failure, TestResult, Verdict, run_rule, run_tests};
-pub use refusal::failed_tests;
+pub use refusal::{failed_tests, failed_tests_overlaid};

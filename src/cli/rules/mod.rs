@@ -6,15 +6,18 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use super::{Exit, Format, fail};
-use crate::clock;
 use crate::report::{self, Problem};
-use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
+use crate::ruleset::{self, Ruleset, Sources};
 
 mod backtest;
 mod check;
+mod diff;
+mod eject;
+mod mutate;
 mod progress;
 mod recording;
 mod score;
+mod set;
 mod sweep;
 mod table;
 mod test;
@@ -31,9 +34,12 @@ const KEY: [u8; 16] = [0; 16];
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Mutate(mutate::Args),
     Backtest(backtest::Args),
     Sweep(sweep::Args),
     Score(score::Args),
+    Eject(eject::Args),
+    Diff(diff::Args),
 }
 
 /// Runs one.
@@ -41,15 +47,13 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Mutate(args) => mutate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Eject(args) => eject::run(&args),
+        Command::Diff(args) => diff::run(&args),
     }
-}
-
-/// Reads and loads a rules directory as of today.
-pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
-    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
 }
 
 fn read(directory: &Path) -> anyhow::Result<Sources> {

@@ -3,12 +3,12 @@
 //! Guarantees: score, shares, band and routes are worked out by what does it in the service. Runs no event.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::set::Set;
 use super::table::Table;
-use super::{find, load, print_problems};
+use super::{find, print_problems};
 use crate::cli::{Exit, Format};
 use crate::detect::{Scored, score};
 use crate::ruleset::{Action, Audience, Policy, Rule, State};
@@ -24,9 +24,8 @@ pub struct Args {
     /// The rules that fire.
     #[arg(required = true, value_name = "RULE")]
     fired: Vec<String>,
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// For people, or one JSON document.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -34,7 +33,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let loaded = match load(&args.rules)? {
+    let loaded = match args.set.load_partly()?.0 {
         Ok(loaded) => loaded,
         Err(problems) => {
             print_problems(&problems, args.format)?;

@@ -203,7 +203,7 @@ mod tests {
         let mut bad = config();
         bad.body_template = Some(template.clone());
         bad.allowed_prefixes = vec!["86".to_owned()];
-        bad.endpoint.url = "http://sms.example/".to_owned();
+        bad.endpoint.url = Secret::new("http://sms.example/");
         bad.endpoint.secrets.clear();
         let told: Vec<String> = Sms::build(&bad).expect_err("problems").iter().map(ToString::to_string).collect();
         let told = told.join("\n").replace(&template.display().to_string(), "body.json");
