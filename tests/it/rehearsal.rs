@@ -63,10 +63,11 @@ fn bytes(number: usize, step: &Step, now: &mut Millis) -> Vec<u8> {
         }
         Step::Alert { account, group, band, after_hours, to_user } => {
             *now = now.plus(after_hours * HOUR_MS);
+            let band = ["low", "medium", "high", "critical"][*band];
             let audience = if *to_user { vec!["user", "security"] } else { vec!["security"] };
             json!({
                 "kind": "alert", "schema": 1, "id": format!("al_{number}"), "time": now.rfc3339(),
-                "account": format!("a{account}"), "score": 95, "band": ["low", "medium", "high", "critical"][*band],
+                "account": format!("a{account}"), "score": 95, "band": band,
                 "audience": audience, "action": "none", "notice": "unusual-login",
                 "findings": [{"rule": "r", "revision": 1, "score": 95, "share": 1.0, "group": format!("g{group}"),
                               "audience": audience, "text": "t", "evidence": {}}],
