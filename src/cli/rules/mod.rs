@@ -11,7 +11,9 @@ use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
 mod check;
+mod fmt;
 mod mutate;
+mod new;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -26,6 +28,8 @@ pub enum Command {
     Check(check::Args),
     Test(test::Args),
     Mutate(mutate::Args),
+    Fmt(fmt::Args),
+    New(new::Args),
 }
 
 /// Runs one.
@@ -34,6 +38,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Mutate(args) => mutate::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::New(args) => new::run(&args),
     }
 }
 
