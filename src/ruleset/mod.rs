@@ -27,6 +27,7 @@ mod rule;
 mod sightings;
 mod snippet;
 mod sources;
+mod terms;
 mod test_case;
 
 pub use hash::HashKey;
@@ -36,3 +37,4 @@ pub use mutation::declares_rule;
 pub use policy::{Band, Bands, Policy, Route};
 pub use read::RULE_FILES;
 pub use sources::Sources;
+pub use terms::{DefPlace, Terms};

@@ -11,6 +11,7 @@ use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount, Part};
+use super::terms::DefPlace;
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
 
@@ -133,6 +134,15 @@ impl Scope for Here<'_> {
 }
 
 impl Names {
+    /// Where the defs stand that could be read.
+    pub fn def_places(&self) -> Vec<DefPlace> {
+        let place = |(name, def): (&String, &Def)| {
+            let ast = def.ast.as_ref()?;
+            Some(DefPlace { name: name.clone(), at: (Arc::clone(&def.file), ast.span()) })
+        };
+        self.defs.iter().filter_map(place).collect()
+    }
+
     /// How a name of the row is written, such as `acct_last_ok.age`.
     pub fn written(&self, name: Name) -> Option<String> {
         Some(match name {

@@ -21,6 +21,7 @@ use super::params::read_params;
 use super::read::RULE_FILES;
 use super::row::Layout;
 use super::snippet::snippet;
+use super::terms::Terms;
 use super::test_case::{TestReader, expectations};
 use crate::event::{Millis, TypeSet};
 use crate::report::{Problem, SourceFile};
@@ -231,6 +232,8 @@ pub(super) struct Builder<'b> {
 struct Conditions {
     when: Option<(Typed, Condition)>,
     unless: Vec<Exception>,
+    /// The terms of the exceptions.
+    excepted: Vec<Typed>,
     reads_state: bool,
 }
 
@@ -274,6 +277,10 @@ impl Builder<'_> {
             explain: explain.unwrap_or_default(),
             reads_state: conditions.reads_state,
             unless: conditions.unless,
+            terms: Terms {
+                when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
+                unless: conditions.excepted,
+            },
             evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
             sightings: conditions.when.as_ref().map(|(typed, _)| self.sightings(typed)).unwrap_or_default(),
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
@@ -289,7 +296,7 @@ impl Builder<'_> {
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
         let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
-        let mut unless = Vec::new();
+        let (mut unless, mut excepted) = (Vec::new(), Vec::new());
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
@@ -310,9 +317,10 @@ impl Builder<'_> {
             reads_state |= typed.reads_state();
             if let Some(expires) = spec.expires {
                 unless.push(Exception { name: name.clone(), when, expires });
+                excepted.push(typed);
             }
         }
-        Conditions { when, unless, reads_state }
+        Conditions { when, unless, excepted, reads_state }
     }
 
     fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {

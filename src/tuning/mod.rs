@@ -2,6 +2,7 @@
 //!
 //! Guarantees: what runs here is the production engine on a state of its own. Does no I/O and reads no clock.
 
+pub mod explain;
 pub mod inline;
 pub mod mutate;
 mod refusal;

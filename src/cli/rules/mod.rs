@@ -11,6 +11,7 @@ use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
 mod check;
+mod explain;
 mod fmt;
 mod mutate;
 mod new;
@@ -28,6 +29,7 @@ pub enum Command {
     Check(check::Args),
     Test(test::Args),
     Mutate(mutate::Args),
+    Explain(explain::Args),
     Fmt(fmt::Args),
     New(new::Args),
 }
@@ -38,6 +40,7 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Mutate(args) => mutate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::New(args) => new::run(&args),
     }

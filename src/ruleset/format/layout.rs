@@ -62,7 +62,15 @@ impl<'t> Layout<'t> {
             let text = line.trim_matches([' ', '\r']);
             let was_indented = line.len() - line.trim_start_matches(' ').len();
             let indent = was_indented;
-            Line { text, indent, has_dash: false, is_structure: false, is_inside: false, was_indented, was_text: was_indented }
+            Line {
+                text,
+                indent,
+                has_dash: false,
+                is_structure: false,
+                is_inside: false,
+                was_indented,
+                was_text: was_indented,
+            }
         };
         Layout { text, starts: line_starts(text), lines: text.split('\n').map(line).collect() }
     }
