@@ -65,13 +65,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error at a place.
+    /// An error at a place. Bytes that end beyond the file, or inside a character, are those of whole characters.
     pub fn error(code: &'static str, file: &Arc<SourceFile>, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem {
             code,
             level: Level::Error,
             message: message.into(),
-            at: Some((Arc::clone(file), span)),
+            at: Some((Arc::clone(file), whole_characters(&file.text, span))),
             about: None,
             help: None,
             fix: None,
@@ -105,6 +105,10 @@ impl Problem {
     /// With a text that mends it, in place of the bytes `span`.
     #[must_use]
     pub fn fix(mut self, span: Range<usize>, with: impl Into<String>) -> Self {
+        let span = match &self.at {
+            Some((file, _)) => whole_characters(&file.text, span),
+            None => span,
+        };
         self.fix = Some(Fix { span, with: with.into() });
         self
     }
@@ -270,6 +274,16 @@ impl Lines {
     }
 }
 
+/// The characters of a text that a span touches.
+fn whole_characters(text: &str, span: Range<usize>) -> Range<usize> {
+    let start = boundary_at_or_before(text, span.start);
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
 fn boundary_at_or_before(text: &str, byte: usize) -> usize {
     let mut byte = byte.min(text.len());
     while !text.is_char_boundary(byte) {
@@ -314,6 +328,11 @@ mod tests {
                 assert!(text.contains("rules/bad.yaml"), "{start}..{end}");
             }
         }
+        let of = |span: Range<usize>| Problem::error("Y001", &file, span, "m").fix(4..5, "y");
+        let (_, span) = of(3..4).at.expect("a place");
+        assert_eq!(&file.text[span], "题", "a character that is touched is told whole");
+        assert_eq!(of(40..50).at.map(|(_, span)| span), Some(file.text.len()..file.text.len()));
+        assert_eq!(of(0..1).fix.map(|fix| fix.span), Some(3..6));
         let empty = super::tests::file("");
         assert!(render(&[Problem::error("Y001", &empty, 0..1, "nothing in it")], false).contains("bad.yaml:1:1"));
     }

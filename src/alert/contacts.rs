@@ -30,7 +30,8 @@ pub(super) fn keep(tx: &Transaction<'_>, newer: &ContactDocument, as_of: Millis)
     Ok(true)
 }
 
-fn merge(known: ContactDocument, newer: &ContactDocument) -> ContactDocument {
+/// What is known of an account once a newer document has come.
+pub(super) fn merge(known: ContactDocument, newer: &ContactDocument) -> ContactDocument {
     let newer = newer.clone();
     let merged = |known, said| merge_address(known, said, &newer.as_of);
     let (email, previous_email) = merged((known.email, known.previous_email), (newer.email, newer.previous_email));

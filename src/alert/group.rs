@@ -50,7 +50,7 @@ impl Decision {
 }
 
 /// What an alert is about: which case it opens or joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
     /// The account, else the address, else the alert itself: without an account nothing else may be joined.
     pub entity: String,

@@ -14,6 +14,7 @@ mod holder;
 mod notice;
 mod outbox;
 mod queue;
+mod rehearsal;
 mod schema;
 
 pub use case_number::CaseNumber;
@@ -23,6 +24,7 @@ pub use group::{Decision, Hold, Notify};
 pub use notice::{
     Addressee, Claimed, Compose, Depth, Message, NoticeRow, NoticeState, Order, Settlement, Step, Undeliverable,
 };
+pub use rehearsal::{Planned, Rehearsal, Rehearsed};
 
 /// How long notification waits for a contact as new as the alert names, ms.
 pub const CONTACT_WAIT_MS: i64 = 5_000;

@@ -1,4 +1,4 @@
-//! What is in force now: rules with their policy, the texts of notices, geo databases.
+//! What is in force now: rules with their policy, the texts of notices, geo databases, mappings.
 //!
 //! Guarantees: what is in force is replaced as one, and whoever looks sees all of it or nothing of it; looking
 //! costs one load of a number while nothing has changed. Does not check anything: what gets here was checked.
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deliver::template::Templates;
+use crate::event::mapping::Mapping;
 use crate::geo::Databases;
 use crate::ruleset::{Mentions, Policy, Ruleset};
 
@@ -23,7 +24,12 @@ pub struct InForce {
     pub templates: Arc<Templates>,
     /// The geo databases.
     pub geo: Arc<Databases>,
+    /// How each topic's records are read.
+    pub mappings: Arc<Mappings>,
 }
+
+/// How each topic's records are read, in the order of the topics; `None`: they are our own events.
+pub type Mappings = Vec<Option<Mapping>>;
 
 /// The one place where what is in force stands.
 #[derive(Debug)]

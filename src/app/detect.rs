@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
-use super::current::{InForce, Version};
-use super::{Prepared, RunError, Stages};
+use super::current::{InForce, Mappings, Version};
+use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Options, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
@@ -68,12 +68,9 @@ impl Detection {
             geo: in_force.geo.date().as_deref(),
         }
         .tell();
-        let engine = Engine::new(
-            Arc::clone(&in_force.ruleset),
-            in_force.policy.bands,
-            prepared.config.engine.clone(),
-            prepared.key,
-        );
+        let findings = stages.witness.is_some();
+        let options = Options { findings, ..prepared.config.engine.clone() };
+        let engine = Engine::new(Arc::clone(&in_force.ruleset), in_force.policy.bands, options, prepared.key);
         let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
         let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
         let (offsets, version) = (consumer.offsets(), Version::default());
@@ -153,12 +150,14 @@ impl Detection {
             batch,
             ticket: self.ticket,
             keys: &mut self.keys,
+            witness: self.stages.witness.as_deref(),
             failed: None,
         };
-        if prepared.mappings.iter().all(Option::is_none) {
+        let mappings = &*self.in_force.mappings;
+        if mappings.iter().all(Option::is_none) {
             self.engine.take(batch.records().map(input), batch.moment, geo, &mut outputs);
         } else {
-            let inputs = batch.records().map(|record| foreign(record, prepared));
+            let inputs = batch.records().map(|record| foreign(record, &prepared.config.kafka.topics, mappings));
             self.engine.take(inputs, batch.moment, geo, &mut outputs);
         }
         if let Some(error) = outputs.failed {
@@ -214,13 +213,13 @@ fn input<'r>(record: Record<'r>) -> Input<'r> {
 }
 
 /// A record of a topic that may have a mapping.
-fn foreign<'r>(record: Record<'r>, prepared: &'r Prepared) -> ForeignInput<'r> {
+fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
     let topic = usize::from(record.position.topic);
     let Position { partition, offset, .. } = record.position;
-    let name = prepared.config.kafka.topics.get(topic).map_or("", String::as_str);
+    let name = topics.get(topic).map_or("", String::as_str);
     ForeignInput {
         input: input(record),
-        mapping: prepared.mappings.get(topic).and_then(Option::as_ref),
+        mapping: mappings.get(topic).and_then(Option::as_ref),
         origin: Origin { topic: name, partition, offset, stamp: Some(record.stamp), key: record.key },
     }
 }
@@ -232,6 +231,7 @@ struct Outputs<'o> {
     batch: &'o Batch,
     ticket: usize,
     keys: &'o mut Keys,
+    witness: Option<&'o dyn Witness>,
     /// The first failure; after it nothing more is written.
     failed: Option<KafkaError>,
 }
@@ -289,7 +289,11 @@ impl Sink for Outputs<'_> {
         self.send_document(&config.contacts_topic, Some(&document.account), None, &document);
     }
 
-    fn finding(&mut self, _: usize, _: FindingRecord) {}
+    fn finding(&mut self, _: usize, finding: FindingRecord) {
+        if let Some(witness) = self.witness {
+            witness.finding(&finding);
+        }
+    }
 
     fn alert(&mut self, input: usize, document: AlertDocument) {
         let config = self.config;

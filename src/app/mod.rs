@@ -17,7 +17,7 @@ use crate::alert::DeskError;
 use crate::clock;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Producer, topics};
+use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -32,8 +32,10 @@ mod notify;
 mod prepare;
 mod reload;
 mod watch;
+mod witness;
 
 pub use prepare::{Prepared, prepare};
+pub use witness::Witness;
 
 use current::Current;
 use reload::Reloader;
@@ -111,12 +113,14 @@ pub struct Controls {
     pub metrics: Metrics,
     /// Asks it to stop.
     pub shutdown: Shutdown,
+    /// Whoever plays the stream and looks on; nobody in the service.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Controls {
-    /// Counters at zero, and nobody has asked.
+    /// Counters at zero, nobody has asked, and nobody looks on.
     pub fn new() -> Result<Self, RunError> {
-        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default() })
+        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default(), witness: None })
     }
 }
 
@@ -126,7 +130,7 @@ type Done = (&'static str, Result<(), RunError>);
 /// Runs until asked to stop, or as long as `until` says.
 pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) -> Result<Summary, RunError> {
     crate::deliver::tls::install_provider();
-    let Controls { metrics, shutdown } = controls;
+    let Controls { metrics, shutdown, witness } = controls;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -149,7 +153,7 @@ pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) ->
         }
     });
     let prepared = Arc::new(prepared);
-    let stages = Stages { prepared, current, metrics, health, shutdown, detected: Arc::default() };
+    let stages = Stages { prepared, current, metrics, health, shutdown, witness, detected: Arc::default() };
     stages.start_reloading(reloader)?;
     let result = stages.run(role, until, &runtime);
     if let Some(server) = server {
@@ -186,6 +190,7 @@ struct Stages {
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
+    witness: Option<Arc<dyn Witness>>,
     /// Detection has taken, and written, everything it was to take.
     detected: Arc<AtomicBool>,
 }
@@ -252,7 +257,7 @@ impl Stages {
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let config = &self.prepared.config;
-        let producer = Producer::open_telling(&config.kafka, acknowledged(&self.metrics, &config.kafka))?;
+        let producer = Producer::open_telling(&config.kafka, acknowledged(self))?;
         let pulse = self.pulse("detection", watched);
         let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
         watched.given_up = Some(consumer.given_up());
@@ -299,18 +304,20 @@ impl Stages {
 }
 
 /// Counts what Kafka acknowledged, and how long each alert took until then.
-fn acknowledged(metrics: &Metrics, config: &KafkaConfig) -> Acknowledged {
+fn acknowledged(stages: &Stages) -> Acknowledged {
+    let (metrics, config) = (&stages.metrics, &stages.prepared.config.kafka);
     let topics = [&config.alerts_topic, &config.contacts_topic, &config.dead_letter_topic];
     let counter = |topic: &String| (topic.clone(), metrics.acknowledged.with_label_values(&[topic]));
     let counters: HashMap<String, prometheus::IntCounter> = topics.into_iter().map(counter).collect();
-    let latency = metrics.alert_latency.clone();
+    let (latency, witness) = (metrics.alert_latency.clone(), stages.witness.clone());
     Box::new(move |topic, cause| {
         if let Some(counter) = counters.get(topic) {
             counter.inc();
         }
         if let Some(stamp) = cause {
+            let written = witness.as_ref().map_or(stamp, |witness| witness.written(stamp));
             // A record from the future took no time.
-            latency.observe(clock::now().since(stamp).max(0) as f64 / 1000.0);
+            latency.observe(clock::now().since(written).max(0) as f64 / 1000.0);
         }
     })
 }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::current::InForce;
+use super::current::{InForce, Mappings};
 use super::reload::Seen;
 use crate::clock;
 use crate::config::{Config, MappingSource, Pack, Places, TopicMapping};
@@ -16,9 +16,9 @@ use crate::deliver::channel::Channels;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
-use crate::event::mapping::{self, Mapping};
+use crate::event::mapping;
 use crate::geo::Databases;
-use crate::report::Problem;
+use crate::report::{Level, Problem};
 use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
 use crate::tuning;
 
@@ -32,8 +32,6 @@ pub struct Prepared {
     pub seen: Seen,
     /// The key of the ids' hashes; it lives as long as the state: in memory.
     pub key: HashKey,
-    /// How each topic's records are read, in the order of the topics; `None`: they are our own events.
-    pub mappings: Vec<Option<Mapping>>,
     /// The channels.
     pub channels: Channels,
     /// What is doubtful but runs.
@@ -64,7 +62,7 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
     let templates = keep.built(Templates::of(files, &config.notices));
     let channels = keep.built(Channels::build(&config.channels));
     let geo = keep.built(load_geo(&config));
-    let mappings = keep.built(mappings(&config));
+    let mappings = keep.built(load_mappings(&config));
     if config.places.are_channels_known() {
         keep.found(routes(&config, &mentions));
     }
@@ -74,8 +72,9 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
         {
             let warnings = ruleset.warnings.clone();
             let mentions = Arc::new(mentions);
-            let in_force = InForce { ruleset, policy, mentions, templates: Arc::new(templates), geo: Arc::new(geo) };
-            Ok(Prepared { config, in_force, seen, key, mappings, channels, warnings })
+            let (templates, geo, mappings) = (Arc::new(templates), Arc::new(geo), Arc::new(mappings));
+            let in_force = InForce { ruleset, policy, mentions, templates, geo, mappings };
+            Ok(Prepared { config, in_force, seen, key, channels, warnings })
         }
         (rules, ..) => {
             problems.extend(rules.into_iter().flat_map(|rules| rules.ruleset.warnings.clone()));
@@ -103,27 +102,35 @@ impl Keep<'_> {
 /// Loads the rules and runs their tests, and says what they name of others; `None` where the configuration does
 /// not say which they are.
 pub fn load_rules(config: &Config, key: HashKey) -> (Option<Result<Rules, Vec<Problem>>>, Mentions) {
-    let sources = match (&config.rules.pack, &config.rules.directory) {
-        (Pack::Builtin, _) => Sources::builtin(),
-        // That it is missing was told.
-        (Pack::None, None) => return (None, Mentions::default()),
-        (Pack::None, Some(directory)) => match files::read(directory) {
-            Ok(sources) => sources,
-            Err(error) => {
-                let message = format!("cannot read the rules in {}: {error}", directory.display());
-                let problem = Problem::nowhere("C006", message).about("rules.directory");
-                let problem = problem.help("`rules.directory` names a folder with *.yaml files");
-                return (Some(Err(vec![problem])), Mentions::default());
-            }
-        },
+    let sources = match sources(config) {
+        Some(Ok(sources)) => sources,
+        Some(Err(problem)) => return (Some(Err(vec![problem])), Mentions::default()),
+        None => return (None, Mentions::default()),
     };
     let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
     (Some(loaded.and_then(|loaded| tested(loaded, key))), mentions)
 }
 
+/// The texts of the rules: the pack, the team's own directory, or both beside each other.
+fn sources(config: &Config) -> Option<Result<Sources, Problem>> {
+    let own = config.rules.directory.as_ref().map(|directory| {
+        files::read(directory).map_err(|error| {
+            let message = format!("cannot read the rules in {}: {error}", directory.display());
+            let problem = Problem::nowhere("C006", message).about("rules.directory");
+            problem.help("`rules.directory` names a folder with *.yaml files")
+        })
+    });
+    match (config.rules.pack, own) {
+        (Pack::Builtin, Some(own)) => Some(own.map(Sources::with_builtin)),
+        (Pack::Builtin, None) => Some(Ok(Sources::builtin())),
+        // Where it is missing, that was told.
+        (Pack::None, own) => own,
+    }
+}
+
 /// The mappings, in the order of the topics. One whose own tests fail is not used.
-fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
-    let mut mappings: Vec<Option<Mapping>> = config.kafka.topics.iter().map(|_| None).collect();
+pub fn load_mappings(config: &Config) -> Result<Mappings, Vec<Problem>> {
+    let mut mappings: Mappings = config.kafka.topics.iter().map(|_| None).collect();
     let mut problems = Vec::new();
     for TopicMapping { topic, from } in &config.mappings {
         let loaded = match from {
@@ -149,15 +156,22 @@ fn mappings(config: &Config) -> Result<Vec<Option<Mapping>>, Vec<Problem>> {
     if problems.is_empty() { Ok(mappings) } else { Err(problems) }
 }
 
-/// A rule set whose tests pass.
-fn tested(Loaded { ruleset, policy }: Loaded, key: HashKey) -> Result<Rules, Vec<Problem>> {
-    let ruleset = Arc::new(ruleset);
-    let mut problems = tuning::failed_tests(&ruleset, key);
-    if problems.is_empty() {
-        return Ok(Rules { ruleset, policy: Arc::new(policy) });
+/// A rule set whose tests pass, with its files' own values. What fails with those of an overlay is a warning of it.
+fn tested(Loaded { ruleset, policy, own_values }: Loaded, key: HashKey) -> Result<Rules, Vec<Problem>> {
+    let mut ruleset = Arc::new(ruleset);
+    let mut problems = match own_values {
+        Some(own) => tuning::failed_tests_overlaid(&ruleset, &Arc::new(own), key),
+        None => tuning::failed_tests(&ruleset, key),
+    };
+    if problems.iter().any(|problem| problem.level == Level::Error) {
+        problems.extend(ruleset.warnings.clone());
+        return Err(problems);
     }
-    problems.extend(ruleset.warnings.clone());
-    Err(problems)
+    // The engines that ran the tests are gone.
+    if let Some(ruleset) = Arc::get_mut(&mut ruleset) {
+        ruleset.warnings.extend(problems);
+    }
+    Ok(Rules { ruleset, policy: Arc::new(policy) })
 }
 
 /// Opens the geo databases, each problem about the key that names the file.
@@ -174,8 +188,8 @@ pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
 /// What is wrong with the routes of a policy. The shipped policy takes the channels that are there; somebody's own
 /// means its words.
 pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
-    let is_own = config.rules.pack == Pack::None;
-    if is_own { router::check(&mentions.channels, &config.channels) } else { Vec::new() }
+    let may_be_own = config.rules.directory.is_some();
+    if may_be_own { router::check(&mentions.channels, &config.channels) } else { Vec::new() }
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -1,7 +1,7 @@
 //! `walletwatch demo`: a day of an invented wallet, with planted attacks, on an embedded broker.
 //!
 //! Guarantees: needs no configuration and no server, and nothing leaves this machine; exit code 1 where an attack
-//! was missed or a user was told of a look-alike. What it does stands in `app::demo`.
+//! was missed, a user was told of a look-alike, or somebody ended it early. What it does stands in `app::demo`.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -13,6 +13,9 @@ use crate::app::demo::{self, DemoError, EVENTS, EVENTS_DEFAULT, Options, SEED_DE
 ///
 /// Needs nothing: it brings a broker, a mail server and an SMS gateway of its own, on this machine only. A day
 /// takes about 45 s. On a terminal it is a picture; elsewhere, and with --no-progress, lines.
+///
+/// Exit code 0: every attack of a live rule was found and no user was told of a look-alike. 1: not so, or somebody
+/// ended it (q, Ctrl-C) before the day was over. With --keep that is how it ends, once the day is over.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  walletwatch demo\n  walletwatch demo --out /tmp/demo --events 100000 --seed 7 --no-progress"
@@ -27,7 +30,7 @@ pub struct Args {
     /// Everything but the time of day follows from this number.
     #[arg(long, value_name = "N", default_value_t = SEED_DEFAULT)]
     seed: u64,
-    /// Stays up when the day is over, with its metrics, until q or Ctrl-C.
+    /// Stays up when the day is over, with its metrics, until q or Ctrl-C; this changes no exit code.
     #[arg(long)]
     keep: bool,
     /// Tells the story in lines, and nothing of how far it is.

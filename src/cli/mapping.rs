@@ -82,7 +82,8 @@ fn check(args: &FilesArgs) -> anyhow::Result<Exit> {
             Ok(mapping) => {
                 let warnings = mapping::untested(&mapping);
                 let (entries, tests) = (mapping.entries(), mapping.tests().len());
-                fine.push(format!("{}: {entries} entries, {tests} tests", path.display()));
+                let (entries, tests) = (counted(entries, "entry", "entries"), counted(tests, "test", "tests"));
+                fine.push(format!("{}: {entries}, {tests}", path.display()));
                 problems.extend(warnings);
             }
             Err(found) => problems.extend(found),
@@ -121,7 +122,7 @@ fn test(args: &FilesArgs) -> anyhow::Result<Exit> {
         }
     }
     if args.format == Format::Human {
-        writeln!(out, "{} tests: {passed} passed, {failed} failed", passed + failed)?;
+        writeln!(out, "{}: {passed} passed, {failed} failed", counted(passed + failed, "test", "tests"))?;
     }
     Ok(if failed == 0 && problems.is_empty() { Exit::Done } else { Exit::No })
 }
@@ -213,8 +214,17 @@ fn load(path: &Path) -> anyhow::Result<Result<Mapping, Vec<Problem>>> {
     match (std::fs::read(path), builtin) {
         (Ok(bytes), _) => Ok(mapping::load_bytes(&shown, &bytes)),
         (Err(_), Some(builtin)) => Ok(builtin.load()),
-        (Err(error), None) => Err(fail(Exit::NoInput, format!("failed to read the mapping {shown}: {error}"))),
+        (Err(error), None) => {
+            let near = did_you_mean(&shown, mapping::builtin().iter().map(|builtin| builtin.name));
+            let help = near.map(|near| format!("; did you mean `{near}`, which ships?")).unwrap_or_default();
+            Err(fail(Exit::NoInput, format!("failed to read the mapping {shown}: {error}{help}")))
+        }
     }
+}
+
+/// A number with its noun.
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Loads a mapping that is to be used.

@@ -74,7 +74,7 @@ pub struct Args {
     no_progress: bool,
 }
 
-fn time(text: &str) -> Result<Millis, String> {
+pub(super) fn time(text: &str) -> Result<Millis, String> {
     let time: jiff::Timestamp =
         text.parse().map_err(|_| "a time such as 2026-03-01T10:27:00Z is expected".to_owned())?;
     Ok(Millis(time.as_millisecond()))
@@ -137,7 +137,7 @@ fn inputs(args: &Args) -> Vec<&Path> {
     files.chain(&args.geo).map(PathBuf::as_path).collect()
 }
 
-fn is_dash(path: &Path) -> bool {
+pub(super) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
@@ -158,7 +158,7 @@ fn rules(directory: Option<&Path>, key: HashKey) -> anyhow::Result<Loaded> {
     })
 }
 
-fn geo(paths: &[PathBuf]) -> anyhow::Result<Databases> {
+pub(super) fn geo(paths: &[PathBuf]) -> anyhow::Result<Databases> {
     Databases::open(paths).map_err(|errors| {
         let missing = errors.iter().any(|error| matches!(error, OpenError::Missing { .. }));
         let problems: Vec<Problem> = errors.iter().map(OpenError::problem).collect();
@@ -167,7 +167,8 @@ fn geo(paths: &[PathBuf]) -> anyhow::Result<Databases> {
     })
 }
 
-fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
+/// A file of events, or stdin; and its size, bytes, where it has one.
+pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if is_dash(path) {
         return Ok((Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())), None));
     }
@@ -190,7 +191,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn work(&mut self, mut lines: Lines<Box<dyn BufRead>>, path: &Path) -> anyhow::Result<()> {
+    fn work(&mut self, mut lines: Lines<Box<dyn BufRead + Send>>, path: &Path) -> anyhow::Result<()> {
         let mut batch = Batch::default();
         loop {
             batch.clear(self.moment);

@@ -121,7 +121,7 @@ fn sms(section: Section<'_, '_>, folders: &Folders) -> Option<SmsConfig> {
 
 /// What every HTTPS endpoint is told.
 fn endpoint(section: &Section<'_, '_>, folders: &Folders) -> WebhookConfig {
-    let url = section.needed_text("url", "the address that is posted to", "\"https://hooks.example/walletwatch\"");
+    let (url, url_key) = address(section, folders);
     let keys = signing_keys(section, folders);
     let mut endpoint = WebhookConfig::new(String::new(), Secret::new(String::new()));
     endpoint.authorization = secrets::read(section, "authorization_file", folders);
@@ -141,9 +141,30 @@ fn endpoint(section: &Section<'_, '_>, folders: &Folders) -> WebhookConfig {
     if let Some(n) = section.number("timeout_ms", 100..=300_000).and_then(|n| u64::try_from(n).ok()) {
         endpoint.timeout_ms = n;
     }
-    endpoint.url = url.map(|url| url.value).unwrap_or_default();
+    (endpoint.url, endpoint.url_key) = (url, url_key);
     endpoint.secrets = keys;
     endpoint
+}
+
+/// Where is posted to, and the key that says so: written, or in a file, as whoever knows the address may often post.
+fn address(section: &Section<'_, '_>, folders: &Folders) -> (Secret, &'static str) {
+    let written = section.text("url").map(|url| Secret::new(url.value));
+    let file = secrets::read(section, "url_file", folders);
+    match (section.has("url"), section.has("url_file")) {
+        (true, true) => {
+            let message =
+                format!("`{}` and `{}` both say where to post", section.path("url"), section.path("url_file"));
+            let help = "keep one of them: the file where the address itself is a secret";
+            section.refuse_with_help("C007", &section.place("url_file"), message, help);
+        }
+        (false, false) if section.is_there() => {
+            let what = "the address that is posted to; or `url_file`, a file that holds it";
+            section.missing("url", what, "\"https://hooks.example/walletwatch\"");
+        }
+        _ => {}
+    }
+    let key = if section.has("url") { "url" } else { "url_file" };
+    (written.or(file).unwrap_or_else(|| Secret::new(String::new())), key)
 }
 
 /// One key, or two while they rotate. The first is `secret_file`'s, empty where that cannot be read.

@@ -8,7 +8,7 @@ use super::secrets::Folders;
 use super::table::Section;
 use crate::detect::Options;
 
-/// Which pack is used beside the team's own rules.
+/// Which pack stands beside the team's own rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pack {
     /// The one compiled in.
@@ -23,7 +23,7 @@ pub enum Pack {
 pub struct RulesConfig {
     /// The pack.
     pub pack: Pack,
-    /// The team's own rules.
+    /// The team's own rules, beside the pack or without it.
     pub directory: Option<PathBuf>,
 }
 
@@ -43,15 +43,11 @@ pub enum LogFormat {
 pub fn rules(section: Section<'_, '_>, folders: &Folders) -> RulesConfig {
     let pack = section.word("pack", &[("builtin", Pack::Builtin), ("none", Pack::None)]);
     let directory = section.text("directory");
-    // Of two words that do not fit only the wrong one is told: with a folder beside it, it meant none.
+    // A word that is none is told by itself; with a folder beside it, it meant none.
     let meant = if section.has("directory") { Pack::None } else { Pack::Builtin };
     let pack = pack.unwrap_or(if section.has("pack") { meant } else { Pack::default() });
     if pack == Pack::None && !section.has("directory") {
         section.missing("directory", "without the shipped pack there are no other rules", "\"rules\"");
-    }
-    if let (Pack::Builtin, Some(directory)) = (pack, &directory) {
-        let message = "`rules.directory` stands in place of the shipped pack, which is on";
-        section.refuse_with_help("C007", &directory.at, message, "write `pack = \"none\"` beside it");
     }
     section.done();
     RulesConfig { pack, directory: directory.map(|directory| folders.path(&directory.value)) }

@@ -57,7 +57,7 @@ impl Covered {
         let mut words = address(words);
         for secret in &self.0 {
             if secret.chars().count() > SHORT_CHARS_MAX {
-                words = words.replace(secret.as_str(), &cover(secret));
+                words = without(&words, secret);
                 continue;
             }
             for quote in ['"', '`', '\''] {
@@ -67,6 +67,23 @@ impl Covered {
         }
         words
     }
+}
+
+/// Words in which a secret is covered. A path is none behind a slash: there another address begins.
+fn without(words: &str, secret: &str) -> String {
+    let mut shown = String::new();
+    let mut done = 0;
+    for (at, _) in words.match_indices(secret) {
+        let before = words.get(done..at).unwrap_or_default();
+        if secret.starts_with('/') && before.ends_with('/') {
+            continue;
+        }
+        shown.push_str(before);
+        shown.push_str(&cover(secret));
+        done = at + secret.len();
+    }
+    shown.push_str(words.get(done..).unwrap_or_default());
+    shown
 }
 
 /// Whether the value of a key of this name is a secret.
@@ -79,17 +96,29 @@ fn says_secret(name: &str) -> bool {
     !FILE_ENDS.iter().any(|end| name.ends_with(end)) && name.split('.').any(part)
 }
 
+/// Whether the value of a key of this name is an address, with its scheme or without.
+fn says_address(name: &str) -> bool {
+    name.rsplit(['.', '_']).next().is_some_and(|last| last.eq_ignore_ascii_case("url"))
+}
+
 /// A file's text.
 pub fn file(text: &str) -> Masked {
     let mut ranges = addresses(text);
+    ranges.extend(paths(text));
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let is_word = |c: char| c.is_alphanumeric() || "_-.\"'".contains(c);
         let begin = at + rest.find(is_word).unwrap_or(rest.len());
         let word = text.get(begin..).map_or("", |rest| rest.split(|c| !is_word(c)).next().unwrap_or_default());
         at = begin + word.len();
+        let name = word.replace(['"', '\''], "");
+        if says_address(&name)
+            && let Some(value) = value_behind(text, begin, at)
+        {
+            ranges.extend(text.get(value.clone()).and_then(path_of).map(|path| shifted(path, value.start)));
+        }
         // Quoted names stand in quotes; a value that holds such a word is a name only where something follows it.
-        let value = says_secret(&word.replace(['"', '\''], "")).then(|| value_behind(text, begin, at)).flatten();
+        let value = says_secret(&name).then(|| value_behind(text, begin, at)).flatten();
         if let Some(value) = value {
             at = value.end.max(at);
             ranges.push(value);
@@ -102,13 +131,52 @@ pub fn file(text: &str) -> Masked {
 pub fn variable(name: &str, value: &str) -> Masked {
     let all = says_secret(name).then_some(0..value.len());
     let mut ranges = addresses(value);
+    ranges.extend(paths(value));
+    ranges.extend(path_of(value).filter(|_| says_address(name)));
     ranges.extend(all);
     masked(value, ranges)
 }
 
-/// A text with what its addresses hide covered.
+/// A text with the users and query values of its addresses covered. Not their paths: an example in a message has one.
 pub fn address(text: &str) -> String {
     masked(text, addresses(text)).text
+}
+
+/// The value of a key as it may be shown; of an address scheme and host.
+pub fn origin(key: &str, value: &str) -> String {
+    let path = path_of(value).filter(|_| says_address(key) || value.contains("://"));
+    let shown = path.and_then(|path| value.get(..path.start)).map(|origin| format!("{origin}/…"));
+    address(shown.as_deref().unwrap_or(value))
+}
+
+/// The path of an address with what follows it, where that is more than `/`.
+fn path_of(address: &str) -> Option<Range<usize>> {
+    let host = address.find("://").map_or(0, |scheme| scheme + 3);
+    let path = host + address.get(host..)?.find(['/', '?', '#'])?;
+    (address.get(path..)? != "/").then_some(path..address.len())
+}
+
+fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}
+
+/// The paths of the addresses in a text.
+fn paths(text: &str) -> Vec<Range<usize>> {
+    let addresses = words(text).into_iter().filter(|(_, word)| word.contains("://"));
+    addresses.filter_map(|(at, word)| path_of(word).map(|path| shifted(path, at))).collect()
+}
+
+/// The words of a text, each with its place.
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut at = 0;
+    for word in text.split(|c: char| c.is_whitespace() || "\"'`<>".contains(c)) {
+        // The character that parts may take several bytes.
+        at += text.get(at..).and_then(|rest| rest.find(word)).unwrap_or(0);
+        words.push((at, word));
+        at += word.len();
+    }
+    words
 }
 
 /// The bytes of the value that belongs to a name; `None`: nothing belongs to it.
@@ -158,13 +226,7 @@ fn closing(line: &str, quote: char) -> Option<usize> {
 /// What is to be covered of the addresses in a text: who asks, and what.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
-    let mut at = 0;
-    for word in text.split(|c: char| c.is_whitespace() || "\"'`<>".contains(c)) {
-        // The character that parts may take several bytes.
-        at += text.get(at..).and_then(|rest| rest.find(word)).unwrap_or(0);
-        of_address(word, at, &mut ranges);
-        at += word.len();
-    }
+    words(text).into_iter().for_each(|(at, word)| of_address(word, at, &mut ranges));
     ranges
 }
 
@@ -197,7 +259,9 @@ fn masked(text: &str, mut ranges: Vec<Range<usize>>) -> Masked {
         let begin = range.start.max(done);
         let (Some(before), Some(secret)) = (text.get(done..begin), text.get(begin..range.end)) else { continue };
         masked.text.push_str(before);
-        masked.text.push_str(&cover(secret));
+        // The slash behind a host tells nothing, and shows that a path follows.
+        let path = secret.strip_prefix('/').filter(|_| before.ends_with(|c: char| c.is_alphanumeric() || c == ']'));
+        masked.text.push_str(&path.map_or_else(|| cover(secret), |path| format!("/{}", cover(path))));
         done = range.end;
         let lines =
             secret.lines().map(|line| line.trim().trim_matches(['"', '\'', ','])).filter(|line| !line.is_empty());
@@ -242,8 +306,17 @@ mod tests {
             ("monkey = \"m\"\nkeys_max = 5", "monkey = \"m\"\nkeys_max = 5"),
             (
                 "url = \"https://user:hunter2@h.example/p?t=tok3n&b=&c#f\"",
-                "url = \"https://************@h.example/p?t=*****&b=&*#*\"",
+                "url = \"https://************@h.example/****************\"",
             ),
+            (
+                "url = \"https://hooks.slack.com/services/T0/B0/x\" # a chat",
+                "url = \"https://hooks.slack.com/****************\" # a chat",
+            ),
+            ("url = \"hooks.slack.com/services/T0/B0/x\"", "url = \"hooks.slack.com/****************\""),
+            ("url = https:hooks.slack.com/services/T0", "url = https:hooks.slack.com/***********"),
+            ("ulr = \"htps://hooks.slack.com/services/T0\"", "ulr = \"htps://hooks.slack.com/***********\""),
+            ("webhook.soc.url = 'https://h.example?k=v'", "webhook.soc.url = 'https://h.example****'"),
+            ("url = \"https://h.example/\"\nurl_file = \"a/b\"", "url = \"https://h.example/\"\nurl_file = \"a/b\""),
             ("brokers = [\"me:pw@k:9092\", \"k:9093\"]", "brokers = [\"*****@k:9092\", \"k:9093\"]"),
             ("from = \"Wallet <a@b.example>\"", "from = \"Wallet <a@b.example>\""),
         ] {
@@ -254,6 +327,26 @@ mod tests {
         assert_eq!(variable("WALLETWATCH_X__PASSWORD", "abc").text, "***");
         assert_eq!(variable("WALLETWATCH_X__PASSWORD_FILE", "abc").text, "abc");
         assert_eq!(variable("WALLETWATCH_SMS__URL", "https://u@h/").text, "https://*@h/");
+        assert_eq!(variable("WALLETWATCH_SMS__URL", "h.example/abc").text, "h.example/***");
+        assert_eq!(variable("WALLETWATCH_SMS__SENDER", "https://h/abc").text, "https://h/***");
+    }
+
+    #[test]
+    fn of_an_address_scheme_and_host_are_shown() {
+        for (key, value, shown) in [
+            ("url", "https://hooks.slack.com/services/T0/B0/x", "https://hooks.slack.com/…"),
+            ("url", "https://h.example:8443?k=v", "https://h.example:8443/…"),
+            ("url", "https://me:pw@h.example/x", "https://*****@h.example/…"),
+            ("url", "h.example/x", "h.example/…"),
+            ("url", "https://h.example/", "https://h.example/"),
+            ("url", "https://h.example", "https://h.example"),
+            ("url", "https://h.example/…", "https://h.example/…"),
+            ("secret_file", "https://h.example/x", "https://h.example/…"),
+            ("directory", "/var/lib/x", "/var/lib/x"),
+            ("url_file", "keys/url", "keys/url"),
+        ] {
+            assert_eq!(origin(key, value), shown, "{key} {value}");
+        }
     }
 
     #[test]
@@ -275,10 +368,21 @@ mod tests {
 
     #[test]
     fn messages_repeat_nothing_that_was_covered() {
-        let covered = file("password = \"hunter2\"\ntoken = 'ab'\n").covered;
+        let covered = file("password = \"hunter2\"\ntoken = 'ab'\nurl = \"https://h.example/s/T0\"\n").covered;
         let problem = Problem::nowhere("C001", "`hunter2` is no table, \"ab\" neither").help("write https://u:p@h/");
         let problem = covered.clean(problem);
         assert_eq!(problem.message, "`*******` is no table, \"**\" neither");
         assert_eq!(problem.help.as_deref(), Some("write https://***@h/"));
+        let path = covered.clean(Problem::nowhere("C006", "cannot read /etc/https://h.example/s/T0: not there"));
+        assert_eq!(path.message, "cannot read /etc/https://h.example*****: not there");
+        let example =
+            covered.clean(Problem::nowhere("C003", "missing").help("such as \"https://h.example/walletwatch\""));
+        assert_eq!(example.help.as_deref(), Some("such as \"https://h.example/walletwatch\""));
+        let covered = file("url = \"https://10.0.0.1/hook\"\n").covered;
+        let example = covered.clean(Problem::nowhere("C003", "no /hook").help("\"https://hooks.example/\""));
+        assert_eq!(
+            (example.message.as_str(), example.help.as_deref()),
+            ("no *****", Some("\"https://hooks.example/\""))
+        );
     }
 }

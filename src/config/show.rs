@@ -1,7 +1,7 @@
 //! The configuration in force: every key's value and where it comes from.
 //!
-//! Guarantees: what is shown can be fed back and means the same, but for the user and the query values of an address,
-//! which are covered; a secret is never shown, only the name of its file. Decides nothing.
+//! Guarantees: what is shown can be fed back and means the same, but for addresses, of which only scheme and host are
+//! shown; a secret is never shown, only the name of its file. Decides nothing.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(super) fn effective(root: &DeTable<'_>, file: &Arc<SourceFile>, overlay: &Ov
             for key in of_section {
                 let written = table.and_then(|table| table.iter().find(|(k, _)| k.get_ref().as_ref() == key.key));
                 let value = match written {
-                    Some((_, value)) => json_of(value.get_ref()).map(|json| {
+                    Some((_, value)) => json_of(key.key, value.get_ref()).map(|json| {
                         let origin = match overlay.variable(&section, key.key) {
                             Some(variable) => Origin::Environment { variable: variable.to_owned() },
                             None => Origin::File { path: file.path.clone(), line: place(file, value.span().start).0 },
@@ -102,15 +102,15 @@ fn sections<'t>(root: &'t DeTable<'t>, key: &Key, is_always: bool) -> Vec<(Strin
     if found.is_some() || is_always { vec![(key.section.to_owned(), found)] } else { Vec::new() }
 }
 
-fn json_of(value: &DeValue<'_>) -> Option<Json> {
+fn json_of(key: &str, value: &DeValue<'_>) -> Option<Json> {
     match value {
-        DeValue::String(text) => Some(Json::from(mask::address(text))),
+        DeValue::String(text) => Some(Json::from(mask::origin(key, text))),
         DeValue::Boolean(flag) => Some(Json::from(*flag)),
         DeValue::Integer(number) => {
             i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok().map(Json::from)
         }
         DeValue::Array(list) => {
-            list.iter().map(|entry| json_of(entry.get_ref())).collect::<Option<Vec<_>>>().map(Json::from)
+            list.iter().map(|entry| json_of(key, entry.get_ref())).collect::<Option<Vec<_>>>().map(Json::from)
         }
         _ => None,
     }
@@ -119,7 +119,7 @@ fn json_of(value: &DeValue<'_>) -> Option<Json> {
 /// The default of a key that nobody wrote; `None` where it has none.
 fn default_of(key: &Key, section: &str, config: &Config) -> Option<Json> {
     if key.has_default {
-        return DeValue::parse(key.value).ok().and_then(|value| json_of(value.get_ref()));
+        return DeValue::parse(key.value).ok().and_then(|value| json_of(key.key, value.get_ref()));
     }
     // What has a default only where its section is there, or one that depends on other keys.
     let email = config.channels.email.as_ref();

@@ -90,8 +90,10 @@ impl EmailConfig {
 /// An HTTPS endpoint and how it is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookConfig {
-    /// `https://…`; `http://` on loopback only.
-    pub url: String,
+    /// `https://…`; `http://` on loopback only. A secret: whoever knows it may post, in many products.
+    pub url: Secret,
+    /// The key of the configuration that gave it: `url` or `url_file`.
+    pub url_key: &'static str,
     /// One key, or two while they rotate: each `whsec_` and base64 of 24 to 64 bytes. The first is the new one.
     pub secrets: Vec<Secret>,
     /// A value for the `authorization` header, where the receiver wants one.
@@ -110,7 +112,8 @@ impl WebhookConfig {
     /// The defaults, for an address and a key.
     pub fn new(url: impl Into<String>, secret: Secret) -> Self {
         WebhookConfig {
-            url: url.into(),
+            url: Secret::new(url),
+            url_key: "url",
             secrets: vec![secret],
             authorization: None,
             ca_file: None,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::clean::{self, Id};
+use super::clean;
 use super::places::country_name;
 use super::samples;
 use crate::alert::Order;
@@ -19,8 +19,6 @@ use crate::event::{Country, Currency, Money};
 
 /// Longest texts of others that a notice shows, characters.
 const CITY_CHARS_MAX: usize = 32;
-const DEVICE_CHARS_MAX: usize = 24;
-const PAYEE_CHARS_MAX: usize = 24;
 const PHRASE_CHARS_MAX: usize = 24;
 const BRIEF_PHRASE_CHARS_MAX: usize = 12;
 const ZONE_CHARS_MAX: usize = 64;
@@ -42,11 +40,11 @@ pub struct Facts {
     pub country: Option<String>,
     /// Kind of device.
     pub platform: Option<&'static str>,
-    /// The device's id, or the end of it.
+    /// The end of the device's id, where its kind is not known.
     pub device: Option<String>,
     /// How much.
     pub amount: Option<String>,
-    /// To whom: the id, or the end of it.
+    /// To whom: the end of the id.
     pub payee: Option<String>,
     /// The case number.
     pub case: String,
@@ -141,20 +139,14 @@ impl Facts {
 const STATUSES: [&str; 3] = ["requested", "completed", "declined"];
 
 fn payee(id: &str, locale: &str) -> Option<String> {
-    match clean::id(id, PAYEE_CHARS_MAX)? {
-        Id::Whole(id) => Some(id),
-        Id::EndsIn(last) if language(locale) == "en" => Some(format!("an account {}", ends_in(&last, locale))),
-        Id::EndsIn(last) => Some(ends_in(&last, locale)),
-    }
+    let end = ends_in(&clean::id_end(id)?, locale);
+    Some(if language(locale) == "en" { format!("an account {end}") } else { end })
 }
 
-/// The end of a long device id tells nobody anything, where the kind of device is known.
+/// The end of a device's id tells nobody anything where the kind of device is known.
 fn device(id: &str, platform_word: Option<&str>, locale: &str) -> Option<String> {
-    match clean::id(id, DEVICE_CHARS_MAX)? {
-        Id::Whole(id) => Some(id),
-        Id::EndsIn(_) if platform_word.and_then(|p| platform(p, locale)).is_some() => None,
-        Id::EndsIn(last) => Some(ends_in(&last, locale)),
-    }
+    let is_known = platform_word.and_then(|p| platform(p, locale)).is_some();
+    clean::id_end(id).filter(|_| !is_known).map(|end| ends_in(&end, locale))
 }
 
 fn ends_in(last: &str, locale: &str) -> String {

@@ -20,6 +20,7 @@ pub mod router;
 pub mod samples;
 pub mod service;
 pub mod sms;
+pub mod stand_in;
 pub mod template;
 mod template_check;
 pub mod tls;

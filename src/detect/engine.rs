@@ -19,7 +19,7 @@ use super::score::{Scored, score};
 use super::swap::Swapped;
 use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
-use crate::features::{Banks, Ids, State, StateLimits, fill};
+use crate::features::{Banks, Finding, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
@@ -251,6 +251,9 @@ impl Engine {
         self.judge(event, late);
         if !self.hits.is_empty() {
             self.decide(at, event, geo, sink);
+            if !late && self.state.takes_findings() {
+                self.tell_findings(event);
+            }
         }
         if !late {
             self.state.learn(event, &mut self.ids);
@@ -358,6 +361,18 @@ impl Engine {
         }
         if score.exact > 0.0 {
             self.state.add_risk(account, event.time.0, score.exact);
+        }
+    }
+}
+
+impl Engine {
+    /// Gives the fired findings of live rules to the features over findings, which later events read.
+    fn tell_findings(&mut self, event: &Event<'_>) {
+        let fired = self.hits.iter().filter(|(_, outcome)| *outcome == RuleOutcome::Fired);
+        let rules = fired.filter_map(|(at, _)| self.rules.rules.get(usize::from(*at)));
+        for rule in rules.filter(|rule| rule.state == ruleset::State::Live) {
+            let finding = Finding { rule: &rule.id, group: &rule.group, score: rule.score };
+            self.state.find(event, finding, &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
         }
     }
 }

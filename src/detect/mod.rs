@@ -21,6 +21,7 @@ pub use alert::id as alert_id;
 pub use engine::Engine;
 pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
+pub use score::{Score, Scored, score};
 pub use swap::Swapped;
 
 #[cfg(test)]

@@ -47,6 +47,25 @@ impl Account {
         self.first_ms != i64::MAX || self.risk_ms != i64::MIN || self.logins.is_some() || self.profile.is_some()
     }
 
+    /// Takes in what is kept of the same account elsewhere, but for the profile: it shows habits and decides
+    /// nothing, and is left as it is.
+    pub fn merge(&mut self, other: Self) {
+        self.first_ms = self.first_ms.min(other.first_ms);
+        if other.risk_ms != i64::MIN {
+            let newest = self.risk_ms.max(other.risk_ms);
+            self.risk = self.risk(newest) + other.risk(newest);
+            self.risk_ms = newest;
+        }
+        if let Some(other) = other.logins {
+            let logins = self.logins.get_or_insert_default();
+            logins.settled += other.settled;
+            logins.recent.merge(other.recent, Span { over_ms: i64::MAX, horizon_ms: i64::MIN });
+        }
+        if self.profile.is_none() {
+            self.profile = other.profile;
+        }
+    }
+
     /// Asks for the memory it points to.
     pub fn bring_near(&self) {
         if let Some(profile) = self.profile.as_deref() {

@@ -6,22 +6,25 @@
 use prefetch_index::prefetch_index;
 
 use super::Banks;
+use super::baseline::Baseline;
+use super::decayed::Decayed;
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
 use super::habit::Habit;
 use super::last::Last;
 use super::pairs::Pairs;
-use super::sum::{MICROS, NO_CURRENCY, Sum};
+use super::reading::{fill_age, fill_baseline, fill_count, fill_habit, fill_number, fill_spread, fill_stats, fill_sum};
+use super::shape::{Observation, Shape};
+use super::share::Share;
+use super::spread::Spread;
+use super::stats::Stats;
+use super::sum::Sum;
 use super::window::{Span, Window};
-use crate::event::{Currency, Field, Money};
-use crate::ruleset::expr::Ty;
-use crate::ruleset::row::{Cell, Rep};
-use crate::ruleset::{self, Part};
 
 /// What is kept of one feature.
 #[derive(Debug, Clone)]
 pub enum Aggregate {
-    /// Number of events.
+    /// Number of events, for `count` and `rate`.
     Count(Window),
     /// Sum per currency.
     Sum(Sum),
@@ -35,114 +38,18 @@ pub enum Aggregate {
     SeenKeys(SeenKeys),
     /// How usual values are.
     Habit(Box<Habit>),
+    /// How attempts lie over keys.
+    Spread(Box<Spread>),
+    /// What amounts usually are.
+    Stats(Box<Stats>),
+    /// Which part of events match.
+    Share(Share),
+    /// Number of events, fading.
+    Decayed(Decayed),
+    /// How many events this hour of the week usually has.
+    Baseline(Box<Baseline>),
     /// A pair of any of the others.
     Pairs(Box<Pairs>),
-}
-
-/// What an event brings to a feature.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation {
-    /// Event time.
-    pub time_ms: i64,
-    /// How many equal events it stands for.
-    pub count: u32,
-    /// The second key of a pair, else 0.
-    pub second: u64,
-    /// The value, for `distinct` and `habit`.
-    pub value: Option<u64>,
-    /// The amount and its unit, for `sum`.
-    pub amount: Option<(u8, i64)>,
-    /// The unit in which this event reads money.
-    pub unit: Option<Currency>,
-}
-
-/// A feature as the state uses it.
-#[derive(Debug)]
-pub struct Shape {
-    /// What it keeps.
-    pub aggregate: ruleset::Aggregate,
-    /// Whether it is by a pair.
-    pub pair: bool,
-    /// The window, ms.
-    pub over_ms: i64,
-    /// Its parts with their slots.
-    pub parts: Vec<(Part, Ty, Cell)>,
-    /// What a `last` keeps, in the order in which it is kept.
-    pub kept: Vec<KeptField>,
-}
-
-/// A field that a `last` keeps. Over changes of the rules its place among the others stays, because entities
-/// hold values in that order; one that no rule reads any more has no slot, and nothing of it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeptField {
-    /// The field.
-    pub field: Field,
-    /// How its value is laid out.
-    pub rep: Rep,
-    /// Where its value goes.
-    pub cell: Option<Cell>,
-}
-
-impl Shape {
-    /// What a feature keeps and where its value goes. `kept_before` is what its entities hold already.
-    pub fn new(feature: &ruleset::Feature, kept_before: &[KeptField]) -> Self {
-        let mut kept: Vec<KeptField> = kept_before.iter().map(|k| KeptField { cell: None, ..*k }).collect();
-        for (part, _, cell) in &feature.parts {
-            let Part::Field(field) = *part else { continue };
-            let read = KeptField { field, rep: cell.rep, cell: Some(*cell) };
-            match kept.iter_mut().find(|k| k.field == field) {
-                Some(known) => *known = read,
-                None => kept.push(read),
-            }
-        }
-        Shape {
-            aggregate: feature.aggregate,
-            pair: feature.by.second.is_some(),
-            over_ms: feature.over_ms,
-            parts: feature.parts.clone(),
-            kept,
-        }
-    }
-
-    /// An empty one.
-    pub fn empty(&self) -> Aggregate {
-        match (self.pair, self.aggregate) {
-            (true, ruleset::Aggregate::FirstSeen) => Aggregate::SeenKeys(SeenKeys::default()),
-            (true, _) => Aggregate::Pairs(Box::default()),
-            (false, _) => self.empty_single(),
-        }
-    }
-
-    fn empty_single(&self) -> Aggregate {
-        match self.aggregate {
-            ruleset::Aggregate::Count => Aggregate::Count(Window::default()),
-            ruleset::Aggregate::Sum => Aggregate::Sum(Sum::default()),
-            ruleset::Aggregate::Distinct => Aggregate::Distinct(Distinct::default()),
-            ruleset::Aggregate::Last => Aggregate::Last(Box::default()),
-            ruleset::Aggregate::FirstSeen => Aggregate::Seen(Seen::default()),
-            ruleset::Aggregate::Habit => Aggregate::Habit(Box::default()),
-        }
-    }
-
-    /// Fills the slots with what an entity has that nothing is kept of: zero, or missing.
-    pub fn fill_empty(&self, seen: &Observation, banks: &mut Banks) {
-        for (_, ty, cell) in &self.parts {
-            match (self.aggregate, ty) {
-                (ruleset::Aggregate::Sum, Ty::Money) => fill_money(0, seen.unit, *cell, banks),
-                (ruleset::Aggregate::Count | ruleset::Aggregate::Sum | ruleset::Aggregate::Distinct, _) => {
-                    banks.number(*cell, 0.0);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn fill_money(minor: i128, unit: Option<Currency>, cell: Cell, banks: &mut Banks) {
-    if let Some(currency) = unit {
-        let minor = i64::try_from(minor).unwrap_or(i64::MAX);
-        banks.money(cell, Money { minor, currency });
-    }
 }
 
 impl Aggregate {
@@ -168,6 +75,19 @@ impl Aggregate {
                     habit.add(seen.time_ms, value, seen.count, span);
                 }
             }
+            Aggregate::Spread(spread) => {
+                if let Some(key) = seen.value {
+                    spread.add(seen.time_ms, key, seen.count, span);
+                }
+            }
+            Aggregate::Stats(stats) => {
+                if let Some((unit, amount)) = seen.amount {
+                    stats.add(unit, amount, seen.count, seen.time_ms, span);
+                }
+            }
+            Aggregate::Share(share) => share.add(seen.time_ms, seen.count, seen.matches, span),
+            Aggregate::Decayed(decayed) => decayed.add(seen.time_ms, seen.count, span.over_ms),
+            Aggregate::Baseline(baseline) => baseline.add(seen.time_ms, seen.count, span),
             Aggregate::Pairs(pairs) => {
                 if let Some(kept) = pairs.entry(seen.second, span, || shape.empty_single()) {
                     kept.update(shape, seen, span, captured);
@@ -180,15 +100,9 @@ impl Aggregate {
     pub fn fill(&self, shape: &Shape, seen: &Observation, banks: &mut Banks, scratch: &mut Vec<u64>) {
         let (time, over) = (seen.time_ms, shape.over_ms);
         match self {
-            Aggregate::Count(window) => {
-                let count = window.sum(time, over) as f64;
-                shape.parts.iter().for_each(|(_, _, cell)| banks.number(*cell, count));
-            }
+            Aggregate::Count(window) => fill_count(window.sum(time, over), shape, banks),
             Aggregate::Sum(sum) => fill_sum(sum, shape, seen, banks),
-            Aggregate::Distinct(distinct) => {
-                let count = distinct.count(time, over, scratch) as f64;
-                shape.parts.iter().for_each(|(_, _, cell)| banks.number(*cell, count));
-            }
+            Aggregate::Distinct(distinct) => fill_number(distinct.count(time, over, scratch) as f64, shape, banks),
             Aggregate::Last(last) => {
                 if let Some(age) = last.age_ms(time, over) {
                     last.give(&shape.kept, banks);
@@ -198,10 +112,44 @@ impl Aggregate {
             Aggregate::Seen(times) => fill_age(times.age_ms(time, over), shape, banks),
             Aggregate::SeenKeys(keys) => fill_age(keys.age_ms(seen.second, time, over), shape, banks),
             Aggregate::Habit(habit) => fill_habit(habit, shape, seen, banks),
+            Aggregate::Spread(spread) => fill_spread(spread, shape, seen, banks, scratch),
+            Aggregate::Stats(stats) => fill_stats(stats, shape, seen, banks, scratch),
+            Aggregate::Share(share) => {
+                if let Some(part) = share.part(time, over) {
+                    fill_number(part, shape, banks);
+                }
+            }
+            Aggregate::Decayed(decayed) => fill_number(decayed.value(time, over), shape, banks),
+            Aggregate::Baseline(baseline) => fill_baseline(baseline, shape, seen, banks),
             Aggregate::Pairs(pairs) => match pairs.get(seen.second) {
                 Some(kept) => kept.fill(shape, seen, banks, scratch),
                 None => shape.fill_empty(seen, banks),
             },
+        }
+    }
+
+    /// Takes in what is kept of the same feature and entity elsewhere. Below the caps of each it does not matter
+    /// in which order or grouping parts are merged; a `baseline`, which has no merge, stays the one that knows
+    /// the newer event.
+    pub fn merge(&mut self, other: Aggregate, span: Span) {
+        match (self, other) {
+            (Aggregate::Count(a), Aggregate::Count(b)) => a.merge(b, span),
+            (Aggregate::Sum(a), Aggregate::Sum(b)) => a.merge(b, span),
+            (Aggregate::Distinct(a), Aggregate::Distinct(b)) => a.merge(b),
+            (Aggregate::Last(a), Aggregate::Last(b)) => a.merge(*b),
+            (Aggregate::Seen(a), Aggregate::Seen(b)) => a.merge(b, span.over_ms),
+            (Aggregate::SeenKeys(a), Aggregate::SeenKeys(b)) => a.merge(b, span),
+            (Aggregate::Habit(a), Aggregate::Habit(b)) => a.merge(*b, span),
+            (Aggregate::Spread(a), Aggregate::Spread(b)) => a.merge(*b),
+            (Aggregate::Stats(a), Aggregate::Stats(b)) => a.merge(*b, span),
+            (Aggregate::Share(a), Aggregate::Share(b)) => a.merge(b, span),
+            (Aggregate::Decayed(a), Aggregate::Decayed(b)) => a.merge(b, span.over_ms),
+            (Aggregate::Pairs(a), Aggregate::Pairs(b)) => a.merge(*b, |known, kept| known.merge(kept, span)),
+            (kept, other) => {
+                if kept.newest_ms() < other.newest_ms() {
+                    *kept = other;
+                }
+            }
         }
     }
 
@@ -215,6 +163,11 @@ impl Aggregate {
             Aggregate::Seen(_) => 0,
             Aggregate::SeenKeys(keys) => keys.heap_bytes(),
             Aggregate::Habit(habit) => size_of::<Habit>() + habit.heap_bytes(),
+            Aggregate::Spread(spread) => size_of::<Spread>() + spread.heap_bytes(),
+            Aggregate::Stats(stats) => size_of::<Stats>() + stats.heap_bytes(),
+            Aggregate::Share(share) => share.heap_bytes(),
+            Aggregate::Decayed(_) => 0,
+            Aggregate::Baseline(baseline) => size_of::<Baseline>() + baseline.heap_bytes(),
             Aggregate::Pairs(pairs) => size_of::<Pairs>() + pairs.heap_bytes(),
         }
     }
@@ -226,6 +179,8 @@ impl Aggregate {
             Aggregate::Sum(sum) => sum.is_dead(span),
             Aggregate::Distinct(distinct) => distinct.is_dead(span),
             Aggregate::Pairs(pairs) => pairs.is_dead(span),
+            Aggregate::Decayed(decayed) => decayed.is_dead(span.over_ms, span.horizon_ms),
+            Aggregate::Baseline(baseline) => baseline.is_dead(span.horizon_ms),
             other => other.newest_ms() <= span.dead(),
         }
     }
@@ -239,7 +194,11 @@ impl Aggregate {
             Aggregate::Last(last) => prefetch_index(std::slice::from_ref(last.as_ref()), 0),
             Aggregate::Habit(habit) => prefetch_index(std::slice::from_ref(habit.as_ref()), 0),
             Aggregate::Pairs(pairs) => prefetch_index(std::slice::from_ref(pairs.as_ref()), 0),
-            Aggregate::Seen(_) | Aggregate::SeenKeys(_) => {}
+            Aggregate::Spread(spread) => prefetch_index(std::slice::from_ref(spread.as_ref()), 0),
+            Aggregate::Stats(stats) => prefetch_index(std::slice::from_ref(stats.as_ref()), 0),
+            Aggregate::Baseline(baseline) => prefetch_index(std::slice::from_ref(baseline.as_ref()), 0),
+            Aggregate::Share(share) => share.bring_near(),
+            Aggregate::Seen(_) | Aggregate::SeenKeys(_) | Aggregate::Decayed(_) => {}
         }
     }
 
@@ -253,39 +212,12 @@ impl Aggregate {
             Aggregate::Seen(times) => times.newest_ms(),
             Aggregate::SeenKeys(keys) => keys.newest_ms(),
             Aggregate::Habit(habit) => habit.newest_ms(),
+            Aggregate::Spread(spread) => spread.newest_ms(),
+            Aggregate::Stats(stats) => stats.newest_ms(),
+            Aggregate::Share(share) => share.newest_ms(),
+            Aggregate::Decayed(decayed) => decayed.newest_ms(),
+            Aggregate::Baseline(baseline) => baseline.newest_ms(),
             Aggregate::Pairs(pairs) => pairs.newest_ms(),
         }
-    }
-}
-
-fn fill_sum(sum: &Sum, shape: &Shape, seen: &Observation, banks: &mut Banks) {
-    for (_, ty, cell) in &shape.parts {
-        match ty {
-            Ty::Money => {
-                let unit = seen.unit.map_or(NO_CURRENCY, Currency::number);
-                fill_money(sum.sum(unit, seen.time_ms, shape.over_ms), seen.unit, *cell, banks);
-            }
-            Ty::Float => banks.number(*cell, sum.sum(NO_CURRENCY, seen.time_ms, shape.over_ms) as f64 / MICROS),
-            _ => banks.number(*cell, sum.sum(NO_CURRENCY, seen.time_ms, shape.over_ms) as f64),
-        }
-    }
-}
-
-fn fill_age(age_ms: Option<i64>, shape: &Shape, banks: &mut Banks) {
-    let Some(age) = age_ms else { return };
-    for (_, _, cell) in shape.parts.iter().filter(|(part, ..)| *part == Part::Age) {
-        banks.number(*cell, age as f64);
-    }
-}
-
-fn fill_habit(habit: &Habit, shape: &Shape, seen: &Observation, banks: &mut Banks) {
-    let Some(usual) = seen.value.and_then(|value| habit.usual(value, seen.time_ms, shape.over_ms)) else { return };
-    for (part, _, cell) in &shape.parts {
-        let value = match part {
-            Part::Share => usual.count as f64 / usual.total as f64,
-            Part::Count => usual.count as f64,
-            _ => usual.total as f64,
-        };
-        banks.number(*cell, value);
     }
 }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use compact_str::CompactString;
 
-use crate::event::{Event, Money, Point};
-use crate::ruleset::row::{Cell, Layout, Row, ip_slots};
+use crate::event::{Currency, Event, Money, Point};
+use crate::ruleset::row::{Cell, Layout, Rep, Row, ip_slots};
 
 /// One event's slots.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,11 @@ impl Banks {
         self.two_numbers(cell, money.minor as f64, f64::from(money.currency.number()));
     }
 
+    /// Writes an amount that need not be whole, such as a mean: parts of minor units.
+    pub fn money_parts(&mut self, cell: Cell, minor: f64, currency: Currency) {
+        self.two_numbers(cell, minor, f64::from(currency.number()));
+    }
+
     /// Writes a point.
     pub fn point(&mut self, cell: Cell, point: Point) {
         self.two_numbers(cell, point.latitude, point.longitude);
@@ -82,6 +87,16 @@ impl Banks {
         let at = usize::from(cell.at);
         if let Some([high, low]) = self.ids.get_mut(at..at + 2) {
             (*high, *low) = ip_slots(ip);
+        }
+    }
+
+    /// Makes a cell missing again.
+    pub fn clear_cell(&mut self, cell: Cell) {
+        match cell.rep {
+            Rep::Num => self.numbers_at(cell.at, 1).fill(f64::NAN),
+            Rep::Money | Rep::Geo => self.numbers_at(cell.at, 2).fill(f64::NAN),
+            Rep::Ip => self.ids_at(cell.at, 2).fill(0),
+            Rep::Id => self.text(cell, 0, ""),
         }
     }
 

@@ -118,6 +118,28 @@ impl Distinct {
         scratch.len() as u64
     }
 
+    /// Takes in what another one of the same feature and entity holds.
+    pub fn merge(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.entries.sort_by_key(|e| (e.time_ms, e.value | NEWEST));
+        self.entries.dedup_by(|later, earlier| later.time_ms == earlier.time_ms && later.same(earlier.value));
+        let mut seen: Vec<u64> = Vec::new();
+        for entry in self.entries.iter_mut().rev() {
+            let value = entry.value | NEWEST;
+            match seen.binary_search(&value) {
+                Ok(_) => entry.value &= !NEWEST,
+                Err(at) => {
+                    seen.insert(at, value);
+                    entry.value = value;
+                }
+            }
+        }
+        self.values = seen.len() as u32;
+        if self.entries.len() > EVENTS_EXACT_MAX + EVENTS_WAITING_MAX {
+            self.drop_oldest(self.entries.len() - EVENTS_EXACT_MAX);
+        }
+    }
+
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         super::window::spilled_bytes(&self.entries)

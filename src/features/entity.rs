@@ -135,6 +135,11 @@ impl<T: Kept> Table<T> {
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
+    /// Every entity with its key, in the order of their places.
+    pub fn into_entities(self) -> impl Iterator<Item = (u64, T)> {
+        self.chunks.into_iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, entity.kept))
+    }
+
     fn insert(&mut self, key: u64) -> u32 {
         while self.len() >= self.entities_max {
             self.forget_next();

@@ -31,6 +31,16 @@ impl Seen {
         self.newest_ms = self.newest_ms.max(time_ms);
     }
 
+    /// Takes in the times of another one of the same key. Two runs between which the key was not seen for the
+    /// window stay apart, and the newer one is known; which event ended such a silence is not kept, so a merge
+    /// gives what one would hold only where neither had forgotten the key.
+    pub fn merge(&mut self, other: Self, over_ms: i64) {
+        let (older, newer) = if self.newest_ms <= other.newest_ms { (*self, other) } else { (other, *self) };
+        let joined = older.newest_ms > newer.first_ms.saturating_sub(over_ms);
+        let first_ms = if joined { older.first_ms.min(newer.first_ms) } else { newer.first_ms };
+        *self = Seen { first_ms, newest_ms: newer.newest_ms };
+    }
+
     /// The age at a time; `None` where it is missing.
     pub fn age_ms(&self, time_ms: i64, over_ms: i64) -> Option<i64> {
         let known = self.first_ms <= time_ms && self.newest_ms > time_ms.saturating_sub(over_ms);
@@ -64,6 +74,24 @@ impl SeenKeys {
                 seen.add(time_ms, span.over_ms);
                 self.keys.insert(at, (key, seen));
             }
+        }
+    }
+
+    /// Takes in what another one of the same feature and entity holds.
+    pub fn merge(&mut self, other: Self, span: Span) {
+        for (key, seen) in other.keys {
+            match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
+                Ok(at) => {
+                    if let Some((_, known)) = self.keys.get_mut(at) {
+                        known.merge(seen, span.over_ms);
+                    }
+                }
+                Err(at) => self.keys.insert(at, (key, seen)),
+            }
+        }
+        while self.keys.len() > KEYS_MAX {
+            let oldest = (0..self.keys.len()).min_by_key(|i| self.keys.get(*i).map(|(k, s)| (s.newest_ms, *k)));
+            self.keys.remove(oldest.unwrap_or_default());
         }
     }
 

@@ -56,6 +56,10 @@ impl Habit {
             return;
         }
         let place = self.place_of(value);
+        self.add_at(time_ms, place, n, span);
+    }
+
+    fn add_at(&mut self, time_ms: i64, place: u8, n: u32, span: Span) {
         *self.counter(place) += u64::from(n);
         let at = match self.entries.last() {
             Some(last) if last.time_ms > time_ms => self.entries.partition_point(|e| e.time_ms <= time_ms),
@@ -68,6 +72,18 @@ impl Habit {
         if self.entries.len() > ENTRIES_EXACT_MAX + STEPS_KEPT_MAX + ENTRIES_WAITING_MAX {
             self.run_together(span);
         }
+    }
+
+    /// Takes in what another one of the same feature and entity holds.
+    pub fn merge(&mut self, other: Self, span: Span) {
+        self.newest_ms = self.newest_ms.max(other.newest_ms);
+        for entry in other.entries {
+            match other.values.get(usize::from(entry.place)) {
+                Some((value, _)) => self.add(entry.time_ms, *value, entry.n, span),
+                None => self.add_at(entry.time_ms, REST, entry.n, span),
+            }
+        }
+        self.forget(self.newest_ms.saturating_sub(span.over_ms));
     }
 
     /// How usual a value is at a time; `None` while nothing is known.

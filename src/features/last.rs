@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::Banks;
-use super::aggregate::KeptField;
+use super::shape::KeptField;
 use super::window::spilled_bytes;
 use crate::ruleset::row::Rep;
 
@@ -76,6 +76,20 @@ impl Last {
                 *texts += 1;
             }
         }
+    }
+
+    /// Takes in another one of the same feature and entity: the newer stays. Of two at one instant, whose order
+    /// a split of the input lost, it is one and the same whichever way round they are merged.
+    pub fn merge(&mut self, other: Self) {
+        if self.in_order(&other).is_lt() {
+            *self = other;
+        }
+    }
+
+    fn in_order(&self, other: &Self) -> std::cmp::Ordering {
+        let numbers = |last: &Last| last.numbers.iter().map(|n| n.to_bits()).collect::<SmallVec<[u64; 8]>>();
+        let by_time = self.time_ms.cmp(&other.time_ms);
+        by_time.then_with(|| (&self.ids, numbers(self), &self.texts).cmp(&(&other.ids, numbers(other), &other.texts)))
     }
 
     /// How old it is at a time; `None` where it is missing.

@@ -8,7 +8,7 @@ use super::zones::Zones;
 use crate::event::{Closed, Event, Field, Value};
 use crate::ruleset::{KeyField, Measure};
 
-/// The value of a measure as a number to compare, for `distinct` and `habit`.
+/// The value of a measure as a number to compare, for `distinct`, `spread` and `habit`.
 pub fn value(measure: Measure, event: &Event<'_>, ids: &mut Ids, zones: &mut Zones) -> Option<u64> {
     let field = match measure {
         Measure::Field(field) => field,
@@ -16,6 +16,8 @@ pub fn value(measure: Measure, event: &Event<'_>, ids: &mut Ids, zones: &mut Zon
             let (hour, weekday) = zones.hour_and_weekday(event.time, event.zone.as_deref()?)?;
             return Some(u64::from(if measure == Measure::Hour { hour } else { weekday }));
         }
+        // A field that only findings have.
+        Measure::Finding(_) => return None,
     };
     let id = match field {
         Field::Account => KeyField::Account,
@@ -76,7 +78,7 @@ fn hashed_value(field: Field, event: &Event<'_>, ids: &Ids) -> Option<u64> {
     }
 }
 
-/// The amount of a field: its unit (a currency's number or [`NO_CURRENCY`]) and its size, for `sum`.
+/// The amount of a field: its unit (a currency's number or [`NO_CURRENCY`]) and its size, for `sum` and `stats`.
 pub fn amount(field: Field, event: &Event<'_>) -> Option<(u8, i64)> {
     match field.value(event) {
         Value::Money(money) => Some((money.currency.number(), money.minor)),
@@ -86,7 +88,7 @@ pub fn amount(field: Field, event: &Event<'_>) -> Option<(u8, i64)> {
     }
 }
 
-/// The unit in which an event reads a sum of money: its own currency.
+/// The unit in which an event reads sums and statistics of money: its own currency.
 pub fn unit(event: &Event<'_>) -> Option<crate::event::Currency> {
     event.amount.or(event.balance).map(|money| money.currency)
 }

@@ -47,6 +47,24 @@ impl Pairs {
         }
     }
 
+    /// Takes in what another one of the same feature and entity holds; `merge` does so for one second key.
+    pub fn merge(&mut self, other: Self, merge: impl Fn(&mut Aggregate, Aggregate)) {
+        for (key, kept) in other.keys {
+            match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
+                Ok(at) => {
+                    if let Some((_, known)) = self.keys.get_mut(at) {
+                        merge(known, kept);
+                    }
+                }
+                Err(at) => self.keys.insert(at, (key, kept)),
+            }
+        }
+        while self.keys.len() > PAIR_KEYS_MAX {
+            let oldest = (0..self.keys.len()).min_by_key(|at| self.keys.get(*at).map(|(k, a)| (a.newest_ms(), *k)));
+            self.keys.remove(oldest.unwrap_or_default());
+        }
+    }
+
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let kept: usize = self.keys.iter().map(|(_, kept)| kept.heap_bytes()).sum();

@@ -5,11 +5,11 @@
 //! name and place; a number is given to another feature only when no entity holds anything under it. Holds no
 //! state.
 
-use super::aggregate::{KeptField, Shape};
+use super::shape::{KeptField, Scale, Shape};
 use crate::event::{Closed, EventType, TypeSet};
-use crate::ruleset::expr::Condition;
+use crate::ruleset::expr::{Condition, Ty};
 use crate::ruleset::row::Cell;
-use crate::ruleset::{Aggregate, Feature, KeyField, Measure, Name, Ruleset};
+use crate::ruleset::{Aggregate, Feature, FindingField, KeyField, Measure, Name, Ruleset};
 
 /// The window of a number whose feature is gone: entities drop what they hold under it when they are swept.
 pub const RETIRED_MS: i64 = i64::MIN;
@@ -69,7 +69,14 @@ impl Planned {
             identity: 0,
             name: String::new(),
             standing,
-            shape: Shape { aggregate, pair, over_ms: RETIRED_MS, parts: Vec::new(), kept: Vec::new() },
+            shape: Shape {
+                aggregate,
+                pair,
+                over_ms: RETIRED_MS,
+                scale: Scale::Whole,
+                parts: Vec::new(),
+                kept: Vec::new(),
+            },
             measure: None,
             filter: None,
             second: None,
@@ -121,6 +128,10 @@ pub struct Plan {
     pub features: Vec<Planned>,
     /// Per event type.
     pub types: Vec<Vec<OfKind>>,
+    /// What findings count for.
+    pub of_findings: Vec<OfKind>,
+    /// Where a finding's own fields go, for the features that ask.
+    pub finding_cells: Vec<(FindingField, Cell)>,
     /// The built-in values.
     pub account: AccountCells,
     /// The window of each number.
@@ -156,6 +167,8 @@ impl Plan {
             over_ms: features.iter().map(|planned| planned.shape.over_ms).collect(),
             features,
             types: TypeSet::ALL.iter().map(|kind| of_type(rules, &numbers, kind)).collect(),
+            of_findings: of_findings(rules, &numbers),
+            finding_cells: rules.layout.cells().iter().filter_map(finding_cell).collect(),
             account: account_cells(rules),
             cold,
         }
@@ -181,6 +194,13 @@ impl Plan {
         }
         let mut free = (0..).filter(|at| self.features.get(*at).is_none_or(|f| f.standing == Standing::Free));
         numbers.into_iter().map(|number| number.or_else(|| free.next()).unwrap_or_default() as u16).collect()
+    }
+
+    /// Whether each number stands for the same definition in both.
+    pub fn is_alike(&self, other: &Plan) -> bool {
+        let identities = |plan: &Plan| plan.features.iter().map(|f| (f.identity, f.standing)).collect::<Vec<_>>();
+        let kept = |plan: &Plan| plan.features.iter().map(|f| f.shape.kept.clone()).collect::<Vec<_>>();
+        identities(self) == identities(other) && kept(self) == kept(other)
     }
 
     /// Whether so many numbers are without a feature that entities should be swept for them.
@@ -217,12 +237,29 @@ impl Plan {
 }
 
 fn of_type(rules: &Ruleset, numbers: &[u16], kind: EventType) -> Vec<OfKind> {
+    uses(rules, numbers, |feature| (feature.types.has(kind), feature.read_on.has(kind)))
+}
+
+fn of_findings(rules: &Ruleset, numbers: &[u16]) -> Vec<OfKind> {
+    uses(rules, numbers, |feature| (feature.of_findings, false))
+}
+
+fn finding_cell((name, _, cell): &(Name, Ty, Cell)) -> Option<(FindingField, Cell)> {
+    match name {
+        Name::Finding(field) => Some((*field, *cell)),
+        _ => None,
+    }
+}
+
+/// The features that are updated or read, as `of` tells of each, by their first entity.
+fn uses(rules: &Ruleset, numbers: &[u16], of: impl Fn(&Feature) -> (bool, bool)) -> Vec<OfKind> {
     let mut kinds: Vec<OfKind> = Vec::new();
     for (feature, number) in rules.features.iter().zip(numbers) {
-        let used = Use { feature: *number, updates: feature.types.has(kind), reads: feature.read_on.has(kind) };
-        if !used.updates && !used.reads {
+        let (updates, reads) = of(feature);
+        if !updates && !reads {
             continue;
         }
+        let used = Use { feature: *number, updates, reads };
         match kinds.iter_mut().find(|k| k.kind == feature.by.first) {
             Some(of_kind) => of_kind.uses.push(used),
             None => kinds.push(OfKind { kind: feature.by.first, uses: vec![used] }),

@@ -4,20 +4,15 @@
 //! is counted backwards; nothing is updated by an event the caller calls late. Memory of what no event can ask
 //! for any more is given back in bounded steps.
 
-use prefetch_index::prefetch_index;
-use smallvec::SmallVec;
-
 use super::account::Account;
-use super::aggregate::{Aggregate, Observation};
-use super::entity::{Kept, Table};
+use super::entity::Table;
 use super::ids::{KINDS, NOWHERE};
-use super::measure;
-use super::plan::{OfKind, Plan, Planned, RETIRED_MS, Use};
-use super::window::{Span, spilled_bytes};
+use super::plan::{OfKind, Plan, Use};
+use super::slots::{AccountKept, Slots};
+use super::upkeep::{Counts, Upkeep};
 use super::zones::Zones;
-use super::{Banks, Ids, Profile, fill};
+use super::{Banks, Finding, Ids, Profile};
 use crate::event::{Event, EventType, Outcome};
-use crate::ruleset::row::Layout;
 use crate::ruleset::{KeyField, Ruleset};
 
 /// One entity of each kind is looked at for so many events, to find what is idle.
@@ -44,97 +39,6 @@ pub struct StateLimits {
     pub profiles: bool,
 }
 
-/// The features of one entity that something is kept of, by feature.
-#[derive(Debug, Default)]
-struct Slots {
-    kept: SmallVec<[(u16, Aggregate); 1]>,
-}
-
-impl Slots {
-    fn get(&self, feature: u16) -> Option<&Aggregate> {
-        self.kept.iter().find(|(f, _)| *f == feature).map(|(_, kept)| kept)
-    }
-
-    fn entry(&mut self, feature: u16, planned: &Planned) -> Option<&mut Aggregate> {
-        let at = match self.kept.iter().position(|(f, _)| *f == feature) {
-            Some(at) => at,
-            None => {
-                if self.kept.len() == self.kept.capacity() {
-                    self.kept.reserve_exact(1);
-                }
-                self.kept.push((feature, planned.shape.empty()));
-                self.kept.len() - 1
-            }
-        };
-        self.kept.get_mut(at).map(|(_, kept)| kept)
-    }
-}
-
-impl Slots {
-    /// Asks for the memory they point to.
-    fn bring_near(&self) {
-        if self.kept.spilled() {
-            // What these point to in turn is not known before they are here.
-            prefetch_index(&self.kept, 0);
-            prefetch_index(&self.kept, 1);
-        } else if let Some((_, kept)) = self.kept.first() {
-            kept.bring_near();
-        }
-    }
-
-    /// Asks for what several features point to, once these have had time to come near themselves.
-    fn bring_rest_near(&self) {
-        if self.kept.spilled() {
-            self.kept.iter().for_each(|(_, kept)| kept.bring_near());
-        }
-    }
-}
-
-impl Kept for Slots {
-    fn bring_heap_near(&self) {
-        self.bring_near();
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let kept: usize = self.kept.iter().map(|(_, kept)| kept.heap_bytes()).sum();
-        spilled_bytes(&self.kept) + kept
-    }
-
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
-        self.kept.retain(|(feature, kept)| {
-            let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
-            over_ms != RETIRED_MS && !kept.is_dead(Span { over_ms, horizon_ms })
-        });
-        !self.kept.is_empty()
-    }
-}
-
-/// In this order: the account ends the second line of an entity, which its key begins the first of.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct AccountKept {
-    slots: Slots,
-    account: Account,
-}
-
-impl Kept for AccountKept {
-    fn bring_heap_near(&self) {
-        self.slots.bring_near();
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.slots.heap_bytes() + self.account.heap_bytes()
-    }
-
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
-        self.slots.sweep(horizon_ms, over_ms) || self.account.is_known()
-    }
-
-    fn bring_near(&self) {
-        prefetch_index(std::slice::from_ref(&self.account), 0);
-    }
-}
-
 /// All that is kept.
 #[derive(Debug)]
 pub struct State {
@@ -146,7 +50,7 @@ pub struct State {
     /// Where `last` finds the fields it keeps.
     captured: Banks,
     scratch: Vec<u64>,
-    wanted: Vec<bool>,
+    counts: Vec<Counts>,
     /// What the events of a chunk will need.
     ahead: Vec<Ahead>,
     /// Events since the last step of sweeping.
@@ -162,9 +66,9 @@ impl State {
             accounts: Table::new(limits.entities_max),
             others: (0..KINDS).map(|_| Table::new(limits.entities_max)).collect(),
             zones: Zones::default(),
-            captured: Banks::new(&captured_layout(rules)),
+            captured: Banks::new(&rules.layout),
             scratch: Vec::new(),
-            wanted: Vec::new(),
+            counts: Vec::new(),
             ahead: Vec::new(),
             unswept: 0,
         }
@@ -176,7 +80,7 @@ impl State {
     pub fn follow(&mut self, rules: &Ruleset, limits: StateLimits, horizon_ms: i64) -> Vec<usize> {
         self.plan = self.plan.followed_by(rules);
         self.limits = limits;
-        self.captured = Banks::new(&captured_layout(rules));
+        self.captured = Banks::new(&rules.layout);
         if self.plan.is_cluttered() {
             self.accounts.sweep(usize::MAX, horizon_ms, &self.plan.over_ms);
             for table in &mut self.others {
@@ -185,6 +89,31 @@ impl State {
             self.plan.swept();
         }
         self.plan.cold.clone()
+    }
+
+    /// Takes in the state of other events under the same rules: of each entity what is kept in either. Below the
+    /// caps of each aggregate the parts of a stream come, in whatever grouping and order they are merged, to the
+    /// state of the whole; a `baseline` stays the one that knows the newer event, and a profile is not merged.
+    /// Where the rules differ nothing is taken, and that is false.
+    pub fn merge(&mut self, other: State, horizon_ms: i64) -> bool {
+        if !self.plan.is_alike(&other.plan) {
+            return false;
+        }
+        let over_ms = self.plan.over_ms.as_slice();
+        for (key, kept) in other.accounts.into_entities() {
+            if let Some(known) = self.accounts.entry(key, NOWHERE) {
+                known.slots.merge(kept.slots, over_ms, horizon_ms);
+                known.account.merge(kept.account);
+            }
+        }
+        for (table, other) in self.others.iter_mut().zip(other.others) {
+            for (key, kept) in other.into_entities() {
+                if let Some(known) = table.entry(key, NOWHERE) {
+                    known.merge(kept, over_ms, horizon_ms);
+                }
+            }
+        }
+        true
     }
 
     /// How many entities of a kind there are.
@@ -247,13 +176,14 @@ impl State {
             kind => others.get(kind as usize).and_then(|table| table.at(one.place)),
         };
         for one in ahead.iter() {
-            if one.kind == KeyField::Account
-                && let Some(kept) = accounts.at(one.place)
-            {
-                kept.account.bring_near();
-            }
-            if let Some(slots) = slots(one) {
-                slots.bring_near();
+            match one.kind {
+                KeyField::Account => {
+                    if let Some(kept) = accounts.at(one.place) {
+                        kept.account.bring_near();
+                        kept.slots.bring_near();
+                    }
+                }
+                _ => slots(one).into_iter().for_each(Slots::bring_near),
             }
         }
         for slots in ahead.iter().filter_map(slots) {
@@ -272,8 +202,8 @@ impl State {
     /// Updates and reads the features of an event. Its fields stand in `banks` already; the values of its
     /// features are written there. No event counted from now on is older than `horizon_ms`.
     pub fn observe(&mut self, event: &Event<'_>, ids: &mut Ids, banks: &mut Banks, horizon_ms: i64) {
-        let State { plan, accounts, others, zones, captured, scratch, wanted, .. } = self;
-        let mut upkeep = Upkeep { event, horizon_ms, ids, zones, captured, scratch, wanted };
+        let State { plan, accounts, others, zones, captured, scratch, counts, .. } = self;
+        let mut upkeep = Upkeep { event, finding: None, horizon_ms, ids, zones, captured, scratch, counts };
         let account = upkeep.ids.of(KeyField::Account, event);
         let mut account_features: &[Use] = &[];
         for OfKind { kind, uses } in plan.of(event.kind) {
@@ -315,6 +245,36 @@ impl State {
                 account.log_in(time, event.count, horizon_ms);
             }
         }
+    }
+
+    /// Takes a finding of an event for the features over findings; the next events see it. The event's row stands
+    /// in `banks` still, and the finding's own fields are written there.
+    pub fn find(&mut self, event: &Event<'_>, finding: Finding<'_>, ids: &mut Ids, banks: &mut Banks, horizon_ms: i64) {
+        let State { plan, accounts, others, zones, captured, scratch, counts, .. } = self;
+        if plan.of_findings.is_empty() {
+            return;
+        }
+        for (field, cell) in &plan.finding_cells {
+            finding.fill(*field, ids, *cell, banks);
+        }
+        let mut upkeep = Upkeep { event, finding: Some(finding), horizon_ms, ids, zones, captured, scratch, counts };
+        for OfKind { kind, uses } in &plan.of_findings {
+            let key = upkeep.ids.of(*kind, event);
+            if key == 0 || !upkeep.filter(uses, &plan.features, banks) {
+                continue;
+            }
+            let place = upkeep.ids.place(*kind);
+            let slots = match kind {
+                KeyField::Account => accounts.entry(key, place).map(|kept| &mut kept.slots),
+                kind => others.get_mut(*kind as usize).and_then(|table| table.entry(key, place)),
+            };
+            upkeep.run(uses, &plan.features, slots, banks);
+        }
+    }
+
+    /// Whether some feature is over findings.
+    pub fn takes_findings(&self) -> bool {
+        !self.plan.of_findings.is_empty()
     }
 
     /// What comes after the event was decided: its profile, so that an alert shows what was before it.
@@ -366,119 +326,4 @@ impl State {
 
 fn is_good_login(event: &Event<'_>) -> bool {
     event.kind == EventType::Login && event.result == Some(Outcome::Success)
-}
-
-/// The captured fields stand where the feature's own slots are.
-fn captured_layout(rules: &Ruleset) -> Layout {
-    rules.layout.clone()
-}
-
-/// One event on its way through the features.
-struct Upkeep<'u, 'e> {
-    event: &'u Event<'e>,
-    horizon_ms: i64,
-    ids: &'u mut Ids,
-    zones: &'u mut Zones,
-    captured: &'u mut Banks,
-    scratch: &'u mut Vec<u64>,
-    wanted: &'u mut Vec<bool>,
-}
-
-impl Upkeep<'_, '_> {
-    /// Which features this event counts for.
-    fn filter(&mut self, uses: &[Use], features: &[Planned], banks: &Banks) -> bool {
-        self.wanted.clear();
-        let row = banks.row(self.event);
-        let counts = |used: &Use| {
-            let planned = features.get(usize::from(used.feature)).filter(|_| used.updates);
-            planned.is_some_and(|p| p.filter.as_ref().is_none_or(|filter| filter.is_true(&row)))
-        };
-        self.wanted.extend(uses.iter().map(counts));
-        self.wanted.contains(&true)
-    }
-
-    fn run(&mut self, uses: &[Use], features: &[Planned], mut slots: Option<&mut Slots>, banks: &mut Banks) {
-        for (at, used) in uses.iter().enumerate() {
-            let Some(planned) = features.get(usize::from(used.feature)) else { continue };
-            let wanted = self.wanted.get(at).copied().unwrap_or_default();
-            let Some(seen) = self.observation(planned, wanted) else { continue };
-            if wanted && planned.include_current {
-                self.update(used.feature, planned, &seen, slots.as_deref_mut());
-            }
-            if used.reads {
-                match slots.as_deref().and_then(|s| s.get(used.feature)) {
-                    Some(kept) => kept.fill(&planned.shape, &seen, banks, self.scratch),
-                    None => planned.shape.fill_empty(&seen, banks),
-                }
-            }
-            if wanted && !planned.include_current {
-                self.update(used.feature, planned, &seen, slots.as_deref_mut());
-            }
-        }
-    }
-
-    /// What this event brings; `None` where it lacks the second entity of a pair.
-    fn observation(&mut self, planned: &Planned, wanted: bool) -> Option<Observation> {
-        use crate::ruleset::{Aggregate as Kind, Measure};
-        let second = match planned.second {
-            Some(kind) => Some(self.ids.of(kind, self.event)).filter(|key| *key != 0)?,
-            None => 0,
-        };
-        let mut seen = Observation {
-            time_ms: self.event.time.0,
-            count: self.event.count,
-            second,
-            value: None,
-            amount: None,
-            unit: None,
-        };
-        match (planned.shape.aggregate, planned.measure) {
-            (Kind::Sum, Some(Measure::Field(field))) => {
-                seen.amount = if wanted { measure::amount(field, self.event) } else { None };
-                seen.unit = measure::unit(self.event);
-            }
-            (Kind::Distinct | Kind::Habit, Some(measure)) if wanted || planned.reads_value() => {
-                seen.value = measure::value(measure, self.event, self.ids, self.zones);
-            }
-            _ => {}
-        }
-        Some(seen)
-    }
-
-    fn update(&mut self, feature: u16, planned: &Planned, seen: &Observation, slots: Option<&mut Slots>) {
-        use crate::ruleset::Aggregate as Kind;
-        let nothing = match planned.shape.aggregate {
-            Kind::Sum => seen.amount.is_none(),
-            Kind::Distinct | Kind::Habit => seen.value.is_none(),
-            _ => false,
-        };
-        let Some(slots) = slots.filter(|_| !nothing) else { return };
-        if planned.shape.aggregate == Kind::Last {
-            for kept in &planned.shape.kept {
-                if let Some(cell) = kept.cell {
-                    clear(cell, self.captured);
-                    fill(kept.field, self.event, self.ids, cell, self.captured);
-                }
-            }
-        }
-        let span = Span { over_ms: planned.shape.over_ms, horizon_ms: self.horizon_ms };
-        if let Some(kept) = slots.entry(feature, planned) {
-            kept.update(&planned.shape, seen, span, self.captured);
-        }
-    }
-}
-
-fn clear(cell: crate::ruleset::row::Cell, banks: &mut Banks) {
-    use crate::ruleset::row::Rep;
-    match cell.rep {
-        Rep::Num => banks.numbers_at(cell.at, 1).fill(f64::NAN),
-        Rep::Money | Rep::Geo => banks.numbers_at(cell.at, 2).fill(f64::NAN),
-        Rep::Ip => banks.ids_at(cell.at, 2).fill(0),
-        Rep::Id => {
-            banks.ids_at(cell.at, 1).fill(0);
-            if let Some(text) = banks.text_at(cell.text) {
-                text.clear();
-            }
-        }
-    }
 }

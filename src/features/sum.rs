@@ -35,6 +35,17 @@ impl Sum {
         self.window_of(unit).add(time_ms, amount, span);
     }
 
+    /// Takes in what another one of the same feature and entity holds. Beyond [`CURRENCIES_MAX`] the longest
+    /// unused go.
+    pub fn merge(&mut self, other: Self, span: Span) {
+        let others = other.others.map(|others| *others).unwrap_or_default();
+        for (unit, window) in std::iter::once((other.unit, other.window)).chain(others) {
+            if window.newest_ms() != i64::MIN {
+                self.window_of(unit).merge(window, span);
+            }
+        }
+    }
+
     /// The sum in `unit` over (time − over, time].
     pub fn sum(&self, unit: u8, time_ms: i64, over_ms: i64) -> i128 {
         if unit == self.unit {

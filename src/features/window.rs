@@ -1,7 +1,8 @@
-//! A trailing window over numbers: what `count` and `sum` keep.
+//! A trailing window over numbers: what `count`, `rate`, `sum` and `share` keep.
 //!
 //! Guarantees: the sum over (t − d, t] is exact for up to [`ENTRIES_EXACT_MAX`] entries, in whatever order
-//! they came; older ones run together in steps of 1/64 of the window. Does not know what the numbers mean.
+//! they came; older ones run together in steps of 1/64 of the window. Below the caps two windows merge to what
+//! one would hold that had seen both. Does not know what the numbers mean.
 
 use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
@@ -36,24 +37,52 @@ impl Span {
     }
 }
 
+/// What a window adds up: one word, and what sums of it need.
+pub trait Tally: Copy + std::fmt::Debug {
+    /// A sum of any number of them.
+    type Sum: Default + std::fmt::Debug;
+    /// Both together.
+    fn plus(self, other: Self) -> Self;
+    /// Adds it to a sum.
+    fn add_to(self, sum: &mut Self::Sum);
+}
+
+impl Tally for i64 {
+    type Sum = i128;
+
+    fn plus(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+
+    fn add_to(self, sum: &mut i128) {
+        *sum += i128::from(self);
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct Entry<T> {
     time_ms: i64,
-    n: i64,
+    n: T,
 }
 
 /// The entries, by time.
-#[derive(Debug, Clone, Default)]
-pub struct Window {
-    entries: SmallVec<[Entry; 2]>,
+#[derive(Debug, Clone)]
+pub struct Window<T = i64> {
+    entries: SmallVec<[Entry<T>; 2]>,
 }
 
-impl Window {
+impl<T> Default for Window<T> {
+    fn default() -> Self {
+        Window { entries: SmallVec::new() }
+    }
+}
+
+impl<T: Tally> Window<T> {
     /// Adds `n` at a time.
-    pub fn add(&mut self, time_ms: i64, n: i64, span: Span) {
+    pub fn add(&mut self, time_ms: i64, n: T, span: Span) {
         self.forget(span);
         match self.entries.last_mut() {
-            Some(last) if last.time_ms == time_ms => last.n = last.n.saturating_add(n),
+            Some(last) if last.time_ms == time_ms => last.n = last.n.plus(n),
             Some(last) if last.time_ms > time_ms => self.insert(time_ms, n),
             _ => self.entries.push(Entry { time_ms, n }),
         }
@@ -62,25 +91,45 @@ impl Window {
         }
     }
 
-    fn insert(&mut self, time_ms: i64, n: i64) {
+    fn insert(&mut self, time_ms: i64, n: T) {
         let at = self.entries.partition_point(|e| e.time_ms < time_ms);
         match self.entries.get_mut(at) {
-            Some(same) if same.time_ms == time_ms => same.n = same.n.saturating_add(n),
+            Some(same) if same.time_ms == time_ms => same.n = same.n.plus(n),
             _ => self.entries.insert(at, Entry { time_ms, n }),
         }
     }
 
     /// The sum over (time − over, time].
-    pub fn sum(&self, time_ms: i64, over_ms: i64) -> i128 {
+    pub fn sum(&self, time_ms: i64, over_ms: i64) -> T::Sum {
         let from = time_ms.saturating_sub(over_ms);
         let newer = self.entries.iter().rev().skip_while(|e| e.time_ms > time_ms);
-        newer.take_while(|e| e.time_ms > from).map(|e| i128::from(e.n)).sum()
+        let mut sum = T::Sum::default();
+        newer.take_while(|e| e.time_ms > from).for_each(|e| e.n.add_to(&mut sum));
+        sum
     }
 
     /// Takes out everything up to a time and tells its sum.
-    pub fn settle(&mut self, until_ms: i64) -> i128 {
+    pub fn settle(&mut self, until_ms: i64) -> T::Sum {
         let settled = self.entries.partition_point(|e| e.time_ms <= until_ms);
-        self.entries.drain(..settled).map(|e| i128::from(e.n)).sum()
+        let mut sum = T::Sum::default();
+        self.entries.drain(..settled).for_each(|e| e.n.add_to(&mut sum));
+        sum
+    }
+
+    /// Takes in what another window of the same feature and entity holds.
+    pub fn merge(&mut self, other: Self, span: Span) {
+        self.entries.extend(other.entries);
+        self.entries.sort_by_key(|e| e.time_ms);
+        self.entries.dedup_by(|later, earlier| {
+            let same = later.time_ms == earlier.time_ms;
+            if same {
+                earlier.n = earlier.n.plus(later.n);
+            }
+            same
+        });
+        if self.entries.len() > ENTRIES_EXACT_MAX + STEPS_KEPT_MAX + ENTRIES_WAITING_MAX {
+            self.run_together(span);
+        }
     }
 
     /// Memory it points to, bytes.
@@ -117,12 +166,12 @@ impl Window {
 
     fn run_together(&mut self, span: Span) {
         let older = self.entries.len().saturating_sub(ENTRIES_EXACT_MAX);
-        let mut steps: Vec<Entry> = Vec::with_capacity(STEPS_KEPT_MAX);
+        let mut steps: Vec<Entry<T>> = Vec::with_capacity(STEPS_KEPT_MAX);
         for entry in self.entries.drain(..older) {
             match steps.last_mut() {
                 Some(last) if span.step(last.time_ms) == span.step(entry.time_ms) => {
                     // A step stands at its newest time: it leaves the window with its last entry.
-                    *last = Entry { time_ms: entry.time_ms, n: last.n.saturating_add(entry.n) };
+                    *last = Entry { time_ms: entry.time_ms, n: last.n.plus(entry.n) };
                 }
                 _ => steps.push(entry),
             }

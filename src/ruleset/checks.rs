@@ -37,7 +37,7 @@ pub(super) fn threshold_above_cap(typed: &Typed, names: &Names, problems: &mut V
 fn counts(typed: &Typed, names: &Names) -> bool {
     let Node::Name(Name::Feature(at, _)) = typed.node else { return false };
     let of = |(index, spec): &(Option<u16>, super::feature::FeatureSpec)| (*index == Some(at)).then_some(spec.kind);
-    matches!(names.features.values().find_map(of), Some(Some(Kind::Count | Kind::Distinct)))
+    matches!(names.features.values().find_map(of), Some(Some(Kind::Count | Kind::Distinct | Kind::Spread)))
 }
 
 fn above_cap(typed: &Typed) -> bool {
@@ -93,7 +93,7 @@ pub(super) fn unused(names: &Names, mentioned: &BTreeSet<String>, problems: &mut
 /// Warns of lists that are older than they may be.
 pub(super) fn stale(names: &Names, today: Option<Millis>, problems: &mut Vec<Problem>) {
     for (name, list) in &names.lists {
-        let (Some(today), Some(as_of)) = (today, list.set.as_of) else { continue };
+        let (Some(today), Some(as_of), false) = (today, list.set.as_of, list.set.is_shipped) else { continue };
         let age = today.since(as_of);
         if age > list.set.max_age_ms {
             let message = format!(

@@ -50,6 +50,14 @@ codes! {
     LIMIT = "R018";
     /// An inline test of a rule fails.
     TEST_FAILED = "R019";
+    /// An overlay says more than state, score, params and exceptions of a rule.
+    OVERLAY = "R030";
+    /// An overlay names a rule that the set does not have.
+    OVERLAY_RULE = "R031";
+    /// An overlay sets a param that the rule does not have, or to a value that the param does not take.
+    OVERLAY_PARAM = "R032";
+    /// A rule means something else than before and has the same revision.
+    REVISION = "R033";
 
     /// A feature that nothing reads.
     UNUSED_FEATURE = "W101";
@@ -67,6 +75,14 @@ codes! {
     EXPIRED = "W107";
     /// A threshold above what a window counts exactly.
     ABOVE_CAP = "W108";
+    /// An exception that is true wherever its rule is.
+    UNREACHABLE = "W109";
+    /// One entity can take more memory than is good.
+    STATE_BYTES = "W110";
+    /// A currency of the rule set for which a live rule has no amount.
+    CURRENCY = "W111";
+    /// An inline test that passes with the rule file's own values fails with the overlay's.
+    OVERLAY_TEST = "W120";
 }
 
 #[cfg(test)]

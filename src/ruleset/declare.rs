@@ -17,8 +17,8 @@ use super::model::NamedAmount;
 use super::names::{Def, NamedList, Names};
 use super::params::read_params;
 use super::rule::check_defaults;
-use super::sources::Sources;
-use crate::event::{Currency, Millis, Money};
+use super::sources::{FilePath, Sources};
+use crate::event::{Currency, Money};
 use crate::report::{Lines, Problem, SourceFile, did_you_mean};
 use crate::yaml::{self, Kind, Map, Node, Reader};
 
@@ -60,8 +60,8 @@ impl<'s> Declared<'s> {
         }
     }
 
-    /// Everything of a file that rules may name; `path` is the file's, below the rules directory.
-    pub fn read(&mut self, reader: &mut Reader<'_>, path: &str, tree: &Node) {
+    /// Everything of a file that rules may name; `path` is the file's.
+    pub fn read(&mut self, reader: &mut Reader<'_>, path: FilePath<'_>, tree: &Node) {
         let Some(map) = reader.map(tree, "a rule file") else { return };
         reader.keys(map, FILE_KEYS, &[]);
         reader.require(tree, "a rule file", &["version"]);
@@ -93,7 +93,7 @@ impl<'s> Declared<'s> {
     }
 
     fn params(&mut self, reader: &mut Reader<'_>, node: &Node) {
-        let mut params = read_params(reader, node);
+        let mut params = read_params(reader, node).values;
         let Kind::Map(map) = &node.kind else { return };
         for entry in &map.entries {
             let Some(constant) = params.remove(&entry.key) else { continue };
@@ -204,10 +204,9 @@ impl<'s> Declared<'s> {
         }
     }
 
-    fn list(&mut self, reader: &mut Reader<'_>, path: &str, entry: &yaml::Entry) {
+    fn list(&mut self, reader: &mut Reader<'_>, path: FilePath<'_>, entry: &yaml::Entry) {
         reader.is_name(entry, "a list");
-        let as_of = self.sources.modified(path);
-        let set = self.list_set(reader, entry, as_of);
+        let set = self.list_set(reader, path, entry);
         if set.is_none() {
             self.broken.insert(format!("lists.{}", entry.key));
         }
@@ -221,7 +220,7 @@ impl<'s> Declared<'s> {
         }
     }
 
-    fn list_set(&self, reader: &mut Reader<'_>, entry: &yaml::Entry, as_of: Option<Millis>) -> Option<ListSet> {
+    fn list_set(&self, reader: &mut Reader<'_>, path: FilePath<'_>, entry: &yaml::Entry) -> Option<ListSet> {
         let map = reader.map(&entry.value, "a list")?;
         reader.keys(map, &["type", "owner", "max_age", "items", "file"], &[]);
         reader.require(&entry.value, "a list", &["type", "owner", "max_age"]);
@@ -232,7 +231,7 @@ impl<'s> Declared<'s> {
             reader.word(node, "type of list", &words)
         })?;
         let mut set = ListSet::new(entry.key.clone(), ty);
-        set.as_of = as_of;
+        self.date(&mut set, path, &reader.file.text);
         // Without an age the list does not load; its entries are read for what is wrong with them.
         set.max_age_ms = max_age_ms.unwrap_or(i64::MAX);
         match (map.get("items"), map.get("file")) {
@@ -247,15 +246,22 @@ impl<'s> Declared<'s> {
         Some(set)
     }
 
+    /// How old a list is whose entries stand in a file. One that was compiled in has no time; its text says one.
+    fn date(&self, set: &mut ListSet, path: FilePath<'_>, text: &str) {
+        let written = self.sources.modified(path);
+        set.is_shipped = written.is_none();
+        set.as_of = written.or_else(|| lists::said_as_of(text));
+    }
+
     fn read_list_file(&self, reader: &mut Reader<'_>, node: &Node, set: &mut ListSet) -> Option<()> {
         let path = reader.scalar(node, "`file`")?;
-        if !self.sources.is_present(path) {
+        let Some(found) = self.sources.find(path) else {
             let help = "a list's file is below the rules directory, such as `lists/tor_exits.txt`, one entry a line";
             reader.error_help(codes::LIST_FILE, node.span.clone(), format!("there is no `{path}`"), help);
             return None;
-        }
-        let file = self.sources.text(path, reader.problems)?;
-        set.as_of = self.sources.modified(path);
+        };
+        let file = self.sources.text(found, reader.problems)?;
+        self.date(set, found, &file.text);
         set.read(&file, reader.problems);
         Some(())
     }

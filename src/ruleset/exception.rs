@@ -33,8 +33,18 @@ pub(super) struct ExceptionSpec {
 /// What a rule's `unless` holds.
 #[derive(Debug)]
 pub(super) enum Unless {
-    Shared(String, Range<usize>),
+    Shared { name: String, file: Arc<SourceFile>, span: Range<usize> },
     Own(String, ExceptionSpec),
+}
+
+impl Unless {
+    /// Its name, and where that stands.
+    pub fn named(&self) -> (&str, &Arc<SourceFile>, &Range<usize>) {
+        match self {
+            Unless::Shared { name, file, span } => (name, file, span),
+            Unless::Own(name, spec) => (name, &spec.file, &spec.span),
+        }
+    }
 }
 
 /// Reads an exception. Its name is told apart by whoever asks; one without a name is read on, so that what else
@@ -55,9 +65,9 @@ pub(super) fn read_exception(reader: &mut Reader<'_>, node: &Node) -> Option<(Op
     Some((name, ExceptionSpec { file: Arc::clone(reader.file), span, when, expires }))
 }
 
-/// Reads the `unless` of a rule.
-pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
-    let Some(items) = reader.seq(node, "`unless`") else { return Vec::new() };
+/// Reads the `unless` of a rule; `what` is the key it stands under.
+pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Unless> {
+    let Some(items) = reader.seq(node, what) else { return Vec::new() };
     if items.len() > EXCEPTIONS_MAX {
         reader.error(codes::LIMIT, node.head(), format!("a rule has at most {EXCEPTIONS_MAX} exceptions"));
     }
@@ -65,7 +75,11 @@ pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
     let mut unless = Vec::new();
     for item in items.iter().take(EXCEPTIONS_MAX) {
         let read = match &item.kind {
-            Kind::Scalar(scalar) => Some(Unless::Shared(scalar.text.clone(), item.span.clone())),
+            Kind::Scalar(scalar) => Some(Unless::Shared {
+                name: scalar.text.clone(),
+                file: Arc::clone(reader.file),
+                span: item.span.clone(),
+            }),
             Kind::Broken => None,
             _ => read_exception(reader, item).map(|(name, spec)| {
                 let nameless = || format!("exception at byte {}", item.span.start);
@@ -73,11 +87,9 @@ pub(super) fn read_unless(reader: &mut Reader<'_>, node: &Node) -> Vec<Unless> {
             }),
         };
         let Some(read) = read else { continue };
-        let (name, span) = match &read {
-            Unless::Shared(name, span) => (name, span.clone()),
-            Unless::Own(name, spec) => (name, spec.span.clone()),
-        };
-        match names.entry(name.clone()) {
+        let (name, _, span) = read.named();
+        let span = span.clone();
+        match names.entry(name.to_owned()) {
             Slot::Vacant(slot) => drop(slot.insert(span)),
             Slot::Occupied(slot) => {
                 let help = first_stands(&mut lines, reader.file, slot.get());

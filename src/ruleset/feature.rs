@@ -8,13 +8,21 @@ use std::sync::Arc;
 
 use super::codes;
 use super::entity::{check_entity, read_key};
-use super::expr::{Ast, Node as Expr, Ty, Typed};
-use super::model::{Aggregate, Key, Measure, Name, NamedAmount, Part};
+use super::expr::Ast;
+use super::finding::{self, event_field};
+use super::model::{Aggregate, FindingField, Key, KeyField, Measure};
 use crate::event::{Closed, EventType, Field, FieldKind, TypeSet};
 use crate::report::{SourceFile, did_you_mean};
 use crate::yaml::{Entry, Map, Node, Reader};
 
-/// The aggregates of the language. Those that [`Kind::known`] has none for come with a later version.
+/// What features over findings look at, in the place of an event type.
+pub(super) const FINDING: &str = "finding";
+/// The longest window of a `baseline`, ms: it is about an hour of the week.
+pub const BASELINE_OVER_MS_MAX: i64 = 3_600_000;
+/// What a `baseline` is kept for: it is large.
+const BASELINE_BY: [KeyField; 4] = [KeyField::All, KeyField::AppVersion, KeyField::Asn, KeyField::Country];
+
+/// The aggregates of the language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Count,
@@ -76,6 +84,8 @@ pub(super) struct FeatureSpec {
     pub is_whole: bool,
     pub kind: Option<Kind>,
     pub types: TypeSet,
+    /// It looks at findings, and at no event type.
+    pub of_findings: bool,
     pub measure: Option<Measure>,
     pub filter: Option<Ast>,
     pub by: Option<Key>,
@@ -84,20 +94,25 @@ pub(super) struct FeatureSpec {
 }
 
 impl Kind {
-    /// What this version keeps.
-    pub fn known(self) -> Option<Aggregate> {
-        Some(match self {
+    /// What is kept of it.
+    pub fn aggregate(self) -> Aggregate {
+        match self {
             Kind::Count => Aggregate::Count,
             Kind::Sum => Aggregate::Sum,
+            Kind::Rate => Aggregate::Rate,
             Kind::Distinct => Aggregate::Distinct,
+            Kind::Spread => Aggregate::Spread,
             Kind::Last => Aggregate::Last,
             Kind::FirstSeen => Aggregate::FirstSeen,
+            Kind::Stats => Aggregate::Stats,
+            Kind::Share => Aggregate::Share,
+            Kind::Baseline => Aggregate::Baseline,
+            Kind::Decayed => Aggregate::Decayed,
             Kind::Habit => Aggregate::Habit,
-            Kind::Rate | Kind::Spread | Kind::Stats | Kind::Share | Kind::Baseline | Kind::Decayed => return None,
-        })
+        }
     }
 
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
 
@@ -119,6 +134,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> FeatureSpec {
         is_whole: false,
         kind: None,
         types: TypeSet::ALL,
+        of_findings: false,
         measure: None,
         filter: None,
         by: None,
@@ -137,14 +153,30 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> FeatureSpec {
         spec.filter = map.get("where").and_then(|node| reader.expression(node, "`where`"));
         spec.by = map.get("by").and_then(|node| read_key(reader, node));
         if let (Some(by), Some(node)) = (spec.by, map.get("by"))
-            && spec.kind.is_some()
-            && !spec.types.is_empty()
+            && let Some(kind) = spec.kind
         {
-            spec.by = check_entity(reader, node, by, spec.types).then_some(by);
+            let is_kept = spec.types.is_empty() || check_entity(reader, node, by, spec.types);
+            spec.by = (is_kept && check_size(reader, node, by, kind)).then_some(by);
+        }
+        if spec.kind == Some(Kind::Share) && spec.filter.is_none() && map.get("where").is_none() {
+            let help = "all of them are a share of 1; write `where` for those that it is the part of";
+            reader.error_help(codes::MISSING_KEY, entry.value.head(), "a `share` needs `where`", help);
         }
         spec.is_whole = named && reader.problems.len() == before;
     }
     spec
+}
+
+/// Tells a `baseline` by something of which there are too many.
+fn check_size(reader: &mut Reader<'_>, node: &Node, by: Key, kind: Kind) -> bool {
+    let fits = kind != Kind::Baseline || (by.second.is_none() && BASELINE_BY.contains(&by.first));
+    if !fits {
+        let message = format!("a `baseline` is too large to be kept by {}", by.text());
+        let words: Vec<&str> = BASELINE_BY.iter().map(|by| by.name()).collect();
+        let help = format!("it is kept by {}", words.join(", "));
+        reader.error_help(codes::ENTITY, node.span.clone(), message, &help);
+    }
+    fits
 }
 
 fn read_aggregate(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut FeatureSpec) {
@@ -168,54 +200,72 @@ fn read_aggregate(reader: &mut Reader<'_>, node: &Node, map: &Map, spec: &mut Fe
     }
     spec.kind = Some(kind);
     spec.include_current = kind.with_this_event();
-    if kind.known().is_none() {
-        let message = format!("this version of walletwatch does not know `{}` yet", kind.word());
-        reader.error(codes::NOT_YET, entry.key_span.clone(), message);
-    }
     let mut types = TypeSet::NONE;
     let mut measures: Vec<Measure> = Vec::new();
     for item in reader.one_or_more(&entry.value, "what a feature looks at") {
-        let Some((kinds, measure)) = read_source(reader, item, kind) else { continue };
-        types = types.or(kinds);
+        let Some((source, measure)) = read_source(reader, item, kind) else { continue };
+        match source {
+            Source::Types(kinds) => types = types.or(kinds),
+            Source::Findings => spec.of_findings = true,
+        }
         measures.extend(measure.filter(|m| !measures.contains(m)));
     }
     if measures.len() > 1 {
         reader.error(codes::VALUE, entry.value.span.clone(), "a feature looks at one field, the same of each type");
     }
+    if spec.of_findings && !types.is_empty() {
+        let message = "a feature looks at findings or at events, not at both";
+        reader.error(codes::VALUE, entry.value.span.clone(), message);
+    }
     spec.types = types;
     spec.measure = measures.first().copied();
-    if types.is_empty() {
+    if types.is_empty() && !spec.of_findings {
         // What events it has is not known, so its parts are not either.
         spec.kind = None;
     }
 }
 
+/// What a feature looks at.
+enum Source {
+    Types(TypeSet),
+    Findings,
+}
+
 /// One `type` or `type.field`.
-fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(TypeSet, Option<Measure>)> {
+fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Source, Option<Measure>)> {
     let text = reader.scalar(node, "what a feature looks at")?;
     let (word, field) = text.split_once('.').map_or((text, None), |(word, field)| (word, Some(field)));
-    let types = read_type(reader, node, word)?;
+    let source = if word == FINDING { Source::Findings } else { Source::Types(read_type(reader, node, word)?) };
     let field_span = match node.span.len() == text.len() {
         true => node.span.start + word.len() + 1..node.span.end,
         false => node.span.clone(),
     };
     let Some(field) = field else {
         if kind.needs_field() {
-            let example = if kind.word() == "sum" { "amount" } else { "ip" };
+            let example = match (kind, &source) {
+                (Kind::Sum | Kind::Stats, Source::Types(_)) => "amount",
+                (Kind::Sum | Kind::Stats, Source::Findings) => "score",
+                (Kind::Spread, _) => "account",
+                _ => "ip",
+            };
             let message = format!("`{}` looks at a field, such as `{word}.{example}`", kind.word());
             reader.error(codes::VALUE, node.span.clone(), message);
             return None;
         }
-        return Some((types, None));
+        return Some((source, None));
     };
     if !kind.needs_field() {
         let help = format!("write `{word}`; which events it counts is said by `where`");
         reader.error_help(codes::VALUE, node.span.clone(), format!("`{}` looks at no field", kind.word()), &help);
         return None;
     }
-    let measure = read_measure(reader, field_span.clone(), field, types)?;
+    let measure = match source {
+        Source::Types(types) => read_measure(reader, field_span.clone(), field, types)?,
+        Source::Findings => read_finding_measure(reader, field_span.clone(), field, kind)?,
+    };
     let is_number = match measure {
         Measure::Field(field) => matches!(field.kind(), FieldKind::Int | FieldKind::Float | FieldKind::Money),
+        Measure::Finding(field) => field == FindingField::Score,
         Measure::Hour | Measure::Weekday => false,
     };
     if matches!(kind, Kind::Sum | Kind::Stats) && !is_number {
@@ -223,7 +273,30 @@ fn read_source(reader: &mut Reader<'_>, node: &Node, kind: Kind) -> Option<(Type
         reader.error(codes::VALUE, field_span, message);
         return None;
     }
-    Some((types, Some(measure)))
+    Some((source, Some(measure)))
+}
+
+/// A field of findings.
+fn read_finding_measure(reader: &mut Reader<'_>, span: Range<usize>, name: &str, kind: Kind) -> Option<Measure> {
+    match name {
+        "hour" => return Some(Measure::Hour),
+        "weekday" => return Some(Measure::Weekday),
+        _ => {}
+    }
+    if let Some(field) = FindingField::parse(name) {
+        if kind == Kind::Habit {
+            let message = format!("`habit` compares with the event's own value, and no event has a `{name}`");
+            reader.error(codes::VALUE, span, message);
+            return None;
+        }
+        return Some(Measure::Finding(field));
+    }
+    if let Some(field) = event_field(name) {
+        return Some(Measure::Field(field));
+    }
+    let message = format!("findings have no `{name}`");
+    reader.unknown_word(codes::UNKNOWN_TYPE, span, message, name, finding::field_names().collect::<Vec<_>>());
+    None
 }
 
 fn read_measure(reader: &mut Reader<'_>, span: Range<usize>, name: &str, types: TypeSet) -> Option<Measure> {
@@ -251,6 +324,10 @@ fn read_window(reader: &mut Reader<'_>, map: &Map, spec: &mut FeatureSpec) {
     let (wanted, other) = if takes_half_life { ("half_life", "over") } else { ("over", "half_life") };
     if let Some(value) = map.get(wanted) {
         spec.over_ms = reader.some_time(value, &format!("`{wanted}`")).unwrap_or(0);
+        if spec.kind == Some(Kind::Baseline) && spec.over_ms > BASELINE_OVER_MS_MAX {
+            let message = "a `baseline` is about an hour of the week: its window is at most 1h";
+            reader.error(codes::VALUE, value.span.clone(), message);
+        }
     }
     if let Some(entry) = map.entries.iter().find(|entry| entry.key == other)
         && let Some(kind) = spec.kind
@@ -270,9 +347,9 @@ pub(super) fn read_type(reader: &mut Reader<'_>, node: &Node, word: &str) -> Opt
     if let Some(kind) = EventType::parse(word) {
         return Some(TypeSet::of(&[kind]));
     }
-    if word == "finding" {
-        let message = "this version of walletwatch does not know features over findings yet";
-        reader.error(codes::NOT_YET, node.span.clone(), message);
+    if word == FINDING {
+        let help = "a feature counts findings: `{count: finding, where: rule == \"…\", by: account, over: 1h}`";
+        reader.error_help(codes::UNKNOWN_TYPE, node.span.clone(), "a finding is no event that comes in", help);
         return None;
     }
     let span = match node.span.len() >= word.len()
@@ -294,117 +371,5 @@ pub(super) fn type_words(types: TypeSet) -> String {
         Some((last, [])) => (*last).to_owned(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
         None => "no".to_owned(),
-    }
-}
-
-/// What a part of a feature is: which one, its type, and whether it is missing while nothing is known.
-pub(super) struct PartMeaning {
-    pub part: Part,
-    pub ty: Ty,
-    pub is_missing_while_empty: bool,
-}
-
-impl FeatureSpec {
-    /// The meaning of `NAME` (no part) or `NAME.part`.
-    pub fn part(&self, part: Option<&str>) -> Option<PartMeaning> {
-        let is = |part, ty, is_missing_while_empty| Some(PartMeaning { part, ty, is_missing_while_empty });
-        let measured = match self.measure {
-            Some(Measure::Field(field)) => Ty::of(field),
-            _ => Ty::Int,
-        };
-        match (self.kind?, part) {
-            (Kind::Count | Kind::Distinct, None) => is(Part::Value, Ty::Int, false),
-            (Kind::Sum, None) => is(Part::Value, measured, measured == Ty::Money),
-            (Kind::Rate | Kind::Decayed, None) => is(Part::Value, Ty::Float, false),
-            (Kind::Share, None) => is(Part::Value, Ty::Float, true),
-            (Kind::Last | Kind::FirstSeen, Some("age")) => is(Part::Age, Ty::Duration, true),
-            (Kind::Last, Some(name)) => {
-                let field = Field::parse(name).filter(|field| !field.types().and(self.types).is_empty())?;
-                is(Part::Field(field), Ty::of(field), true)
-            }
-            (Kind::Habit, Some("share")) => is(Part::Share, Ty::Float, true),
-            (Kind::Habit, Some("count")) => is(Part::Count, Ty::Int, true),
-            (Kind::Habit, Some("total")) => is(Part::Total, Ty::Int, true),
-            (Kind::Spread, Some("keys" | "max_per_key")) => is(Part::Value, Ty::Int, false),
-            (Kind::Spread, Some(part)) if part.starts_with("share(") => is(Part::Value, Ty::Float, true),
-            (Kind::Stats, Some("count")) => is(Part::Value, Ty::Int, true),
-            (Kind::Stats, Some("mean" | "stddev" | "p50" | "p95" | "max")) => is(Part::Value, measured, true),
-            (Kind::Baseline, Some("now" | "mean" | "stddev" | "ratio")) => is(Part::Value, Ty::Float, true),
-            _ => None,
-        }
-    }
-
-    /// The parts it has, for "did you mean"; the empty one is the bare name.
-    pub fn parts(&self) -> Vec<&'static str> {
-        match self.kind {
-            Some(Kind::Count | Kind::Sum | Kind::Rate | Kind::Distinct | Kind::Share | Kind::Decayed) => vec![""],
-            Some(Kind::FirstSeen) => vec!["age"],
-            Some(Kind::Last) => {
-                let has = |field: &Field| !field.types().and(self.types).is_empty();
-                std::iter::once("age").chain(Field::all().filter(has).map(Field::name)).collect()
-            }
-            Some(Kind::Habit) => vec!["share", "count", "total"],
-            Some(Kind::Stats) => vec!["mean", "stddev", "p50", "p95", "max", "count"],
-            Some(Kind::Baseline) => vec!["now", "mean", "stddev", "ratio"],
-            Some(Kind::Spread) => vec!["keys", "max_per_key"],
-            None => vec![""],
-        }
-    }
-
-    /// The event types on which it can have a value.
-    pub fn value_types(&self) -> TypeSet {
-        let own = match (self.kind, self.measure) {
-            // A habit is about this event's own value of the field.
-            (Some(Kind::Habit), Some(Measure::Field(field))) => field.types(),
-            _ => TypeSet::ALL,
-        };
-        self.by.map_or(TypeSet::ALL, Key::types).and(own)
-    }
-
-    /// The hash of what it keeps: the same definition under another name or in another file has the same.
-    /// Named amounts count by their values; lists by their name, for their entries come and go.
-    pub fn identity(&self, filter: Option<&Typed>, amounts: &[NamedAmount]) -> u64 {
-        let types: Vec<&str> = self.types.iter().map(EventType::word).collect();
-        let measure = match self.measure {
-            Some(Measure::Field(field)) => field.name(),
-            Some(Measure::Hour) => "hour",
-            Some(Measure::Weekday) => "weekday",
-            None => "",
-        };
-        let definition = format!(
-            "{}|{}|{measure}|{}|{}|{}|{}",
-            self.kind.map_or("", Kind::word),
-            types.join(","),
-            filter.map_or_else(String::new, |filter| canonical(filter, amounts)),
-            self.by.map_or_else(String::new, Key::text),
-            self.over_ms,
-            self.include_current,
-        );
-        let hash = blake3::hash(definition.as_bytes());
-        hash.as_bytes().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
-    }
-}
-
-/// An expression in one spelling: names by what they stand for, without comments and blanks.
-fn canonical(typed: &Typed, amounts: &[NamedAmount]) -> String {
-    let parts = || typed.parts().into_iter().map(|part| canonical(part, amounts)).collect::<Vec<_>>().join(" ");
-    match &typed.node {
-        Expr::Constant(value) => format!("{value:?}"),
-        Expr::Name(Name::Amount(at)) => {
-            format!("{:?}", amounts.get(usize::from(*at)).map(|amount| amount.values.as_slice()).unwrap_or_default())
-        }
-        Expr::Name(name) => format!("{name:?}"),
-        Expr::Not(_) => format!("(not {})", parts()),
-        Expr::And(_) => format!("(and {})", parts()),
-        Expr::Or(_) => format!("(or {})", parts()),
-        Expr::Compare(how, ..) => format!("({} {})", how.symbol(), parts()),
-        Expr::InList(_, list) => format!("(in {} lists.{})", parts(), list.name),
-        Expr::InSet(_, set) => format!("(in {} {set:?})", parts()),
-        Expr::IsMissing(_) => format!("(missing {})", parts()),
-        Expr::Coalesce(..) => format!("(?? {})", parts()),
-        Expr::Arithmetic(how, ..) => format!("({how:?} {})", parts()),
-        Expr::Negate(_) => format!("(- {})", parts()),
-        Expr::Call(function, _) => format!("({function:?} {})", parts()),
-        Expr::Matches(_, pattern) => format!("(matches {} {:?})", parts(), pattern.as_str()),
     }
 }

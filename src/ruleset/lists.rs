@@ -53,8 +53,11 @@ pub struct ListSet {
     pub numbers: HashSet<u32, RandomState>,
     /// Entries that are address prefixes.
     pub prefixes: Prefixes,
-    /// When its entries were last known to be right.
+    /// When its entries were last known to be right: when its file was written, or what a file of the shipped pack
+    /// says ([`said_as_of`]).
     pub as_of: Option<Millis>,
+    /// Whether it is compiled in: then nobody can renew it, and no load warns of its age.
+    pub is_shipped: bool,
     /// After how long it is stale, ms.
     pub max_age_ms: i64,
 }
@@ -146,6 +149,7 @@ impl ListSet {
             numbers: HashSet::default(),
             prefixes: Prefixes::default(),
             as_of: None,
+            is_shipped: false,
             max_age_ms: 0,
         }
     }
@@ -214,6 +218,13 @@ impl ListSet {
     }
 }
 
+/// The moment of a line `# as of 2026-11-22` among the comments that a file begins with: its entries were right then.
+pub fn said_as_of(text: &str) -> Option<Millis> {
+    let comments = text.lines().map_while(|line| line.trim().strip_prefix('#'));
+    let day = comments.into_iter().find_map(|comment| comment.trim().strip_prefix("as of "))?;
+    Millis::parse(&format!("{}T00:00:00Z", day.split_whitespace().next()?))
+}
+
 /// What is said of an entry that is not of its list's type.
 pub fn bad_entry(file: &Arc<SourceFile>, span: Range<usize>, entry: &str, wanted: &str) -> Problem {
     let shown: String = entry.chars().take(40).collect();
@@ -261,6 +272,16 @@ mod tests {
             for entry in bad {
                 assert!(ListSet::new("l", ty).insert(entry).is_err(), "{ty:?} {entry:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_file_says_when_its_entries_were_right() {
+        let day = Millis::parse("2026-11-22T00:00:00Z");
+        assert!(day.is_some());
+        assert_eq!(said_as_of("# exits\n#  as of 2026-11-22 \n192.0.2.1\n"), day);
+        for text in ["", "192.0.2.1\n# as of 2026-11-22\n", "# as of yesterday\n", "# as of 2026-13-01\n", "#as of\n"] {
+            assert_eq!(said_as_of(text), None, "{text}");
         }
     }
 

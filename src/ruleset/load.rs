@@ -9,9 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::consequences::{Unread, drop_consequences, text_at};
+use super::constant::{self, Judge};
 use super::declare::{Declared, first_stands};
 use super::expr;
 use super::feature::FeatureSpec;
+use super::finding;
 use super::hash::HashKey;
 use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
 use super::names::{Constant, Here, Names};
@@ -19,8 +22,8 @@ use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
-use super::sources::Sources;
-use super::{checks, policy};
+use super::sources::{FilePath, OVERLAY, POLICY, Sources};
+use super::{checks, overlay, policy};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
@@ -37,6 +40,8 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     /// The policy, the default one where there is no file.
     pub policy: Policy,
+    /// The same rules with their files' own values, where an overlay has others: what inline tests are written for.
+    pub own_values: Option<Ruleset>,
 }
 
 /// A word of a rule set for something that others have, with its place.
@@ -65,15 +70,43 @@ pub fn load(sources: &Sources, key: HashKey, today: Option<Millis>) -> Result<Lo
 
 /// The same, with what the set names that others have, so that this can be checked even if it does not load.
 pub fn load_partly(sources: &Sources, key: HashKey, today: Option<Millis>) -> (Result<Loaded, Vec<Problem>>, Mentions) {
+    let (loaded, mentions) = load_once(sources, key, today, Values::InForce);
+    let has_overlay = sources.is_present(OVERLAY);
+    let loaded = loaded.and_then(|loaded| {
+        // What an overlay hides of the rules' own mistakes is told all the same.
+        let own = has_overlay.then(|| load_once(sources, key, today, Values::Own).0).transpose()?;
+        Ok(Loaded { own_values: own.map(|own| own.ruleset), ..loaded })
+    });
+    (loaded, mentions)
+}
+
+/// Whose values rules have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// The overlay's, where it says some.
+    InForce,
+    /// Those of the rules' own files.
+    Own,
+}
+
+fn load_once(
+    sources: &Sources,
+    key: HashKey,
+    today: Option<Millis>,
+    values: Values,
+) -> (Result<Loaded, Vec<Problem>>, Mentions) {
     let mut loader = Loader::new(sources);
     let trees = loader.trees();
     for (path, file, tree) in &trees {
         let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut loader.problems };
-        loader.declared.read(&mut reader, path, tree);
+        loader.declared.read(&mut reader, *path, tree);
     }
     let mut drafts = Vec::new();
     for (_, file, tree) in &trees {
         loader.drafts(file, tree, &mut drafts);
+    }
+    if values == Values::InForce {
+        loader.lay_over(&mut drafts);
     }
     let notices = drafts.iter().filter_map(RuleDraft::notice).collect();
     let (policy, channels) = policy_of(sources, &mut loader.problems);
@@ -82,13 +115,8 @@ pub fn load_partly(sources: &Sources, key: HashKey, today: Option<Millis>) -> (R
 
 /// The policy of a rules directory and the channels it names; the default one where it has no `policy.yaml`.
 fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Mention, Audience)>) {
-    if sources.is_present("overlay.yaml")
-        && let Some(file) = sources.text("overlay.yaml", problems)
-    {
-        let message = "this version of walletwatch does not know overlays yet";
-        problems.push(Problem::error(codes::NOT_YET, &file, 0..1, message).help("change the rules themselves"));
-    }
-    let policy = sources.text("policy.yaml", problems).and_then(|file| {
+    let file = sources.find(POLICY).and_then(|file| sources.text(file, problems));
+    let policy = file.and_then(|file| {
         let tree = yaml::parse(&file, &RULE_FILES, problems)?;
         let mut channels = Vec::new();
         let policy = policy::read(&mut Reader { file: &file, dialect: &RULE_FILES, problems }, &tree, &mut channels)?;
@@ -103,10 +131,7 @@ struct Loader<'s> {
     sources: &'s Sources,
     problems: Vec<Problem>,
     declared: Declared<'s>,
-    /// Some file could not be read at all: names that it declares are not known.
-    is_partial: bool,
-    /// Files that were not read to their end: a name may be declared in what was not.
-    unread: Vec<Arc<SourceFile>>,
+    unread: Unread,
 }
 
 impl<'s> Loader<'s> {
@@ -115,21 +140,20 @@ impl<'s> Loader<'s> {
             sources,
             problems: sources.unreadable.clone(),
             declared: Declared::new(sources),
-            is_partial: !sources.unreadable.is_empty(),
-            unread: Vec::new(),
+            unread: Unread { is_partial: !sources.unreadable.is_empty(), files: Vec::new() },
         }
     }
 
-    fn trees(&mut self) -> Vec<(&'s str, Arc<SourceFile>, Node)> {
+    fn trees(&mut self) -> Vec<(FilePath<'s>, Arc<SourceFile>, Node)> {
         let mut trees = Vec::new();
         for path in self.sources.rule_files() {
             let file = self.sources.text(path, &mut self.problems);
-            self.is_partial |= file.is_none();
+            self.unread.is_partial |= file.is_none();
             let tree = file.and_then(|file| {
                 let before = self.problems.len();
                 let (tree, is_whole) = yaml::parse_partly(&file, &RULE_FILES, &mut self.problems);
                 if !is_whole {
-                    self.unread.push(Arc::clone(&file));
+                    self.unread.files.push(Arc::clone(&file));
                 }
                 if tree.is_none() && self.problems.len() == before {
                     let problem = Problem::error(codes::SHAPE, &file, 0..0, "there is nothing in this file");
@@ -157,11 +181,11 @@ impl<'s> Loader<'s> {
         self.check_names(drafts);
         let mentioned = self.place_features(drafts);
         let mut layout = Layout::default();
-        let features = self.features(&mut layout, key);
+        let features = self.features(drafts, &mut layout, key);
         self.check_what_no_rule_uses(drafts, &mentioned);
         let rules = self.rules(drafts, &mut layout, key, today);
         checks::stale(&self.declared.names, today, &mut self.problems);
-        self.drop_consequences();
+        drop_consequences(&mut self.problems, &self.declared, &self.unread);
         if self.problems.iter().any(|problem| problem.level == Level::Error) {
             return Err(self.problems);
         }
@@ -179,7 +203,26 @@ impl<'s> Loader<'s> {
             layout,
             warnings: self.problems,
         };
-        Ok(Loaded { ruleset, policy })
+        Ok(Loaded { ruleset, policy, own_values: None })
+    }
+
+    /// Lays the overlay over the rules, where there is one.
+    fn lay_over(&mut self, drafts: &mut [RuleDraft<'_>]) {
+        let Some(file) = self.sources.find(OVERLAY).and_then(|file| self.sources.text(file, &mut self.problems)) else {
+            return;
+        };
+        let before = self.problems.len();
+        let Some(tree) = yaml::parse(&file, &RULE_FILES, &mut self.problems) else {
+            if self.problems.len() == before {
+                let problem = Problem::error(codes::SHAPE, &file, 0..0, "there is nothing in this file");
+                self.problems
+                    .push(problem.help("an overlay begins with `version: 1` and `rules:`; or remove the file"));
+            }
+            return;
+        };
+        let is_partial = self.unread.is_partial || !self.unread.files.is_empty();
+        let mut reader = Reader { file: &file, dialect: &RULE_FILES, problems: &mut self.problems };
+        overlay::lay_over(&mut reader, &tree, drafts, is_partial);
     }
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
@@ -274,18 +317,31 @@ impl<'s> Loader<'s> {
     }
 
     /// The features that something reads, without their parts.
-    fn features(&mut self, layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+    fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+        let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
+        let all_read = !self.unread.is_partial && self.unread.files.is_empty();
         let mut features = Vec::new();
         for (name, (place, spec)) in &self.declared.names.features {
             let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
-            let checked = spec.filter.as_ref().filter(|_| !spec.types.is_empty());
-            let filter = checked.and_then(|ast| expr::check_condition(ast, &here, &mut self.problems));
+            let filter = match &spec.filter {
+                Some(ast) if spec.of_findings => {
+                    let known = all_read.then_some(&rules);
+                    finding::check_filter(ast, here, known, &mut self.problems)
+                }
+                Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
+                _ => None,
+            };
             if let Some(typed) = &filter
                 && typed.reads_state()
             {
                 let (file, span) = &typed.at;
                 let message = "a feature's `where` reads the event's own fields, geo and lists only";
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
+            }
+            if let (Some(ast), Some(typed), false) = (&spec.filter, &filter, spec.of_findings) {
+                let judged =
+                    |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
+                self.declared.names.judge(spec.types, judged);
             }
             if place.is_some()
                 && let Some(feature) =
@@ -357,40 +413,6 @@ impl<'s> Loader<'s> {
         rules.sort_by(|a, b| a.id.cmp(&b.id));
         rules
     }
-
-    /// Drops problems that only follow from others: a name is not unknown because its declaration is wrong,
-    /// or because the file that declares it could not be read.
-    fn drop_consequences(&mut self) {
-        let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE, codes::EXCEPTION];
-        let broken = &self.declared.broken;
-        let may_be_unread = |name: &str| self.is_partial || self.unread.iter().any(|file| declares(&file.text, name));
-        let features = &self.declared.names.features;
-        self.problems.retain(|problem| {
-            let is_exception = problem.code == codes::EXCEPTION;
-            if !unknown.contains(&problem.code) || (is_exception && !problem.message.starts_with("unknown")) {
-                return true;
-            }
-            let text = text_at(problem).unwrap_or("");
-            let list = text.find("lists.").map(|at| text[at..].split_whitespace().next().unwrap_or(""));
-            let name = list.unwrap_or_else(|| text.split('.').next().unwrap_or(text));
-            // The parts of a broken feature are known where its aggregate is.
-            let is_known = features.get(name).is_some_and(|(_, spec)| spec.kind.is_some());
-            let follows_from_declaration = broken.contains(name) && !is_known;
-            let follows_from_file =
-                problem.code != expr::codes::LIST_TYPE && may_be_unread(name.strip_prefix("lists.").unwrap_or(name));
-            !follows_from_declaration && !follows_from_file
-        });
-        for problem in &mut self.problems {
-            let asked = text_at(problem).and_then(|text| features.get_key_value(text));
-            if problem.code == expr::codes::UNKNOWN_NAME
-                && let Some((name, (_, spec))) = asked
-            {
-                let parts: Vec<String> = spec.parts().iter().take(6).map(|part| format!("`{name}.{part}`")).collect();
-                problem.fix = None;
-                problem.help = Some(format!("the feature has more than one value: write {}", parts.join(", ")));
-            }
-        }
-    }
 }
 
 /// The defs that are checked on their own, because neither a rule, nor one of these exceptions, nor another def
@@ -429,24 +451,6 @@ fn defs_alone<'n>(names: &'n Names, mentioned: &BTreeSet<String>, exceptions: &[
     alone
 }
 
-/// Whether a text seems to declare a name: as a key, or as the `name` of something.
-fn declares(text: &str, name: &str) -> bool {
-    let quotes = [' ', '"', '\''];
-    let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    let mut places = text.match_indices(name).filter(|_| !name.is_empty());
-    places.any(|(at, _)| {
-        let before = text.get(..at).unwrap_or_default();
-        let after = text.get(at + name.len()..).unwrap_or_default();
-        let is_key = !before.ends_with(is_part) && after.trim_start_matches(quotes).starts_with(':');
-        is_key || (before.trim_end_matches(quotes).ends_with("name:") && !after.starts_with(is_part))
-    })
-}
-
-fn text_at(problem: &Problem) -> Option<&str> {
-    let (file, span) = problem.at.as_ref()?;
-    file.text.get(span.clone())
-}
-
 fn build_feature(
     name: &str,
     spec: &FeatureSpec,
@@ -457,8 +461,9 @@ fn build_feature(
 ) -> Option<Feature> {
     Some(Feature {
         name: name.to_owned(),
-        aggregate: spec.kind?.known()?,
+        aggregate: spec.kind?.aggregate(),
         types: spec.types,
+        of_findings: spec.of_findings,
         measure: spec.measure,
         filter: filter.map(|typed| expr::compile(typed, layout, key)),
         by: spec.by?,

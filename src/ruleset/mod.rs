@@ -3,8 +3,11 @@
 //! Guarantees: a set loads whole or not at all; every problem of every file is told at once with its place
 //! and, where there is one, its fix. Does not evaluate rules and does not read the clock.
 
+pub mod changes;
 mod checks;
 pub mod codes;
+mod consequences;
+mod constant;
 mod declare;
 mod entity;
 mod exception;
@@ -12,16 +15,22 @@ pub mod expr;
 mod feature;
 pub mod files;
 pub mod format;
+mod finding;
 pub mod hash;
+mod identity;
 pub mod lists;
 pub mod load;
 pub mod model;
 pub mod mutation;
 mod names;
-mod pack;
+mod overlay;
+pub mod pack;
+mod param_place;
 mod params;
+mod parts;
 pub mod policy;
 mod read;
+pub mod revisions;
 pub mod row;
 mod rule;
 mod sightings;
@@ -34,7 +43,8 @@ pub use hash::HashKey;
 pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use mutation::declares_rule;
+pub use terms::{DefPlace, Terms};
+pub use param_place::{ParamPlace, parse_constant};
 pub use policy::{Band, Bands, Policy, Route};
 pub use read::RULE_FILES;
-pub use sources::Sources;
-pub use terms::{DefPlace, Terms};
+pub use sources::{FilePath, Layer, OVERLAY, POLICY, Sources};

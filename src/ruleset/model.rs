@@ -29,6 +29,19 @@ pub enum Name {
     AccountLogins,
     /// `amounts.NAME` in the event's own currency, by its place in [`Ruleset::amounts`].
     Amount(u16),
+    /// A field of a finding, in the `where` of a feature over findings and nowhere else.
+    Finding(FindingField),
+}
+
+/// What a finding has besides the ids of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FindingField {
+    /// The rule's id.
+    Rule,
+    /// The rule's group.
+    Group,
+    /// The rule's score.
+    Score,
 }
 
 /// A part of a feature.
@@ -42,10 +55,32 @@ pub enum Part {
     Field(Field),
     /// `.share` of `habit`.
     Share,
-    /// `.count` of `habit`.
+    /// `.count` of `habit` and `stats`.
     Count,
     /// `.total` of `habit`.
     Total,
+    /// A field of the finding that `last` keeps.
+    Finding(FindingField),
+    /// `.keys` of `spread`.
+    Keys,
+    /// `.max_per_key` of `spread`.
+    MaxPerKey,
+    /// `.share(n)` of `spread`.
+    ShareUpTo(u32),
+    /// `.mean` of `stats` and `baseline`.
+    Mean,
+    /// `.stddev` of `stats` and `baseline`.
+    Stddev,
+    /// `.p50` of `stats`.
+    P50,
+    /// `.p95` of `stats`.
+    P95,
+    /// `.max` of `stats`.
+    Max,
+    /// `.now` of `baseline`.
+    Now,
+    /// `.ratio` of `baseline`.
+    Ratio,
 }
 
 /// What a feature keeps.
@@ -63,9 +98,21 @@ pub enum Aggregate {
     FirstSeen,
     /// How usual this event's value is.
     Habit,
+    /// Number of events per minute.
+    Rate,
+    /// How attempts lie over keys.
+    Spread,
+    /// What amounts usually are.
+    Stats,
+    /// Which part of events match.
+    Share,
+    /// How many events this hour of the week usually has.
+    Baseline,
+    /// Number of events, each fading with its age.
+    Decayed,
 }
 
-/// What a `distinct`, `sum` or `habit` looks at.
+/// What a `distinct`, `sum`, `spread`, `stats` or `habit` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Measure {
     /// A field of the event, `geo.…` included.
@@ -74,6 +121,8 @@ pub enum Measure {
     Hour,
     /// The weekday in the event's zone.
     Weekday,
+    /// A field of a finding.
+    Finding(FindingField),
 }
 
 /// One entity state is kept for.
@@ -113,15 +162,17 @@ pub struct Feature {
     pub name: String,
     /// What it keeps.
     pub aggregate: Aggregate,
-    /// The event types it counts.
+    /// The event types it counts; none for one over findings.
     pub types: TypeSet,
+    /// Whether it counts findings.
+    pub of_findings: bool,
     /// What it looks at.
     pub measure: Option<Measure>,
     /// Which of these events it counts; a condition over fields, geo and lists only.
     pub filter: Option<Condition>,
     /// The entity.
     pub by: Key,
-    /// The window, ms.
+    /// The window, or the half-life of a `decayed`, ms.
     pub over_ms: i64,
     /// Whether this event is in its own window.
     pub include_current: bool,

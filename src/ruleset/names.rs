@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::constant::{self, Judge};
 use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
-use super::model::{Name, NamedAmount, Part};
+use super::model::{Name, NamedAmount};
 use super::terms::DefPlace;
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
@@ -56,6 +57,8 @@ pub(super) struct Names {
     pub used: RefCell<BTreeSet<String>>,
     /// How often all names were asked for, to find what an unknown one may have meant.
     pub suggested: Cell<usize>,
+    /// How much was tried so far to find conditions that no event decides.
+    pub effort: Cell<usize>,
 }
 
 /// The names at one place: with the params of a rule, on its event types.
@@ -143,6 +146,11 @@ impl Names {
         self.defs.iter().filter_map(place).collect()
     }
 
+    /// What conditions on some event types are judged by.
+    pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
+        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
+    }
+
     /// How a name of the row is written, such as `acct_last_ok.age`.
     pub fn written(&self, name: Name) -> Option<String> {
         Some(match name {
@@ -150,16 +158,13 @@ impl Names {
             Name::AccountRisk => "account.risk".to_owned(),
             Name::AccountKnownFor => "account.known_for".to_owned(),
             Name::AccountLogins => "account.logins".to_owned(),
+            Name::Finding(field) => field.name().to_owned(),
             Name::Amount(at) => format!("amounts.{}", self.amounts.get(usize::from(at))?.name),
             Name::Feature(at, part) => {
                 let (name, _) = self.features.iter().find(|(_, (index, _))| *index == Some(at))?;
-                match part {
-                    Part::Value => name.clone(),
-                    Part::Age => format!("{name}.age"),
-                    Part::Field(field) => format!("{name}.{}", field.name()),
-                    Part::Share => format!("{name}.share"),
-                    Part::Count => format!("{name}.count"),
-                    Part::Total => format!("{name}.total"),
+                match super::parts::written(part) {
+                    part if part.is_empty() => name.clone(),
+                    part => format!("{name}.{part}"),
                 }
             }
         })

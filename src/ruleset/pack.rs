@@ -3,7 +3,7 @@
 //! Guarantees: every rule file, list and runbook of `rules/` stands here; a test compares. Does not load it.
 
 /// The texts, by their path below the rules directory.
-pub(super) const FILES: &[(&str, &str)] = &[
+pub const FILES: &[(&str, &str)] = &[
     ("guessing.yaml", include_str!("../../rules/guessing.yaml")),
     ("lists/tor_exits.txt", include_str!("../../rules/lists/tor_exits.txt")),
     ("logins.yaml", include_str!("../../rules/logins.yaml")),
@@ -12,18 +12,24 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("policy.yaml", include_str!("../../rules/policy.yaml")),
 ];
 
-/// The runbooks that are there; people read them in `rules/`.
-pub(super) const RUNBOOKS: &[&str] = &[
-    "runbooks/anonymiser.md",
-    "runbooks/brute-force-many-sources.md",
-    "runbooks/brute-force.md",
-    "runbooks/first-money-from-new-device.md",
-    "runbooks/impossible-travel.md",
-    "runbooks/new-device-new-country.md",
-    "runbooks/new-payee-large.md",
-    "runbooks/password-spray.md",
-    "runbooks/velocity-sum.md",
+/// The runbooks. Rules name them; people read them in `rules/`, or where `rules eject` has put them.
+pub const RUNBOOKS: &[(&str, &str)] = &[
+    ("runbooks/anonymiser.md", include_str!("../../rules/runbooks/anonymiser.md")),
+    ("runbooks/brute-force-many-sources.md", include_str!("../../rules/runbooks/brute-force-many-sources.md")),
+    ("runbooks/brute-force.md", include_str!("../../rules/runbooks/brute-force.md")),
+    ("runbooks/first-money-from-new-device.md", include_str!("../../rules/runbooks/first-money-from-new-device.md")),
+    ("runbooks/impossible-travel.md", include_str!("../../rules/runbooks/impossible-travel.md")),
+    ("runbooks/new-device-new-country.md", include_str!("../../rules/runbooks/new-device-new-country.md")),
+    ("runbooks/new-payee-large.md", include_str!("../../rules/runbooks/new-payee-large.md")),
+    ("runbooks/password-spray.md", include_str!("../../rules/runbooks/password-spray.md")),
+    ("runbooks/velocity-sum.md", include_str!("../../rules/runbooks/velocity-sum.md")),
 ];
+
+/// Whether the pack has a rule of this id.
+pub(super) fn has_rule(id: &str) -> bool {
+    let is_it = |line: &str| line.trim_start().strip_prefix("- id:").is_some_and(|rest| rest.trim() == id);
+    FILES.iter().any(|(_, text)| text.lines().any(is_it))
+}
 
 #[cfg(test)]
 mod tests {
@@ -33,10 +39,25 @@ mod tests {
     use super::super::files;
 
     #[test]
+    fn every_rule_of_the_pack_is_known_by_its_id() {
+        let pack = crate::ruleset::load(&Sources::builtin(), crate::ruleset::HashKey::new([1; 16]), None);
+        for rule in &pack.expect("the pack loads").ruleset.rules {
+            assert!(super::has_rule(&rule.id), "{}", rule.id);
+        }
+        assert!(!super::has_rule("mine"));
+    }
+
+    #[test]
     fn what_is_compiled_in_is_what_lies_in_rules() {
         let read = files::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")).expect("the directory rules");
         let builtin = Sources::builtin();
         assert_eq!(builtin.digest(), read.digest());
-        super::RUNBOOKS.iter().for_each(|path| assert!(read.is_present(path), "{path}"));
+        let lying =
+            |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules").join(path));
+        for (path, text) in super::RUNBOOKS {
+            assert_eq!(lying(path).ok().as_deref(), Some(*text), "{path}");
+        }
+        let present: Vec<&str> = read.present().collect();
+        assert_eq!(present, super::RUNBOOKS.iter().map(|(path, _)| *path).collect::<Vec<_>>());
     }
 }

@@ -8,23 +8,25 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
+use super::constant;
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
-use super::model::{Action, Audience, Dedup, Exception, Name, Piece, Rule, Severity, Sightings, State};
+use super::model::{Action, Audience, Dedup, Exception, InlineTest, Name, Piece, Rule, Severity, Sightings, State};
 use super::mutation::read_kept;
 use super::names::{Constant, Here, Names};
-use super::params::read_params;
+use super::overlay::Overlaid;
+use super::params::{Limits, read_params};
 use super::read::RULE_FILES;
 use super::row::Layout;
 use super::snippet::snippet;
 use super::terms::Terms;
 use super::test_case::{TestReader, expectations};
 use crate::event::{Millis, TypeSet};
-use crate::report::{Problem, SourceFile};
+use crate::report::{Level, Problem, SourceFile};
 use crate::yaml::{Entry, Kind, Map, Node, Reader, Style};
 
 pub(super) const RULE_KEYS: &[&str] = &[
@@ -59,7 +61,7 @@ const REQUIRED_KEYS: &[&str] =
 const NO_DEFAULT: &[&str] = &["id", "tests", "mutants"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
 
-const STATES: &[(&str, State)] =
+pub(super) const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
 const SEVERITIES: &[(&str, Severity)] =
     &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
@@ -80,10 +82,13 @@ pub(super) struct RuleDraft<'f> {
     pub id_span: Range<usize>,
     own: &'f Map,
     defaults: Option<&'f Map>,
-    params: BTreeMap<String, Constant>,
+    pub params: BTreeMap<String, Constant>,
+    pub limits: BTreeMap<String, Limits>,
     on: TypeSet,
     when: Option<Ast>,
-    unless: Vec<Unless>,
+    pub unless: Vec<Unless>,
+    /// What the overlay says of it.
+    pub overlaid: Overlaid,
     is_later: bool,
 }
 
@@ -147,15 +152,18 @@ impl<'f> RuleDraft<'f> {
             own,
             defaults,
             params: BTreeMap::new(),
+            limits: BTreeMap::new(),
             on: TypeSet::NONE,
             when: None,
             unless: Vec::new(),
+            overlaid: Overlaid::default(),
             is_later,
         };
-        draft.params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
+        let params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
+        (draft.params, draft.limits) = (params.values, params.limits);
         draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
         draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
-        draft.unless = draft.get("unless").map(|node| read_unless(reader, node)).unwrap_or_default();
+        draft.unless = draft.get("unless").map(|node| read_unless(reader, node, "`unless`")).unwrap_or_default();
         Some(draft)
     }
 
@@ -180,7 +188,7 @@ impl<'f> RuleDraft<'f> {
     pub fn mentions(&self, each: &mut dyn FnMut(&str)) {
         let own = self.unless.iter().filter_map(|unless| match unless {
             Unless::Own(_, spec) => spec.when.as_ref(),
-            Unless::Shared(..) => None,
+            Unless::Shared { .. } => None,
         });
         self.when.iter().chain(own).for_each(|ast| ast.names(&mut |name, _| each(name)));
         if let Some(Kind::Scalar(explain)) = self.get("explain").map(|node| &node.kind) {
@@ -211,7 +219,7 @@ impl<'f> RuleDraft<'f> {
     /// The names of the shared exceptions it takes.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         self.unless.iter().filter_map(|unless| match unless {
-            Unless::Shared(name, _) => Some(name.as_str()),
+            Unless::Shared { name, .. } => Some(name.as_str()),
             Unless::Own(..) => None,
         })
     }
@@ -245,14 +253,12 @@ impl Builder<'_> {
         let conditions = self.conditions(draft, &here);
         // A rule of a kind that is not known yet has names that are not known either.
         let explain = if draft.is_later { None } else { self.explain(draft, &here) };
-        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
-        let tests = match draft.own.get("tests") {
-            Some(node) => TestReader { reader: &mut reader, here: &here, layout: &mut *self.layout }.read(node),
-            None => Vec::new(),
-        };
+        let tests = self.tests(draft, &here);
+        let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
         let kept = draft.own.get("mutants").map(|node| read_kept(&mut fields.reader, node)).unwrap_or_default();
-        let state = fields.word("state", "state", STATES).unwrap_or(State::Draft);
+        let own = fields.word("state", "state", STATES).unwrap_or(State::Draft);
+        let state = draft.overlaid.state.as_ref().map_or(own, |(state, ..)| *state);
         fields.check_tests(state, &tests);
         fields.check_for_people();
         let id = draft.id.clone();
@@ -262,7 +268,7 @@ impl Builder<'_> {
             state,
             owner: fields.text("owner"),
             severity: fields.word("severity", "severity", SEVERITIES).unwrap_or(Severity::Low),
-            score: fields.score(),
+            score: draft.overlaid.score.unwrap_or(fields.score()),
             group: fields.id("group").unwrap_or_else(|| id.clone()),
             audience: fields.audience(),
             action: fields.word("action", "action", ACTIONS).unwrap_or(Action::None),
@@ -289,8 +295,23 @@ impl Builder<'_> {
         (self.errors() == before).then_some(rule)
     }
 
+    fn tests(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Vec<InlineTest> {
+        let Some(node) = draft.own.get("tests") else { return Vec::new() };
+        let before = self.problems.len();
+        let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
+        let tests = TestReader { reader: &mut reader, here, layout: &mut *self.layout }.read(node);
+        if draft.overlaid.has_params {
+            // With the rule's own values they are read too, and there it is an error.
+            for problem in self.problems.iter_mut().skip(before) {
+                (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
+                problem.message = format!("with the overlay's params {}", problem.message);
+            }
+        }
+        tests
+    }
+
     fn errors(&self) -> usize {
-        self.problems.iter().filter(|problem| problem.level == crate::report::Level::Error).count()
+        self.problems.iter().filter(|problem| problem.level == Level::Error).count()
     }
 
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
@@ -300,12 +321,11 @@ impl Builder<'_> {
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
-                Unless::Shared(name, span) => match self.exceptions.get(name) {
+                Unless::Shared { name, file, span } => match self.exceptions.get(name) {
                     Some(spec) => (name, spec),
                     None => {
                         let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
-                        let mut reader =
-                            Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
+                        let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut *self.problems };
                         let message = format!("unknown exception `{name}`");
                         reader.unknown_word(codes::EXCEPTION, span.clone(), message, name, known);
                         continue;
@@ -313,10 +333,15 @@ impl Builder<'_> {
                 },
             };
             self.warn_expired(spec);
-            let Some((typed, when)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
+            let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
+            if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
+                && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
+            {
+                constant::tell_unreachable(spec, &draft.id, self.problems);
+            }
             if let Some(expires) = spec.expires {
-                unless.push(Exception { name: name.clone(), when, expires });
+                unless.push(Exception { name: name.clone(), when: eaten, expires });
                 excepted.push(typed);
             }
         }
@@ -326,6 +351,7 @@ impl Builder<'_> {
     fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
         let condition = expr::compile(&typed, self.layout, self.key);
         Some((typed, condition))
     }
@@ -458,7 +484,7 @@ impl RuleFields<'_, '_> {
         }
     }
 
-    fn check_tests(&mut self, state: State, tests: &[super::model::InlineTest]) {
+    fn check_tests(&mut self, state: State, tests: &[InlineTest]) {
         if state == State::Draft {
             return;
         }
@@ -473,8 +499,14 @@ impl RuleFields<'_, '_> {
             Kind::Seq(items) => items.len() != tests.len(),
             _ => true,
         });
-        if !unread {
-            self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message);
+        if unread {
+            return;
+        }
+        match &self.draft.overlaid.state {
+            Some((_, file, span)) => {
+                self.reader.problems.push(Problem::error(codes::TESTS_MISSING, file, span.clone(), message));
+            }
+            None => self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message),
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Plan {
     pub start: Millis,
     /// Events per second of the watched days in thousandths; `None`: by the number of accounts.
     pub rate_milli: Option<u64>,
+    /// Records of the learning period at the most, the planted ones aside; `None`: a fifth of all.
+    pub learning_records_max: Option<u64>,
     /// The domain of the users' mail addresses.
     pub mail_domain: String,
     /// Wallet and outage: one takeover more, the first of all scenes, over before so many ms of the watched days
@@ -79,6 +81,7 @@ impl Plan {
             profile,
             start: START,
             rate_milli: None,
+            learning_records_max: None,
             mail_domain: "wallet.example".to_owned(),
             first_attack_within_ms: None,
             scenes_per_kind: None,

@@ -82,6 +82,8 @@ pub struct Generator {
     too_lates: u64,
     too_late: u64,
     too_late_ms: i64,
+    /// Planted records of the learning period.
+    planted_before: u64,
     crowd: Crowd,
     last_stamp: Millis,
     strict_ms: i64,
@@ -100,12 +102,13 @@ impl Generator {
             people = people.going_out();
         }
         let week = plan.has_people().then(|| people.week());
-        let timeline = Timeline::new(plan.start, plan.events, plan.accounts(), week.as_ref(), plan.rate_milli);
+        let timeline = Timeline::new(plan, week.as_ref());
         let people = people.lasting(timeline.span_ms());
         let names = Names { seed: plan.seed, mail_domain: plan.mail_domain.clone() };
         let outage = (plan.profile == Profile::Outage).then(|| outage(&timeline));
         let (planted, waiting) = Planner::new(plan, &people, &timeline).plant(outage)?;
         let serial = waiting.len() as u64;
+        let planted_before = waiting.iter().filter(|one| one.stamp < timeline.watched_from()).count() as u64;
         let ordinary = plan.events.saturating_sub(serial);
         let timeline = timeline.with_records(ordinary);
         let ms_per_record =
@@ -132,6 +135,7 @@ impl Generator {
             too_late: 0,
             too_late_ms: TOO_LATE_MS + TOO_LATE_RECORDS * ms_per_record,
             too_late_from,
+            planted_before,
             crowd,
             last_stamp: Millis(i64::MIN),
             strict_ms: i64::from(ms_per_record >= STRICT_MS_MIN),
@@ -162,6 +166,11 @@ impl Generator {
     /// When the watched days begin: what comes before is history, which a player may hurry through.
     pub fn watched_from(&self) -> Millis {
         self.timeline.watched_from()
+    }
+
+    /// Records before the watched days, about: some go on into them.
+    pub fn learning_records(&self) -> u64 {
+        self.timeline.learning_records() + self.planted_before
     }
 
     /// When the watched days end.

@@ -8,6 +8,7 @@
 //! Guarantees: stamps never go backwards; whole numbers only. Reads no clock.
 
 use super::people::{DAY_MS, HOUR_MS};
+use super::plan::Plan;
 use super::rhythm::{WEEK_HOURS, Week, hour_of_week};
 use crate::event::Millis;
 
@@ -46,15 +47,20 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// For `records` ordinary records. `week`: that of people, who need a learning period; none in a bare
-    /// workload. `rate_milli`: events per second in thousandths, where the default is not wanted.
-    pub fn new(start: Millis, records: u64, accounts: u64, week: Option<&Week>, rate_milli: Option<u64>) -> Self {
-        let (in_learning, learning_ms) =
-            if week.is_some() { (records * LEARNING_PERCENT / 100, LEARNING_MS) } else { (0, 0) };
+    /// For the records of a plan. `week`: that of people, who need a learning period; none in a bare workload.
+    pub fn new(plan: &Plan, week: Option<&Week>) -> Self {
+        let (start, records, rate_milli) = (plan.start, plan.events, plan.rate_milli);
+        let (in_learning, learning_ms) = match week {
+            Some(_) => {
+                let usual = records * LEARNING_PERCENT / 100;
+                (plan.learning_records_max.map_or(usual, |most| usual.min(most)), LEARNING_MS)
+            }
+            None => (0, 0),
+        };
         let bare = bare_week();
         let week = week.unwrap_or(&bare);
         let rest = records - in_learning;
-        let usual = (accounts * ACCOUNT_EVENTS_PER_DAY / 86).clamp(RATE_MILLI_MIN, RATE_MILLI_MAX);
+        let usual = (plan.accounts() * ACCOUNT_EVENTS_PER_DAY / 86).clamp(RATE_MILLI_MIN, RATE_MILLI_MAX);
         let rate = rate_milli.unwrap_or(usual).max(1);
         let span = u128::from(rest) * 1_000_000 / u128::from(rate);
         let longest = if rate_milli.is_some() { i64::MAX / 4 } else { WATCHED_MS_MAX };
@@ -148,14 +154,19 @@ fn bare_week() -> Week {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::{Profile, START};
     use super::*;
+
+    fn plan(records: u64) -> Plan {
+        Plan::new(records, 1, Profile::Wallet)
+    }
 
     #[test]
     fn stamps_rise_and_fill_both_stretches() {
-        let start = Millis(1_767_571_200_000);
+        let start = START;
         let week = bare_week();
         for (records, learns) in [(100_000, true), (1000, true), (100_000, false), (3_000_000, true)] {
-            let line = Timeline::new(start, records, records / 5, learns.then_some(&week), None);
+            let line = Timeline::new(&plan(records), learns.then_some(&week));
             let step = (records / 5000).max(1);
             let stamps: Vec<i64> =
                 (0..records).step_by(step as usize).map(|at| line.stamp(at, at * 77_777).0).collect();
@@ -168,9 +179,18 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_records_are_a_day_after_learning() {
-        let line = Timeline::new(Millis(0), 100_000, 20_000, Some(&bare_week()), None);
+        let line = Timeline::new(&plan(100_000), Some(&bare_week()));
         assert!((line.watched_ms() - DAY_MS).abs() < HOUR_MS, "{}", line.watched_ms());
-        let quick = Timeline::new(Millis(0), 1_000_000, 1, None, Some(1_000_000));
+        let quick = Timeline::new(&Plan { rate_milli: Some(1_000_000), ..plan(1_000_000) }, None);
         assert_eq!(quick.watched_ms(), 1_000_000);
+    }
+
+    #[test]
+    fn a_long_stream_need_not_learn_for_long() {
+        let brief = |records| Plan { learning_records_max: Some(8000), ..plan(records) };
+        let records = |records| Timeline::new(&brief(records), Some(&bare_week())).learning_records();
+        assert_eq!([10_000, 40_000, 1_000_000].map(records), [2000, 8000, 8000]);
+        let line = Timeline::new(&brief(1_000_000), Some(&bare_week()));
+        assert_eq!((line.watched_from(), line.watched_records()), (START.plus(LEARNING_MS), 992_000));
     }
 }

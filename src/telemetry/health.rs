@@ -124,7 +124,7 @@ impl Health {
         }
     }
 
-    /// A reload of `what` (rules, lists, policy, notices, geo) failed: the old one stays in force. A warning.
+    /// A reload of `what` (rules, lists, policy, notices, geo, mappings) failed: the old one stays in force. A warning.
     pub fn reload_failed(&self, what: &str, message: &str, now: Instant) {
         self.tell(&format!("reload.{what}"), State::Warning, format!("the old one stays in force: {message}"), now);
     }

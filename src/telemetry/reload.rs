@@ -12,7 +12,7 @@ use super::{Health, Metrics};
 /// Something new is in force.
 #[derive(Debug)]
 pub struct Reloaded<'a> {
-    /// `rules`, `notices` or `geo`.
+    /// `rules`, `notices`, `geo` or `mappings`.
     pub what: &'static str,
     /// What is in force now: a digest, or names.
     pub version: &'a str,
@@ -78,7 +78,7 @@ impl RuleWarming<'_> {
 /// A reload was refused: the old one stays in force.
 #[derive(Debug)]
 pub struct Refused<'a> {
-    /// `rules`, `notices` or `geo`.
+    /// `rules`, `notices`, `geo` or `mappings`.
     pub what: &'static str,
     /// Why; warnings may be among them.
     pub problems: &'a [Problem],

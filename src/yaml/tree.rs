@@ -241,9 +241,17 @@ impl Tree<'_> {
             let message = format!("YAML directives are not allowed in {}s", self.dialect.file);
             return self.stop(codes::DOCUMENT, at..at + 1, &message);
         }
-        let problem = Problem::error(codes::SYNTAX, self.file, at..at + 1, format!("not YAML: {}", error.info()));
         let line_start = self.file.text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
         let line = self.file.text.get(line_start..at).unwrap_or("");
+        // The parser stops behind a tab, sometimes several; people look for the first.
+        let blanks = line.len() - line.trim_end_matches([' ', '\t']).len();
+        let tab = line.get(line.len() - blanks..).and_then(|blanks| blanks.find('\t'));
+        let is_tab = matches!(
+            error.kind(),
+            ErrorKind::TabInIndentation | ErrorKind::TabInBlockIndentation | ErrorKind::TabNotAllowed
+        );
+        let at = tab.filter(|_| is_tab).map_or(at, |tab| line_start + line.len() - blanks + tab);
+        let problem = Problem::error(codes::SYNTAX, self.file, at..at + 1, format!("not YAML: {}", error.info()));
         let problem = match error.kind() {
             ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::InvalidTrailingDoubleQuotedScalar
                 if self.plain_in_flow || line.contains('{') =>
@@ -256,9 +264,7 @@ impl Tree<'_> {
                 problem.help("put a text or an expression that starts with ! & * [ { \" under `|`")
             }
             ErrorKind::MappingValueNotAllowed => problem.help("a text that holds `: ` goes under quotes"),
-            ErrorKind::TabInIndentation | ErrorKind::TabInBlockIndentation | ErrorKind::TabNotAllowed => {
-                problem.help("indent with spaces")
-            }
+            _ if is_tab => problem.help("indent with spaces"),
             _ => problem,
         };
         self.problems.push(problem);

@@ -82,10 +82,48 @@ fn a_variable_that_means_nothing_stops_everything() {
 }
 
 #[test]
+fn the_path_of_a_webhook_is_a_secret_wherever_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chat = "https://hooks.slack.example/services/T000/canary-path";
+    std::fs::write(folder.path().join("key"), format!("whsec_{}\n", "QUFB".repeat(8))).expect("a key");
+    std::fs::write(folder.path().join("chat"), format!("{chat}\n")).expect("an address");
+    let config = "[kafka]\nbrokers = [\"localhost:1\"]\nstart = \"latest\"\n[state]\ndirectory = \"s\"\n\
+                  [webhook.soc]\nsecret_file = \"key\"\n";
+    for (address, shown) in [
+        (format!("url = \"{chat}\"\n"), "url = \"https://hooks.slack.example/…\""),
+        ("url_file = \"chat\"\n".to_owned(), "url_file = \"chat\""),
+    ] {
+        std::fs::write(folder.path().join("walletwatch.toml"), format!("{config}{address}")).expect("written");
+        for command in [&["check"][..], &["config", "show"], &["config", "show", "--format", "json"]] {
+            let (status, told, talk) = walletwatch(folder.path(), command, &[]);
+            assert_eq!(status, Some(0), "{command:?} {address}: {told}{talk}");
+            assert!(!told.contains("canary") && !talk.contains("canary"), "{command:?} {address}:\n{told}{talk}");
+        }
+        let (_, told, _) = walletwatch(folder.path(), &["config", "show"], &[]);
+        assert!(told.contains(shown), "{told}");
+    }
+    let variables = [("WALLETWATCH_WEBHOOK__SOC__URL", chat)];
+    std::fs::write(folder.path().join("walletwatch.toml"), config).expect("written");
+    let (status, told, talk) = walletwatch(folder.path(), &["config", "show"], &variables);
+    assert_eq!(status, Some(0), "{talk}");
+    assert!(told.contains("https://hooks.slack.example/…") && !told.contains("canary"), "{told}");
+    // What is refused says which key it is about.
+    std::fs::write(folder.path().join("chat"), chat.replace("https", "http")).expect("an address");
+    std::fs::write(folder.path().join("walletwatch.toml"), format!("{config}url_file = \"chat\"\n")).expect("written");
+    let (status, told, talk) = walletwatch(folder.path(), &["check"], &[]);
+    assert_eq!(status, Some(1), "{told}{talk}");
+    assert!(told.contains("`webhook.soc.url_file` is refused: it is not https"), "{told}{talk}");
+    assert!(told.contains("walletwatch.toml:8:12"), "{told}");
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     let folder = tempfile::tempdir().expect("a folder");
     let right = "[kafka]\nbrokers = [\"localhost:1\"]\nstart = \"latest\"\n[state]\ndirectory = \"s\"\n";
     let url = "https://user:canary-user@sms.example/?token=canary-query";
+    let chat = "https://hooks.slack.example/services/T000/canary-path";
+    std::fs::write(folder.path().join("not-https"), chat.replace("https", "http")).expect("an address");
+    std::fs::write(folder.path().join("chat"), chat).expect("an address");
     std::fs::write(folder.path().join("key"), format!("whsec_{}", "QUFB".repeat(8))).expect("a key");
     for wrong in [
         "[email]\npassword=\"canary\"\n".to_owned(),
@@ -97,6 +135,14 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         format!("[sms]\nurl = \"{url}\"\nsecret_file = \"key\"\nallowed_prefixes = [\"+86\"]\n"),
         format!("[sms]\nurl = {url}\n"),
         format!("[sms]\nsecret_file = \"{url}\"\n"),
+        // Of a chat's webhook the path is the secret.
+        format!("[webhook.soc]\nurl = \"{chat}\"\nsecret_file = \"key\"\nallowed_networks = [\"x\"]\n"),
+        format!("[webhook.soc]\nurl = \"{}\"\nsecret_file = \"key\"\n", chat.replace("https", "http")),
+        format!("[webhook.soc]\nurl = \"{}\"\nsecret_file = \"key\"\n", chat.replace("https://", "")),
+        format!("[webhook.soc]\nurl_file = \"{chat}\"\nsecret_file = \"key\"\n"),
+        format!("[webhook.soc]\nur = \"{chat}\"\n"),
+        "[webhook.soc]\nurl_file = \"not-https\"\nsecret_file = \"key\"\n".to_owned(),
+        format!("[webhook.soc]\nurl = \"{chat}\"\nurl_file = \"chat\"\nsecret_file = \"key\"\n"),
     ] {
         std::fs::write(folder.path().join("walletwatch.toml"), format!("{right}{wrong}")).expect("written");
         for command in [&["check"][..], &["check", "--format", "json"], &["run"], &["config", "show"]] {

@@ -121,6 +121,16 @@ fn check_says_yes_no_or_that_there_is_no_file() {
         serde_json::from_str(text(&json.stdout).lines().next().expect("a line")).expect("JSON");
     assert_eq!((&first["code"], &first["line"], &first["column"]), (&"M007".into(), &5.into(), &3.into()));
     assert_eq!(walletwatch(&["mapping", "check", "nowhere.yaml"]).status.code(), Some(66));
+    let misspelt = walletwatch(&["mapping", "check", "keycloack"]);
+    assert_eq!(misspelt.status.code(), Some(66));
+    assert!(text(&misspelt.stderr).contains("did you mean `keycloak`"), "{}", text(&misspelt.stderr));
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = folder.path().join("one.yaml");
+    let lines = "version: 1\nname: one\nrecords:\n  - ignore: all\ntests:\n  - {name: t, given: {}, expect: ignored}\n";
+    std::fs::write(&one, lines).expect("a mapping");
+    let one = one.to_string_lossy();
+    assert!(text(&walletwatch(&["mapping", "check", &one]).stdout).ends_with(": 1 entry, 1 test\n"));
+    assert_eq!(text(&walletwatch(&["mapping", "test", &one]).stdout), "1 test: 1 passed, 0 failed\n");
     assert_eq!(walletwatch(&["mapping", "check"]).status.code(), Some(64));
 }
 

@@ -21,6 +21,9 @@ const AT_ONCE: usize = 20;
 /// How many accounts the writer may be ahead.
 const AHEAD_MAX: i64 = 100;
 
+/// What is reloaded.
+const ALL: [&str; 4] = ["rules", "notices", "geo", "mappings"];
+
 const RULES: &str = r#"version: 1
 features:
   acct_fail_10m: {count: login, where: result == "failure", by: account, over: 10m}
@@ -46,6 +49,18 @@ rules:
         given: {type: login, result: success, account: a1}
         events: [{repeat: 9, every: 60s, expect: quiet}]
 "#;
+
+/// How the records are read: each holds one of our own events.
+const MAPPING: &str = "version: 1
+name: wrapped
+records:
+  - when: {/of: wallet}
+    event: /data
+tests:
+  - name: a record
+    given: {of: wallet, data: {id: w1, type: logout, time: 1767225600000, account: a1}}
+    expect: {type: logout, account: a1, channel: null}
+";
 
 /// The service with files that change.
 struct Wallet {
@@ -73,11 +88,12 @@ impl Wallet {
             std::fs::copy(root.join("rules/notices/unusual-login").join(&file), notice.join(&file)).expect("a text");
         }
         std::fs::copy(root.join("tests/data/geo/world-city.mmdb"), at("city.mmdb")).expect("a database");
+        std::fs::write(at("wrapped.yaml"), MAPPING).expect("a mapping");
         std::fs::write(at("sms-key"), SIGNING_KEY).expect("a key");
         let config = format!(
             "[kafka]\nbrokers = [{:?}]\ntls = false\ntopics = [{logins:?}]\ngroup = {logins:?}\nstart = \"earliest\"\n\
              alerts_topic = \"{logins}.alerts\"\ncontacts_topic = \"{logins}.contacts\"\n\
-             dead_letter_topic = \"{logins}.dead\"\ncommit_interval_ms = 200\n[rules]\npack = \"none\"\n\
+             dead_letter_topic = \"{logins}.dead\"\ncommit_interval_ms = 200\n[kafka.mappings]\n{logins:?} = \"wrapped.yaml\"\n[rules]\npack = \"none\"\n\
              directory = \"rules\"\n[geo]\nfiles = [\"city.mmdb\"]\n[state]\ndirectory = \"state\"\n[alerts]\n\
              notices_directory = \"notices\"\n[http]\nlisten = \"127.0.0.1:0\"\n[sms]\nurl = {:?}\nsecret_file = \"sms-key\"\nca_file = {:?}\n\
              allowed_prefixes = [\"+86\"]\nallowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n",
@@ -140,7 +156,7 @@ fn write(logins: &str, stop: &AtomicBool) -> (usize, u64) {
                     "reason": "wrong_password", "ip": "203.0.113.9", "locale": "en",
                     "contact": {"phone": format!("+86138{account:08}"), "locale": "en"},
                 });
-                let text = event.to_string();
+                let text = json!({"of": "wallet", "data": event}).to_string();
                 let record = BaseRecord::to(logins).timestamp(stamp).key(&key).payload(&text);
                 assert!(producer.send(record).is_ok(), "room in the queue");
                 records += 1;
@@ -198,18 +214,23 @@ fn breaks_and_mends(wallet: &Wallet) {
     let half = wallet.path("half.mmdb");
     std::fs::write(&half, &database[..database.len() / 2]).expect("written");
     std::fs::rename(&half, wallet.path("city.mmdb")).expect("swapped");
+    write("wrapped.yaml", &MAPPING.replace("event: /data", "evnt: /data"));
     for (what, places) in [
         ("rules", vec!["rules/r.yaml:10:5", "write `severity`"]),
         ("notices", vec!["en.sms.txt"]),
         ("geo", vec!["city.mmdb", "cut short"]),
+        ("mappings", vec!["wrapped.yaml:5:5", "write `event`"]),
     ] {
         let refused = wallet.wait_for("reload refused", what, 1);
         let diagnostics = refused["diagnostics"].as_str().expect("the problems");
         assert!(places.iter().all(|place| diagnostics.contains(place)), "{diagnostics}");
     }
-    for (what, why) in
-        [("rules", "rules/r.yaml:10:5: R002: unknown key `severty`"), ("notices", "sms.txt:"), ("geo", "city.mmdb")]
-    {
+    for (what, why) in [
+        ("rules", "rules/r.yaml:10:5: R002: unknown key `severty`"),
+        ("notices", "sms.txt:"),
+        ("geo", "city.mmdb"),
+        ("mappings", "wrapped.yaml:5:5: M002: unknown key `evnt`"),
+    ] {
         let (state, detail) = wallet.service.check(&format!("reload.{what}")).expect("a check");
         assert_eq!(state, "warning", "{detail}");
         assert!(detail.starts_with("the old one stays in force: ") && detail.contains(why), "{detail}");
@@ -228,12 +249,19 @@ fn breaks_and_mends(wallet: &Wallet) {
     let refused = wallet.wait_for("reload refused", "rules", 2);
     assert!(refused["diagnostics"].as_str().is_some_and(|told| told.contains("the eighth failure fires")), "{refused}");
 
+    write("wrapped.yaml", &MAPPING.replace("channel: null", "channel: web"));
+    let refused = wallet.wait_for("reload refused", "mappings", 2);
+    assert!(refused["diagnostics"].as_str().is_some_and(|told| told.contains("test `a record` fails")), "{refused}");
+    assert_eq!(still["event"]["channel"], Value::Null, "{still}");
+
     // Mended, with something new in each.
+    let on_web = MAPPING.replace("event: /data", "event: /data\n    fields: {channel: web}");
+    write("wrapped.yaml", &on_web.replace("channel: null", "channel: web"));
     write("rules/r.yaml", &RULES.replace("failed logins in", "wrong passwords in"));
     write("notices/unusual-login/en.sms.txt", &sms.replace("We send no links", "We never send links"));
     write("city.mmdb", "");
     std::fs::write(wallet.path("city.mmdb"), &database).expect("written");
-    for what in ["rules", "notices", "geo"] {
+    for what in ALL {
         wallet.wait_for("reloaded", what, 1);
         let (state, detail) = wallet.service.check(&format!("reload.{what}")).expect("a check");
         assert_eq!((state.as_str(), detail.as_str()), ("ok", "the newest is in force"));
@@ -246,6 +274,8 @@ fn breaks_and_mends(wallet: &Wallet) {
     assert!(new["findings"][0]["text"].as_str().is_some_and(|text| text.contains("wrong passwords")), "{new}");
     assert_eq!(new["versions"]["rules"], swapped["rules_digest"]);
     assert_eq!(new["geo"]["country"], first["geo"]["country"]);
+    let read = wallet.next_alert("the new mapping reads", |alert| alert["event"]["channel"] == "web");
+    assert_eq!(read["versions"]["rules"], swapped["rules_digest"]);
     wait_until("the new words are sent", LIMIT, || {
         let requests = wallet.gateway.requests();
         requests.iter().any(|request| request.body.contains("We never send links")).then_some(())
@@ -253,7 +283,7 @@ fn breaks_and_mends(wallet: &Wallet) {
 
     // SIGHUP reads everything again, changed or not.
     wallet.service.signal("HUP");
-    for what in ["rules", "notices", "geo"] {
+    for what in ALL {
         wallet.wait_for("reloaded", what, 2);
     }
 }

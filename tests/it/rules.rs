@@ -21,15 +21,13 @@ fn load(files: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
 
 #[test]
 fn diagnostics_look_as_designed() {
-    let mut problems = load(&[("bad.yaml", &data("errors/bad.yaml"))]).expect_err("22 problems");
-    // The example was written for a version that knows `stats`; this one says at its place that it does not.
-    problems.retain(|problem| problem.code != ruleset::codes::NOT_YET);
+    let problems = load(&[("bad.yaml", &data("errors/bad.yaml"))]).expect_err("22 problems");
     let example = data("errors/errors.txt");
     let (_, expected) = example.split_once("\n\n").expect("a line of introduction");
     assert_eq!(report::render(&problems, false), expected);
 }
 
-/// A rule file without mistakes, beside a policy or overlay that has one.
+/// A rule file without mistakes, beside a policy that has one.
 const GOOD: &str = "version: 1\nrules: []\n";
 
 /// What is told about one file of `mistakes/`, in the place its name says.
@@ -39,9 +37,10 @@ fn told(name: &str, text: &str) -> String {
     let own = format!("{name}.yaml");
     let list_text = if name.starts_with("list-file-with") { data(&format!("mistakes/{list}")) } else { String::new() };
     let list_path = format!("lists/{list}");
+    let overlaid = data("overlaid.yaml");
     match name.split('-').next() {
         Some("policy") => files.extend([("policy.yaml", text), ("good.yaml", GOOD)]),
-        Some("overlay") => files.extend([("overlay.yaml", text), ("good.yaml", GOOD)]),
+        Some("overlay") => files.extend([("overlay.yaml", text), ("overlaid.yaml", overlaid.as_str())]),
         _ => files.push((own.as_str(), text)),
     }
     if !list_text.is_empty() {
@@ -93,6 +92,13 @@ fn the_shipped_pack_loads_without_a_warning() {
     let loaded = ruleset::load(&Sources::builtin(), HashKey::new([7; 16]), None)
         .unwrap_or_else(|problems| panic!("{}", report::render(&problems, false)));
     assert_eq!(report::render(&loaded.ruleset.warnings, false), "");
+    // Their age is a metric, and an alert when they are stale.
+    for list in &loaded.ruleset.lists {
+        assert!(list.as_of.is_some(), "`{}` says no `# as of`", list.name);
+    }
+    let later = walletwatch::event::Millis::parse("2026-12-31T00:00:00Z");
+    let old = ruleset::load(&Sources::builtin(), HashKey::new([7; 16]), later).expect("the pack");
+    assert_eq!(report::render(&old.ruleset.warnings, false), "", "nobody can renew what is compiled in");
     let ids: Vec<&str> = loaded.ruleset.rules.iter().map(|rule| rule.id.as_str()).collect();
     let shipped = [
         "anonymiser",
@@ -146,6 +152,9 @@ fn a_feature_is_what_it_keeps_and_not_its_name_or_place() {
         "{count: login, where: result == \"failure\" and channel == \"web\", by: account, over: 10m, include: prior}",
         "{count: [login, mfa], where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
         "{distinct: login.ip, where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
+        "{rate: login, where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
+        "{share: login, where: result == \"failure\" and channel == \"web\", by: account, over: 10m}",
+        "{decayed: login, where: result == \"failure\" and channel == \"web\", by: account, half_life: 10m}",
     ] {
         assert_ne!(first, of("a", other), "{other}");
     }

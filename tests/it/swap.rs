@@ -228,15 +228,28 @@ fn swap(engine: &mut Engine, loaded: Loaded) -> Swapped {
     engine.swap(Arc::new(loaded.ruleset), Bands::default())
 }
 
+/// Two engines with the same rules: one has taken the whole stream, the other nothing of it yet.
+struct Two {
+    random: Random,
+    lines: Vec<String>,
+    steady: Engine,
+    expected: Told,
+    swapped: Engine,
+    told: Told,
+}
+
+fn two(seed: u64) -> Two {
+    let mut random = Random(seed);
+    let lines = stream(&mut random);
+    let (mut steady, mut expected) = (engine(Edited::nothing().load()), Told::default());
+    take(&mut steady, &lines, &mut expected);
+    Two { random, lines, steady, expected, swapped: engine(Edited::nothing().load()), told: Told::default() }
+}
+
 #[test]
 fn the_same_rules_again_change_no_byte() {
     for seed in 0..2 {
-        let mut random = Random(seed);
-        let lines = stream(&mut random);
-        let mut steady = engine(Edited::nothing().load());
-        let mut swapped = engine(Edited::nothing().load());
-        let (mut expected, mut told) = (Told::default(), Told::default());
-        take(&mut steady, &lines, &mut expected);
+        let Two { lines, steady, expected, mut swapped, mut told, .. } = two(seed);
         for batch in lines.chunks(97) {
             take(&mut swapped, batch, &mut told);
             let what = swap(&mut swapped, Edited::nothing().load());
@@ -252,12 +265,7 @@ fn the_same_rules_again_change_no_byte() {
 #[test]
 fn a_change_of_some_rules_changes_no_byte_of_the_others() {
     for seed in 0..10 {
-        let mut random = Random(seed);
-        let lines = stream(&mut random);
-        let mut steady = engine(Edited::nothing().load());
-        let mut swapped = engine(Edited::nothing().load());
-        let (mut expected, mut told) = (Told::default(), Told::default());
-        take(&mut steady, &lines, &mut expected);
+        let Two { mut random, lines, expected, mut swapped, mut told, .. } = two(seed);
         let mut edited = Edited::nothing();
         let (mut touched, mut swaps) = (BTreeSet::new(), 0);
         for batch in lines.chunks(53) {

@@ -38,6 +38,13 @@ pub enum Fact {
         /// Telephone number.
         phone: Option<String>,
     },
+    /// A rule in shadow fired on an event of a planted scene.
+    Seen {
+        /// The event.
+        event: String,
+        /// The rule.
+        rule: String,
+    },
     /// An alert stands in `wallet.alerts`.
     Alert(Box<AlertDocument>),
     /// A mail arrived.

@@ -16,6 +16,7 @@ mod error;
 mod fact;
 mod folder;
 mod gateway;
+mod looker;
 mod mail_server;
 mod model;
 mod pace;

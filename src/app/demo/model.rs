@@ -1,8 +1,8 @@
 //! What the demo knows at a moment: facts in, everything that is shown out.
 //!
 //! Guarantees: pure; a planted attack counts as found once each live rule it must set off stands in an alert on
-//! one of its events, and a look-alike as told once any alert on one of its events may reach a user. Draws
-//! nothing.
+//! one of its events (where there are only rules in shadow: once each fired on one of them), and a look-alike as
+//! told once any alert on one of its events may reach a user. Draws nothing.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ const RATE_EVERY_MS: u64 = 500;
 pub struct Setting {
     /// Ordinary people of the wallet.
     pub people: u64,
-    /// Records of the whole stream.
-    pub events: u64,
+    /// Records of the days before the played one.
+    pub learning_records: u64,
     /// Days before the played one.
     pub learning_days: i64,
     /// When the played day begins and ends.
@@ -71,6 +71,8 @@ pub struct Scene {
     pub shadow: BTreeSet<&'static str>,
     /// Of its live rules those that did.
     pub found: BTreeSet<&'static str>,
+    /// Of its rules in shadow those that did.
+    pub seen: BTreeSet<&'static str>,
     /// Its events, and those that are sent.
     pub events: usize,
     /// Events that are sent.
@@ -83,6 +85,16 @@ impl Scene {
     /// Whether every live rule found it.
     pub fn is_found(&self) -> bool {
         self.is_counted() && self.found == self.live
+    }
+
+    /// Whether it is an attack that only rules in shadow look for.
+    pub fn is_shadow(&self) -> bool {
+        self.is_attack && self.live.is_empty()
+    }
+
+    /// Whether it is one and each of these rules fired on one of its events.
+    pub fn is_seen(&self) -> bool {
+        self.is_shadow() && self.seen == self.shadow
     }
 
     /// Whether it is an attack that a live rule must find.
@@ -158,8 +170,6 @@ pub struct Counts {
     pub taken: u64,
     /// Alerts it made.
     pub alerts: u64,
-    /// Findings of rules in shadow, by rule.
-    pub shadow: HashMap<String, u64>,
 }
 
 /// Everything that is known.
@@ -253,6 +263,7 @@ impl Model {
                     self.contacts.insert(address.clone(), account.clone());
                 }
             }
+            Fact::Seen { event, rule } => self.seen(event, rule),
             Fact::Alert(alert) => return self.alert(at_ms, alert),
             Fact::Mail(letter) => {
                 self.mails += 1;
@@ -308,6 +319,14 @@ impl Model {
         }
         self.story.entries.push(Entry::Step(step.clone()));
         Some(News::Story)
+    }
+
+    /// A rule in shadow fired: of interest where its event is one of a scene that it should see.
+    fn seen(&mut self, event: &str, rule: &str) {
+        let scene = self.scene_of.get(event).and_then(|at| self.scenes.get_mut(*at));
+        if let Some(scene) = scene {
+            scene.seen.extend(scene.shadow.get(rule));
+        }
     }
 
     fn alert(&mut self, at_ms: u64, alert: &AlertDocument) -> Option<News> {
@@ -395,6 +414,7 @@ fn scene(line: &Line, shadow: &BTreeSet<String>) -> Scene {
         live,
         shadow,
         found: BTreeSet::new(),
+        seen: BTreeSet::new(),
         events: line.events.len(),
         sent: 0,
         told: false,

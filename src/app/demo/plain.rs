@@ -15,8 +15,8 @@ use crate::detect::document::AlertDocument;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Columns of a text message on the telephone.
 const PHONE_COLUMNS: usize = 44;
-/// Columns of an explanation.
-const TEXT_COLUMNS: usize = 96;
+/// Columns of an explanation: with what stands before it, those of a terminal.
+const TEXT_COLUMNS: usize = 62;
 
 /// The teller of lines.
 pub struct Lines<'o> {
@@ -82,21 +82,16 @@ impl<'o> Lines<'o> {
         self.stage = Some(model.stage);
         if is_first {
             let (people, days) = (thousands(model.setting.people), model.setting.learning_days);
-            writeln!(
-                self.out,
-                "walletwatch demo: a wallet of {people} people, on an embedded Kafka, through the whole service"
-            )?;
+            writeln!(self.out, "walletwatch demo: the whole service for an invented wallet of {people} people")?;
             writeln!(self.out, "{}  learning what is usual: the {days} days before", at_s(model))?;
         }
         if model.stage == Stage::Playing {
-            let (planted, _) = model.score();
-            let speed = super::pace::SPEED;
-            writeln!(
-                self.out,
-                "{}  {} the day begins, {speed} times as fast as life, with {planted} attacks in it",
-                at_s(model),
-                day_and_clock(model.setting.day.0)
-            )?;
+            let ((live, _), (shadow, _)) = (model.score(), model.shadow_score());
+            let (planted, speed, begins) = (live + shadow, super::pace::SPEED, day_and_clock(model.setting.day.0));
+            let of_them = if shadow > 0 { format!(", {shadow} of them for rules in shadow") } else { String::new() };
+            let at = at_s(model);
+            writeln!(self.out, "{at}  {begins} the day begins, {speed} times as fast as life")?;
+            writeln!(self.out, "         with {planted} attacks in it{of_them}")?;
         }
         if let (Stage::Kept, Some(http)) = (model.stage, model.setting.http) {
             writeln!(self.out, "\nThe day is over. Metrics: http://{http}/metrics   Ctrl-C ends it.")?;
@@ -124,7 +119,9 @@ impl<'o> Lines<'o> {
         let scene = story.scene.and_then(|at| model.scenes.get(at));
         let kind = scene.map_or("", |scene| scene.kind);
         let whom = scene.and_then(|scene| scene.account.as_deref()).unwrap_or("many accounts");
-        writeln!(self.out, "\n{}  THE FIRST ATTACK: {kind} of {whom}\n", at_s(model))?;
+        // It may be told when the day is over.
+        let at = story.told_ms.map_or_else(|| at_s(model), seconds);
+        writeln!(self.out, "\n{at}  THE FIRST ATTACK: {kind} of {whom}\n")?;
         let mut is_first = true;
         for entry in &story.entries {
             match entry {
@@ -139,7 +136,10 @@ impl<'o> Lines<'o> {
             }
         }
         for mail in &story.mails {
-            writeln!(self.out, "         mail to {}: {} ({})", mail.to, mail.text, mail.file)?;
+            writeln!(self.out, "         mail to {} ({})", mail.to, mail.file)?;
+            for line in wrapped(&mail.text, TEXT_COLUMNS) {
+                writeln!(self.out, "           {line}")?;
+            }
         }
         for text in &story.texts {
             writeln!(self.out, "         SMS to {} ({})", text.to, text.file)?;
@@ -188,5 +188,9 @@ fn phone(out: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 fn at_s(model: &Model) -> String {
-    format!("{:>5.1} s", model.elapsed_ms as f64 / 1000.0)
+    seconds(model.elapsed_ms)
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{:>5.1} s", ms as f64 / 1000.0)
 }

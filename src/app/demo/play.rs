@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::broker::Broker;
 use super::fact::{Fact, Teller};
 use super::folder::Folder;
+use super::looker::{Looker, Sent};
 use super::model::{Counts, Model, News, Stage};
 use super::player::Player;
 use super::screen::Screen;
@@ -21,7 +22,6 @@ use super::{DemoError, Options, Show, plain, table};
 use crate::app::{self, Controls, Prepared, Role, RunError, Until, detect};
 use crate::shutdown::Shutdown;
 use crate::sim::{Generator, Line};
-use crate::telemetry::Metrics;
 use crate::telemetry::events::Summary;
 
 /// How often the view is drawn.
@@ -106,9 +106,11 @@ impl Play<'_> {
         let (address, day_from) = (self.broker.address(), generator.watched_from());
         let shutdown = self.controls.shutdown.clone();
         let geo = Arc::clone(&prepared.in_force.geo);
-        let player = Player::new(&address, day_from, planted, geo, self.teller.clone(), shutdown)?;
+        let sent = Sent::default();
+        let player = Player::new(&address, day_from, planted, geo, self.teller.clone(), shutdown, sent.clone())?;
         let (end, all_alerts) = (Shutdown::default(), Arc::new(AtomicU64::new(UNKNOWN)));
-        let (until, controls) = (Until::Said(end.clone()), self.controls.clone());
+        let looker = Arc::new(Looker::new(self.teller.clone(), planted, sent));
+        let (until, controls) = (Until::Said(end.clone()), Controls { witness: Some(looker), ..self.controls.clone() });
         let pipeline = thread("pipeline", move || app::run(prepared, Role::Both, &until, controls))?;
         let metrics = self.controls.metrics.clone();
         let player = thread("player", move || player.play(&mut generator, &|| detect::taken(&metrics)))?;
@@ -133,10 +135,14 @@ impl Play<'_> {
                 day.sent = join(threads.player.take(), "player")?.transpose()?.unwrap_or(0);
                 // A player that was asked to stop has not sent everything.
                 day.is_whole = !self.controls.shutdown.is_requested();
-                match self.options.keep && day.is_whole {
-                    true => self.keep(model)?,
-                    false => threads.end.request(),
+                if !self.options.keep || !day.is_whole {
+                    threads.end.request();
                 }
+            }
+            // Kept up is what is whole: its last alerts may still be on their way.
+            let is_read = model.alerts >= model.counts.alerts;
+            if self.options.keep && day.is_whole && is_read && model.stage != Stage::Kept {
+                self.keep(model)?;
             }
             if ended(&threads.pipeline) {
                 day.summary = join(threads.pipeline.take(), "pipeline")?.transpose()?;
@@ -181,7 +187,9 @@ impl Play<'_> {
             let news = model.apply(at_ms, &fact);
             display.tell(model, news)?;
         }
-        model.count(self.teller.elapsed_ms(), counts(&self.controls.metrics, model));
+        let metrics = &self.controls.metrics;
+        model
+            .count(self.teller.elapsed_ms(), Counts { taken: detect::taken(metrics), alerts: detect::alerts(metrics) });
         if display.draw(model)? == Wish::End {
             self.controls.shutdown.request();
         }
@@ -191,18 +199,6 @@ impl Play<'_> {
 
 fn ended<T>(thread: &Option<JoinHandle<T>>) -> bool {
     thread.as_ref().is_some_and(JoinHandle::is_finished)
-}
-
-fn counts(metrics: &Metrics, model: &Model) -> Counts {
-    let seen = |rule: &String| {
-        let findings = metrics.findings.with_label_values(&[rule.as_str(), "shadow", "fired"]);
-        (rule.clone(), findings.get())
-    };
-    Counts {
-        taken: detect::taken(metrics),
-        alerts: detect::alerts(metrics),
-        shadow: model.setting.shadow.iter().map(seen).collect(),
-    }
 }
 
 fn thread<T: Send + 'static>(

@@ -16,8 +16,10 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 
 use super::DemoError;
 use super::fact::{Fact, Step, Teller};
+use super::looker::Sent;
 use super::pace::{Pace, Turn};
 use super::words;
+use crate::clock;
 use crate::event::{Limits, Millis, decode};
 use crate::geo::Databases;
 use crate::shutdown::Shutdown;
@@ -64,11 +66,12 @@ pub struct Player {
     pace: Pace,
     day_from: Millis,
     sent: u64,
+    sent_at: Sent,
     told_ms: u64,
 }
 
 impl Player {
-    /// For a stream and what is planted in it.
+    /// For a stream and what is planted in it. `sent_at`: where it notes when it sends what.
     pub fn new(
         brokers: &str,
         day_from: Millis,
@@ -76,6 +79,7 @@ impl Player {
         geo: Arc<Databases>,
         teller: Teller,
         shutdown: Shutdown,
+        sent_at: Sent,
     ) -> Result<Self, DemoError> {
         let deliveries = Arc::new(Deliveries::default());
         let producer = ClientConfig::new()
@@ -96,6 +100,7 @@ impl Player {
             pace: Pace::new(day_from),
             day_from,
             sent: 0,
+            sent_at,
             told_ms: 0,
         })
     }
@@ -128,6 +133,7 @@ impl Player {
         if !record.key.is_empty() {
             message = message.key(record.key);
         }
+        self.sent_at.note(record.stamp, clock::now());
         // A chunk is far smaller than the queue.
         self.producer.send(message).map_err(|(error, _)| DemoError::broker("be written to")(error))?;
         self.pace.sent(record.stamp);

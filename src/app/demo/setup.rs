@@ -13,7 +13,9 @@ use crate::ruleset::{Audience, Band, Policy, Route, State};
 use crate::sim::{Generator, Plan, Profile};
 
 /// The day is whole from so many records on; fewer are the part of a day.
-const DAY_EVENTS: u64 = 40_000;
+const DAY_EVENTS: u64 = 32_000;
+/// Records of the days before are a fifth of all, but no more than these: whoever waits sees nothing of them.
+const LEARNING_RECORDS_MAX: u64 = 8_000;
 /// Ends so long before now, ms, that no event lies in the future.
 const BEFORE_NOW_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
@@ -46,13 +48,12 @@ pub fn policy(shipped: &Policy) -> Policy {
 /// A day, or the part of it that so many records are, after a time of learning.
 fn plan(events: u64, seed: u64) -> Plan {
     let plan = Plan::new(events, seed, Profile::Wallet);
-    // The learning period has a fifth of the records.
-    let watched = events - events / 5;
-    let rate_milli =
-        u64::try_from(i128::from(watched.max(DAY_EVENTS - DAY_EVENTS / 5)) * 1_000_000 / i128::from(DAY_MS));
+    let watched = events - (events / 5).min(LEARNING_RECORDS_MAX);
+    let rate_milli = u64::try_from(i128::from(watched.max(DAY_EVENTS)) * 1_000_000 / i128::from(DAY_MS));
     let rate_milli = rate_milli.unwrap_or(u64::MAX).max(1);
     Plan {
         rate_milli: Some(rate_milli),
+        learning_records_max: Some(LEARNING_RECORDS_MAX),
         first_attack_within_ms: Some(FIRST_ATTACK_MS),
         scenes_per_kind: Some(SCENES_PER_KIND),
         ..plan
@@ -74,7 +75,7 @@ pub fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setti
         prepared.in_force.ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
     Setting {
         people: plan(events, 0).accounts(),
-        events,
+        learning_records: generator.learning_records(),
         learning_days: generator.watched_from().since(generator.start()) / DAY_MS,
         day: (generator.watched_from(), generator.watched_to()),
         planted: generator.truth().collect(),

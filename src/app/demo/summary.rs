@@ -11,7 +11,7 @@ use super::model::Model;
 use super::tally::KindRow;
 use crate::telemetry::events::Summary;
 
-/// What came of it.
+/// What came of it. The kinds add up to what is planted, in shadow or not, and so do those found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     /// Nobody stopped it before its end.
@@ -22,6 +22,10 @@ pub struct Outcome {
     pub found: usize,
     /// Those that were not.
     pub missed: usize,
+    /// Attacks planted that only rules in shadow look for.
+    pub planted_shadow: usize,
+    /// Those that they saw; nobody is told of them.
+    pub found_shadow: usize,
     /// Look-alikes planted.
     pub lookalikes: usize,
     /// Those that a user was told of.
@@ -73,9 +77,9 @@ pub struct Kind {
     pub kind: &'static str,
     /// Scenes of it.
     pub planted: usize,
-    /// Those found.
+    /// Those found, or seen by rules in shadow.
     pub found: usize,
-    /// Only rules in shadow look for it: nobody is told, and it counts neither as found nor as missed.
+    /// Only rules in shadow look for it: nobody is told, and it counts as `planted_shadow`.
     pub shadow: bool,
 }
 
@@ -83,6 +87,7 @@ impl Outcome {
     /// From what was seen and what the pipeline counted.
     pub fn new(model: &Model, summary: &Summary, seed: u64, complete: bool) -> Self {
         let (planted, found) = model.score();
+        let (planted_shadow, found_shadow) = model.shadow_score();
         let look_alikes = model.look_alikes();
         let kind =
             |row: KindRow| Kind { kind: row.name, planted: row.planted, found: row.found, shadow: row.is_shadow };
@@ -92,6 +97,8 @@ impl Outcome {
             planted,
             found,
             missed: planted - found,
+            planted_shadow,
+            found_shadow,
             lookalikes: look_alikes.planted,
             lookalikes_told: look_alikes.told,
             alerts: model.alerts,
@@ -112,10 +119,10 @@ impl Outcome {
         }
     }
 
-    /// Every attack of a live rule was found and no user was told of a look-alike. One that somebody stopped is
-    /// judged by what it had shown.
+    /// Every attack of a live rule was found and no user was told of a look-alike. One that somebody stopped
+    /// before its end has shown neither.
     pub fn is_good(&self) -> bool {
-        self.lookalikes_told == 0 && (self.missed == 0 || !self.complete)
+        self.complete && self.lookalikes_told == 0 && self.missed == 0
     }
 
     /// Writes it.

@@ -16,6 +16,9 @@ pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Writ
     kinds(outcome, out)?;
     numbers(outcome, out)?;
     files(model, folder, out)?;
+    if !outcome.complete {
+        writeln!(out, "\n  It was stopped before its end, so it has shown nothing: exit code 1.")?;
+    }
     out.flush()
 }
 
@@ -23,12 +26,18 @@ fn kinds(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {:<22}  planted  found", "attack")?;
     for kind in &outcome.kinds {
         let note = match (kind.shadow, kind.found < kind.planted) {
-            (true, _) => "  seen by a rule in shadow; nobody is told",
+            (true, _) => "  by rules in shadow: nobody is told",
             (false, true) if outcome.complete => "  MISSED",
             _ => "",
         };
         writeln!(out, "  {:<22}  {:>7}  {:>5}{note}", kind.kind, kind.planted, kind.found)?;
     }
+    let shadow = match outcome.found_shadow {
+        0 => String::new(),
+        seen => format!("  {} by live rules, {seen} in shadow", outcome.found),
+    };
+    let (planted, found) = (outcome.planted + outcome.planted_shadow, outcome.found + outcome.found_shadow);
+    writeln!(out, "  {:<22}  {planted:>7}  {found:>5}{shadow}", "all attacks")?;
     let told = match outcome.lookalikes_told {
         0 => "no user was told of one".to_owned(),
         told => format!("A USER WAS TOLD OF {told}"),
@@ -38,17 +47,9 @@ fn kinds(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
 
 fn numbers(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<12}  {value}");
-    row(
-        "events",
-        format!(
-            "{}: {} accepted, {} duplicates, {} refused; {} a second",
-            thousands(outcome.events),
-            thousands(outcome.accepted),
-            thousands(outcome.duplicates),
-            thousands(outcome.rejected),
-            thousands(outcome.events_per_second),
-        ),
-    )?;
+    row("events", format!("{}, {} a second", thousands(outcome.events), thousands(outcome.events_per_second)))?;
+    let [accepted, duplicates, refused] = [outcome.accepted, outcome.duplicates, outcome.rejected].map(thousands);
+    row("", format!("{accepted} accepted, {duplicates} duplicates, {refused} refused"))?;
     let strays = match outcome.alerts_not_planted {
         0 => "none on anything that was not planted".to_owned(),
         strays => format!("{strays} of them on what nobody planted"),

@@ -13,7 +13,7 @@ pub struct KindRow {
     pub planted: usize,
     /// Scenes whose last event is sent.
     pub over: usize,
-    /// Scenes that live rules found; for a kind in shadow, what the rules in shadow found.
+    /// Scenes that their live rules found; those of a kind in shadow that their rules in shadow saw.
     pub found: usize,
     /// Only rules in shadow look for it.
     pub is_shadow: bool,
@@ -38,7 +38,7 @@ impl Model {
             let row = match rows.iter_mut().find(|row| row.name == scene.kind) {
                 Some(row) => row,
                 None => {
-                    let is_shadow = scene.live.is_empty();
+                    let is_shadow = scene.is_shadow();
                     rows.push(KindRow { name: scene.kind, planted: 0, over: 0, found: 0, is_shadow });
                     let Some(row) = rows.last_mut() else { continue };
                     row
@@ -46,13 +46,7 @@ impl Model {
             };
             row.planted += 1;
             row.over += usize::from(scene.sent == scene.events);
-            row.found += usize::from(scene.is_found());
-        }
-        for row in rows.iter_mut().filter(|row| row.is_shadow) {
-            let of_kind = self.scenes.iter().find(|scene| scene.kind == row.name);
-            let rules = of_kind.into_iter().flat_map(|scene| &scene.shadow);
-            let seen = rules.filter_map(|rule| self.counts.shadow.get(*rule)).max().copied().unwrap_or(0);
-            row.found = usize::try_from(seen).unwrap_or(usize::MAX).min(row.over);
+            row.found += usize::from(scene.is_found() || scene.is_seen());
         }
         rows
     }
@@ -73,6 +67,13 @@ impl Model {
         let counted = self.scenes.iter().filter(|scene| scene.is_counted());
         let found = self.scenes.iter().filter(|scene| scene.is_found());
         (counted.count(), found.count())
+    }
+
+    /// Attacks that only rules in shadow look for, and those of them that they saw.
+    pub fn shadow_score(&self) -> (usize, usize) {
+        let planted = self.scenes.iter().filter(|scene| scene.is_shadow());
+        let seen = self.scenes.iter().filter(|scene| scene.is_seen());
+        (planted.count(), seen.count())
     }
 
     /// The latency that this share of the alerts keeps, percent.

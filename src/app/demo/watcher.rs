@@ -56,7 +56,8 @@ impl Watcher {
     pub fn watch(mut self, all: &dyn Fn() -> Option<u64>) -> Result<(), DemoError> {
         while all().is_none_or(|all| self.seen < all) {
             match self.consumer.poll(WAIT) {
-                None => {}
+                // Whoever looks meanwhile finds what there is.
+                None => self.out.flush().map_err(DemoError::Alerts)?,
                 Some(Ok(message)) => {
                     let value = message.payload().unwrap_or_default();
                     let written = self.out.write_all(value).and_then(|()| self.out.write_all(b"\n"));

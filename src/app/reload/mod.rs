@@ -1,6 +1,6 @@
-//! Reload: rules with lists and policy, texts of notices, and geo databases change while the service runs.
+//! Reload: rules with lists and policy, texts of notices, geo databases and mappings change while the service runs.
 //!
-//! Guarantees: each of the three is all or nothing on its own: it is read, checked, its rules tested and compiled
+//! Guarantees: each of the four is all or nothing on its own: it is read, checked, its rules tested and compiled
 //! here, and only then handed over; with any mistake in it the old one stays in force, and the whole of it is told
 //! in the log, in metrics and in `/readyz`. A bad file cannot end the service, not even by a panic. The thread that
 //! does this waits for nobody and nobody waits for it. Does not reload the configuration itself.
@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::current::{Current, InForce};
 use super::prepare::{self, Prepared, Rules};
-use crate::config::{Config, Pack};
+use crate::config::{Config, MappingSource};
 use crate::deliver::notice_files::unknown_notices;
 use crate::deliver::template::Templates;
+use crate::event::mapping::Mapping;
 use crate::report::Problem;
 use crate::ruleset::{HashKey, Mentions};
 use crate::shutdown::Shutdown;
@@ -39,10 +40,12 @@ pub enum What {
     Notices,
     /// Geo databases.
     Geo,
+    /// How other systems' records are read.
+    Mappings,
 }
 
 impl What {
-    const ALL: [What; 3] = [What::Rules, What::Notices, What::Geo];
+    const ALL: [What; 4] = [What::Rules, What::Notices, What::Geo, What::Mappings];
 
     /// The word in logs and metrics.
     pub fn word(self) -> &'static str {
@@ -50,18 +53,27 @@ impl What {
             What::Rules => "rules",
             What::Notices => "notices",
             What::Geo => "geo",
+            What::Mappings => "mappings",
         }
     }
 
     /// The files that it is read from.
     fn watched(self, config: &Config) -> Watched {
         match self {
-            What::Rules => match config.rules.directory.as_ref().filter(|_| config.rules.pack == Pack::None) {
+            What::Rules => match &config.rules.directory {
                 Some(folder) => Watched::new(vec![folder.clone(), folder.join("lists"), folder.join("runbooks")], 1),
                 None => Watched::new(Vec::new(), 0),
             },
             What::Notices => Watched::new(config.notices.directory.iter().cloned().collect(), 2),
             What::Geo => Watched::new(config.geo_files.clone(), 0),
+            What::Mappings => {
+                // What ships is part of the program, and a file may serve several topics.
+                let files = config.mappings.iter().filter_map(|mapping| match &mapping.from {
+                    MappingSource::File(path) => Some(path.clone()),
+                    MappingSource::Builtin(_) => None,
+                });
+                Watched::new(files.collect::<BTreeSet<_>>().into_iter().collect(), 0)
+            }
         }
     }
 }
@@ -98,7 +110,7 @@ pub async fn on_hangup(bell: Bell) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     while hangup.recv().await.is_some() {
-        tracing::info!(signal = "SIGHUP", "reloading rules, notices and geo databases");
+        tracing::info!(signal = "SIGHUP", "reloading rules, notices, geo databases and mappings");
         bell.ring();
     }
     Ok(())
@@ -181,7 +193,9 @@ impl Reloader {
             }
         }
         if is_asked && changed.is_empty() {
-            tracing::info!("nothing to reload: rules, notices and geo databases are those of the program itself");
+            tracing::info!(
+                "nothing to reload: rules, notices, geo databases and mappings are those of the program itself"
+            );
         }
         let is_word = |what: &What| matches!(what, What::Rules | What::Notices);
         if changed.iter().any(is_word) {
@@ -191,6 +205,9 @@ impl Reloader {
         }
         if changed.contains(&What::Geo) {
             self.reload_geo();
+        }
+        if changed.contains(&What::Mappings) {
+            self.reload_mappings();
         }
     }
 
@@ -223,6 +240,17 @@ impl Reloader {
             self.current.put(next.clone());
         });
         self.tell(What::Geo, result, &next.geo.digest().unwrap_or_default());
+    }
+
+    fn reload_mappings(&mut self) {
+        let Some(read) = self.read(What::Mappings, |reloader| prepare::load_mappings(&reloader.config)) else { return };
+        let mut next = self.current.get();
+        let result = read.map(|mappings| {
+            next.mappings = Arc::new(mappings);
+            self.current.put(next.clone());
+        });
+        let names: BTreeSet<&str> = next.mappings.iter().flatten().map(Mapping::name).collect();
+        self.tell(What::Mappings, result, &names.into_iter().collect::<Vec<_>>().join(","));
     }
 
     /// Reads one. `None`: it changed while it was read, and comes again once it stands still.
@@ -362,7 +390,7 @@ mod tests {
     fn before(notice: &str, own: Option<&str>) -> InForce {
         let (Rules { ruleset, policy }, mentions) = rules(notice);
         let (mentions, templates) = (Arc::new(mentions), Arc::new(templates(own)));
-        InForce { ruleset, policy, mentions, templates, geo: Arc::default() }
+        InForce { ruleset, policy, mentions, templates, geo: Arc::default(), mappings: Arc::default() }
     }
 
     /// `rules notices`: taken, refused, or not read.

@@ -75,6 +75,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "TOPIC,…", requires = "brokers")]
     topic_order: Vec<String>,
     /// Writes N seconds of event time in a second, and nothing before its time comes; without it as fast as it can.
+    /// The wallet's first three weeks are quiet history: with --start now they last three weeks.
     #[arg(long, value_name = "N", value_parser = speed, conflicts_with = "topic_order")]
     speed: Option<f64>,
     /// Where to write what was planted and the totals, one JSON object a line.
@@ -150,11 +151,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let topics = topic_names(&args)?;
     let order = topic_order(&args, &topics)?;
     // Before an output is opened, which empties it.
-    generator(&plan)?;
+    let mut trial = generator(&plan)?;
     let outputs: Vec<&Path> = [&args.out, &args.truth].into_iter().flatten().map(PathBuf::as_path).collect();
     output::refuse_overwriting(&[], &outputs)?;
-    let mut progress = Progress::new(args.events, args.no_progress);
     let pace = Pace::new(args.speed, plan.start)?;
+    let mut progress = Progress::new(args.events, args.no_progress, args.speed.is_some());
+    let first = trial.next_record().map_err(sim_failure)?.map_or(plan.start, |record| record.stamp);
+    if let Some(forecast) = pace.forecast(first, trial.watched_from()) {
+        progress.foretell(&forecast);
+    }
     let generator = match (&args.brokers, &args.out) {
         (Some(_), Some(_)) => return Err(fail(Exit::Usage, "--out and --brokers: give one of them")),
         (Some(brokers), None) => to_kafka(&plan, brokers, &topics, &order, &pace, &mut progress)?,
@@ -186,6 +191,7 @@ fn plan(args: &Args) -> Plan {
         },
         start: args.start.unwrap_or(START),
         rate_milli: args.rate,
+        learning_records_max: None,
         mail_domain: args.mail_domain.clone(),
         first_attack_within_ms: args.first_attack_within,
         scenes_per_kind: None,

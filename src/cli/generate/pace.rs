@@ -59,9 +59,66 @@ impl Pace {
         }
     }
 
+    /// What a stream will do whose first record is stamped `first` and whose busy days begin at `watched_from`.
+    pub fn forecast(&self, first: Millis, watched_from: Millis) -> Option<Forecast> {
+        self.speed.map(|_| Forecast {
+            first_ms: self.wait_ms(first),
+            busy_ms: self.wait_ms(watched_from),
+            history_ms: watched_from.since(self.start),
+        })
+    }
+
     fn wait_ms(&self, stamp: Millis) -> i64 {
         self.speed.map_or(0, |speed| wait_ms(speed, self.start, self.began.elapsed(), stamp, clock::now()))
     }
+}
+
+/// What somebody who has no three weeks may do.
+const HURRY: &str = "With --start now-21d --speed 20000 the history is over in 91 s";
+
+/// What somebody who starts a paced stream has to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forecast {
+    /// Until the first record, ms.
+    pub first_ms: i64,
+    /// Until the busy days with the attacks, ms.
+    pub busy_ms: i64,
+    /// How much event time is history before these, ms; 0 where a profile has none.
+    pub history_ms: i64,
+}
+
+impl Forecast {
+    /// Whether the history will not be hurried through: most of its time is still to come.
+    fn is_slow(self) -> bool {
+        self.busy_ms > self.history_ms / 2
+    }
+}
+
+impl std::fmt::Display for Forecast {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.first_ms {
+            ..1000 => write!(f, "the first event goes out at once")?,
+            ms => write!(f, "the first event goes out in {}", span(ms))?,
+        }
+        if self.history_ms <= 0 {
+            return Ok(());
+        }
+        let (history, busy) = (span(self.history_ms), span(self.busy_ms));
+        write!(f, "; {history} of quiet history come first, the busy days with the attacks in {busy}")?;
+        if self.is_slow() {
+            write!(f, ".\nNothing goes out before the time it is stamped with. {HURRY}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A time to wait, in its two largest units.
+fn span(ms: i64) -> String {
+    let s = ms / 1000;
+    let parts = [(s / 86_400, "d"), (s / 3600 % 24, "h"), (s / 60 % 60, "min"), (s % 60, "s")];
+    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(parts.len() - 1);
+    let shown = parts.iter().skip(from).take(2).enumerate().filter(|(nth, (number, _))| *nth == 0 || *number > 0);
+    shown.map(|(_, (number, unit))| format!("{number} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
 /// How long a record stamped `stamp` has to wait, ms: until its share of the time since the start has passed, and
@@ -113,6 +170,27 @@ mod tests {
         assert_eq!(wait_s(1000.0, 4, 3610, 3604), 6, "not before its stamp");
         assert_eq!(wait_s(1000.0, 600, 4205, 4200), 5);
         assert_eq!(wait_ms(1e-3, START, Duration::ZERO, Millis(i64::MAX), START), i64::MAX, "no overflow");
+    }
+
+    #[test]
+    fn somebody_who_waits_is_told_for_what() {
+        let day_ms = 86_400 * S;
+        let told = |first_ms, busy_ms, history_ms| Forecast { first_ms, busy_ms, history_ms }.to_string();
+        assert_eq!(told(20, 20, 0), "the first event goes out at once");
+        assert_eq!(
+            told(10, 90_720, 21 * day_ms),
+            "the first event goes out at once; 21 d of quiet history come first, the busy days with the attacks in \
+             1 min 30 s"
+        );
+        assert_eq!(
+            told(4 * 60 * S, 21 * day_ms, 21 * day_ms),
+            "the first event goes out in 4 min; 21 d of quiet history come first, the busy days with the attacks in 21 d.\n\
+             Nothing goes out before the time it is stamped with. With --start now-21d --speed 20000 the history is \
+             over in 91 s"
+        );
+        let pace = Pace::new(None, START).expect("no signals are listened to");
+        assert_eq!(pace.forecast(START, START), None, "nobody waits");
+        assert_eq!([0, 59_999, 3_600_000, 90_061_000].map(span), ["0 s", "59 s", "1 h", "1 d 1 h"]);
     }
 
     #[test]

@@ -1,26 +1,31 @@
 //! `rules check`: is the rule set right?
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::set::Set;
 use super::{KEY, print_problems, read};
 use crate::cli::{Exit, Format};
-use crate::clock;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report::{Level, Problem};
-use crate::ruleset::{self, HashKey, Mentions};
+use crate::ruleset::{self, HashKey, Mentions, codes, revisions};
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  walletwatch rules check --rules rules --strict")]
+#[command(
+    after_help = "Example:\n  walletwatch rules check --rules rules --strict\n  walletwatch rules check --rules rules --base ../main/rules"
+)]
 pub struct Args {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// Your own notices, which are checked too; without it DIR/notices, where that is there.
     #[arg(long, value_name = "DIR")]
     notices: Option<PathBuf>,
+    /// The rules as they were, such as those of the main branch: a rule that means something else since then needs a
+    /// higher `revision`.
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
     /// For people, or one JSON object for each problem.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -31,7 +36,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let (loaded, mentions) = ruleset::load_partly(&read(&args.rules)?, HashKey::new(KEY), Some(clock::now()));
+    let (loaded, mentions) = args.set.load_partly()?;
     let notices = notices(args, &mentions);
     let (mut problems, summary) = match loaded {
         Ok(loaded) => {
@@ -42,18 +47,33 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         Err(problems) => (problems, None),
     };
     problems.extend(notices);
+    if let (Some(base), Some(_)) = (&args.base, &summary) {
+        problems.extend(not_raised(args, base)?);
+    }
     let problems = if args.strict { as_errors(problems) } else { problems };
     print_problems(&problems, args.format)?;
     let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
     if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
-        writeln!(std::io::stdout(), "{summary}: {}", args.rules.display())?;
+        writeln!(std::io::stdout(), "{summary}: {}", args.set.rules.display())?;
     }
     Ok(if is_wrong { Exit::No } else { Exit::Done })
 }
 
+/// The rules that mean something else than in the base, under the same revision. The pack stands beside both or none.
+fn not_raised(args: &Args, base: &Path) -> anyhow::Result<Vec<Problem>> {
+    let sources = read(base)?;
+    let sources = if args.set.has_pack() { sources.with_builtin() } else { sources };
+    if ruleset::load(&sources, HashKey::new(KEY), None).is_err() {
+        let message = format!("the base in {} does not load: nothing can be compared with it", base.display());
+        let help = format!("`walletwatch rules check --rules {}` says why", base.display());
+        return Ok(vec![Problem::nowhere(codes::FILE, message).help(help)]);
+    }
+    Ok(revisions::not_raised(&revisions::meanings(&sources), &revisions::meanings(&args.set.sources()?)))
+}
+
 /// What is wrong with the notices at hand, and with those that rules name.
 fn notices(args: &Args, mentions: &Mentions) -> Vec<Problem> {
-    let beside = args.rules.join("notices");
+    let beside = args.set.rules.join("notices");
     let directory = args.notices.clone().or_else(|| beside.is_dir().then_some(beside));
     let config = NoticesConfig { directory, ..NoticesConfig::default() };
     let files = NoticeFiles::read(&config);

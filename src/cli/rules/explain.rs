@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{KEY, find, load, print_problems};
+use super::set::Set;
+use super::{KEY, find, print_problems};
 use crate::cli::{Exit, Format, fail};
 use crate::event::Value;
 use crate::report;
@@ -25,9 +26,8 @@ const EVENT_BYTES_MAX: u64 = 1 << 20;
   walletwatch rules explain --rule impossible-travel --event login.json --history yesterday.ndjson
   walletwatch rules explain --rule new-payee-large --event - --format json")]
 pub struct Args {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// The rule.
     #[arg(long, value_name = "ID")]
     rule: String,
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Loaded { ruleset, policy, .. } = match load(&args.rules)? {
+    let Loaded { ruleset, policy, .. } = match args.set.load_partly()?.0 {
         Ok(loaded) => loaded,
         Err(problems) => {
             print_problems(&problems, args.format)?;

@@ -6,15 +6,23 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use super::{Exit, Format, fail};
-use crate::clock;
 use crate::report::{self, Problem};
-use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
+use crate::ruleset::{self, Ruleset, Sources};
 
+mod backtest;
 mod check;
+mod diff;
+mod eject;
 mod explain;
 mod fmt;
 mod mutate;
 mod new;
+mod progress;
+mod recording;
+mod score;
+mod set;
+mod sweep;
+mod table;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -24,14 +32,20 @@ const KEY: [u8; 16] = [0; 16];
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch rules check
-  walletwatch rules test --rules /etc/walletwatch/rules")]
+  walletwatch rules test --rules /etc/walletwatch/rules
+  walletwatch rules backtest --old builtin --new rules --events events.ndjson")]
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
     Mutate(mutate::Args),
     Explain(explain::Args),
+    Backtest(backtest::Args),
+    Sweep(sweep::Args),
+    Score(score::Args),
+    Diff(diff::Args),
     Fmt(fmt::Args),
     New(new::Args),
+    Eject(eject::Args),
 }
 
 /// Runs one.
@@ -43,12 +57,12 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Explain(args) => explain::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eject(args) => eject::run(&args),
+        Command::Diff(args) => diff::run(&args),
     }
-}
-
-/// Reads and loads a rules directory as of today.
-pub(super) fn load(directory: &Path) -> anyhow::Result<Result<Loaded, Vec<Problem>>> {
-    Ok(ruleset::load(&read(directory)?, HashKey::new(KEY), Some(clock::now())))
 }
 
 fn read(directory: &Path) -> anyhow::Result<Sources> {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::{KEY, find, load, print_problems, read};
+use super::set::Set;
+use super::{KEY, find, print_problems};
 use crate::cli::{Exit, Format};
 use crate::report::{self, Problem};
 use crate::ruleset::mutation::{self, Kept, Mutant, Survey};
@@ -33,9 +33,8 @@ const FAILS_ALREADY: &str = "M005";
   walletwatch rules mutate
   walletwatch rules mutate --rule brute-force-account --format json")]
 pub struct Args {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// Only what this rule reads.
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
@@ -53,7 +52,7 @@ struct Judged<'m> {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let ruleset = match load(&args.rules)? {
+    let ruleset = match args.set.load_partly()?.0 {
         Ok(loaded) => loaded.ruleset,
         Err(problems) => {
             print_problems(&problems, args.format)?;
@@ -64,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         Some(id) => ruleset.rules.get(find(&ruleset, id)?),
         None => None,
     };
-    let sources = read(&args.rules)?;
+    let sources = args.set.sources()?;
     let survey = mutation::survey(&sources);
     let asked: Vec<&Rule> = ruleset.rules.iter().filter(|rule| only.is_none_or(|only| only.id == rule.id)).collect();
     let failing = failing_tests(&survey, &asked);

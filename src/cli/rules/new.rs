@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
-use super::{KEY, print_problems, read};
+use super::set::Set;
+use super::{KEY, print_problems};
 use crate::cli::{Exit, Format, fail};
 use crate::event::{Closed, EventType};
 use crate::report::Level;
@@ -30,9 +31,8 @@ pub struct Args {
     /// A chain of events rather than a condition of one.
     #[arg(long, conflicts_with = "on")]
     sequence: bool,
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// The file to make there; ID.yaml by default.
     #[arg(long, value_name = "FILE")]
     file: Option<String>,
@@ -49,16 +49,16 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let wanted = format!("small letters, digits and `-`, a letter first, at most {ID_BYTES_MAX}");
         return Err(fail(Exit::Usage, format!("`{}` cannot be the id of a rule: {wanted}", args.id)));
     }
-    let sources = read(&args.rules)?;
+    let sources = args.set.sources()?;
     if ruleset::declares_rule(&sources, &args.id) {
-        return Err(fail(Exit::Usage, format!("there is a rule `{}` already in {}", args.id, args.rules.display())));
+        return Err(fail(Exit::Usage, format!("there is a rule `{}` already in {}", args.id, args.set.rules.display())));
     }
     let name = args.file.clone().unwrap_or_else(|| format!("{}.yaml", args.id));
     if name.contains(['/', '\\']) || name.starts_with('.') || !name.ends_with(".yaml") {
         let message = format!("`{name}` is no name of a rule file: `NAME.yaml`, directly in the rules directory");
         return Err(fail(Exit::Usage, message));
     }
-    let path = args.rules.join(&name);
+    let path = args.set.rules.join(&name);
     if path.exists() {
         let message = format!("{} is there already: name another with --file", path.display());
         return Err(fail(Exit::Usage, message));
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         print_problems(&told, Format::Human)?;
         return Ok(Exit::No);
     }
-    let runbook = args.rules.join(format!("runbooks/{}.md", args.id));
+    let runbook = args.set.rules.join(format!("runbooks/{}.md", args.id));
     write(&path, &text)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}: a draft, which runs in its tests only", path.display())?;
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         write(&runbook, &runbook_text(&args.id))?;
         writeln!(out, "{}: to fill in", runbook.display())?;
     }
-    let rules = args.rules.display();
+    let rules = args.set.rules.display();
     writeln!(out, "Next: walletwatch rules test --rules {rules} --rule {}", args.id)?;
     Ok(Exit::Done)
 }

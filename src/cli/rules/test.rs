@@ -1,16 +1,16 @@
 //! `rules test`: do the tests in the rule files pass?
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{KEY, find, load, print_problems};
+use super::set::Set;
+use super::{KEY, find, print_problems};
 use crate::cli::{Exit, Format};
 use crate::event::Value;
 use crate::report;
-use crate::ruleset::{Expect, HashKey, InlineTest, Rule};
+use crate::ruleset::{Expect, HashKey, InlineTest, Rule, Ruleset};
 use crate::tuning::{self, Failure, TestResult, Verdict};
 
 /// Failures of one test that are printed for people.
@@ -20,9 +20,8 @@ const FAILURES_SHOWN_MAX: usize = 5;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  walletwatch rules test --rules rules --rule brute-force-account")]
 pub struct Args {
-    /// The rules directory.
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    rules: PathBuf,
+    #[command(flatten)]
+    set: Set,
     /// Only the tests of this rule.
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
@@ -33,33 +32,59 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let loaded = match load(&args.rules)? {
+    let loaded = match args.set.load_partly()?.0 {
         Ok(loaded) => loaded,
         Err(problems) => {
             print_problems(&problems, args.format)?;
             return Ok(Exit::No);
         }
     };
-    let ruleset = Arc::new(loaded.ruleset);
-    let results = match &args.rule {
-        None => tuning::run_tests(&ruleset, HashKey::new(KEY)),
-        Some(id) => tuning::run_rule(&ruleset, HashKey::new(KEY), find(&ruleset, id)?),
+    // Tests are written for the values of the rules' own files.
+    let (own, overlaid) = match loaded.own_values {
+        Some(own) => (Arc::new(own), Some(Arc::new(loaded.ruleset))),
+        None => (Arc::new(loaded.ruleset), None),
     };
+    let results = results(args, &own)?;
     let mut counts = Counts::default();
     let mut out = std::io::stdout().lock();
     for result in &results {
-        let Some(rule) = ruleset.rules.get(result.rule) else { continue };
-        let Some(test) = rule.tests.get(result.test) else { continue };
-        let outcome = counts.take(result, test);
-        match args.format {
-            Format::Json => writeln!(out, "{}", json_line(rule, test, result, outcome))?,
-            Format::Human => write_result(&mut out, rule, test, result, outcome)?,
+        write_one(&mut out, args.format, &own, result, |test| counts.take(result, test))?;
+    }
+    let failed = |results: &[TestResult], result: &TestResult| {
+        results.iter().any(|own| (own.rule, own.test) == (result.rule, result.test) && !own.passed())
+    };
+    if let Some(ruleset) = overlaid {
+        for result in self::results(args, &ruleset)?.iter().filter(|r| !r.passed() && !failed(&results, r)) {
+            write_one(&mut out, args.format, &ruleset, result, |test| counts.take_overlaid(test))?;
         }
     }
     if args.format == Format::Human {
         counts.write(&mut out, results.len())?;
     }
     Ok(if counts.failed == 0 { Exit::Done } else { Exit::No })
+}
+
+fn results(args: &Args, ruleset: &Arc<Ruleset>) -> anyhow::Result<Vec<TestResult>> {
+    Ok(match &args.rule {
+        None => tuning::run_tests(ruleset, HashKey::new(KEY)),
+        Some(id) => tuning::run_rule(ruleset, HashKey::new(KEY), find(ruleset, id)?),
+    })
+}
+
+fn write_one(
+    out: &mut impl Write,
+    format: Format,
+    ruleset: &Ruleset,
+    result: &TestResult,
+    outcome: impl FnOnce(&InlineTest) -> Outcome,
+) -> std::io::Result<()> {
+    let Some(rule) = ruleset.rules.get(result.rule) else { return Ok(()) };
+    let Some(test) = rule.tests.get(result.test) else { return Ok(()) };
+    let outcome = outcome(test);
+    match format {
+        Format::Json => writeln!(out, "{}", json_line(rule, test, result, outcome)),
+        Format::Human => write_result(out, rule, test, result, outcome),
+    }
 }
 
 /// What a test's result means.
@@ -71,6 +96,8 @@ enum Outcome {
     KnownGap,
     /// It says that it fails, and it passes.
     GapClosed,
+    /// It passes with the values of the rule's own file and fails with the overlay's: a warning.
+    FailedOverlaid,
 }
 
 #[derive(Default)]
@@ -78,6 +105,7 @@ struct Counts {
     passed: usize,
     failed: usize,
     gaps: usize,
+    overlaid: usize,
 }
 
 impl Counts {
@@ -92,14 +120,27 @@ impl Counts {
         outcome
     }
 
+    /// Of one that fails with the overlay's values alone.
+    fn take_overlaid(&mut self, test: &InlineTest) -> Outcome {
+        if test.todo {
+            return Outcome::KnownGap;
+        }
+        self.overlaid += 1;
+        Outcome::FailedOverlaid
+    }
+
     fn write(&self, out: &mut impl Write, tests: usize) -> std::io::Result<()> {
-        let Counts { passed, failed, gaps } = self;
+        let Counts { passed, failed, gaps, overlaid } = self;
         let gaps = match gaps {
             0 => String::new(),
             1 => ", 1 known gap".to_owned(),
             n => format!(", {n} known gaps"),
         };
-        writeln!(out, "{tests} tests: {passed} passed, {failed} failed{gaps}")
+        let overlaid = match overlaid {
+            0 => String::new(),
+            n => format!("; with the overlay {n} more fail, which refuses nothing"),
+        };
+        writeln!(out, "{tests} tests: {passed} passed, {failed} failed{gaps}{overlaid}")
     }
 }
 
@@ -114,6 +155,7 @@ fn write_result(
         Outcome::Passed => return Ok(()),
         Outcome::Failed => "failed",
         Outcome::KnownGap => "known gap",
+        Outcome::FailedOverlaid => "failed with the overlay",
         Outcome::GapClosed => {
             let at = place(rule, test.at.start);
             return writeln!(out, "passes now, drop its `todo`: {}: {}\n  at {at}\n", rule.id, test.name);
@@ -178,6 +220,7 @@ fn json_line(rule: &Rule, test: &InlineTest, result: &TestResult, outcome: Outco
         Outcome::Failed => "failed",
         Outcome::KnownGap => "known_gap",
         Outcome::GapClosed => "gap_closed",
+        Outcome::FailedOverlaid => "failed_with_overlay",
     };
     let failures: Vec<serde_json::Value> = result
         .failures

@@ -63,9 +63,7 @@ impl Sms {
     }
 
     fn recipient(&self, order: &Order<'_>) -> Result<String, Undeliverable> {
-        let contact = order.contact.ok_or(Undeliverable::NoContact)?;
-        let phone = contact.phone.as_deref().ok_or(Undeliverable::NoAddress)?;
-        let number = number::e164(phone).ok_or(Undeliverable::AddressRefused)?;
+        let number = recipient(order)?;
         let allowed = self.allowed_prefixes.iter().any(|prefix| number.starts_with(prefix));
         if allowed { Ok(number) } else { Err(Undeliverable::AddressRefused) }
     }
@@ -82,10 +80,6 @@ impl Channel for Sms {
 
     fn compose(&self, order: &Order<'_>, texts: Option<&Texts>) -> Result<Message, Undeliverable> {
         let texts = texts.ok_or(Undeliverable::NoTemplate)?;
-        let held_until = order.alert.no_sms_until.as_deref().and_then(|t| t.parse::<jiff::Timestamp>().ok());
-        if held_until.is_some_and(|until| until.as_millisecond() > order.created.0) {
-            return Err(Undeliverable::SmsHeld);
-        }
         let to = self.recipient(order)?;
         if segments(&texts.sms).1 > SEGMENTS_MAX {
             return Err(Undeliverable::UnsafeText);
@@ -105,6 +99,17 @@ impl std::fmt::Debug for Sms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sms").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
+}
+
+/// The number an SMS goes to, in whatever country; an error where none may be sent yet.
+pub(super) fn recipient(order: &Order<'_>) -> Result<String, Undeliverable> {
+    let held_until = order.alert.no_sms_until.as_deref().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    if held_until.is_some_and(|until| until.as_millisecond() > order.created.0) {
+        return Err(Undeliverable::SmsHeld);
+    }
+    let contact = order.contact.ok_or(Undeliverable::NoContact)?;
+    let phone = contact.phone.as_deref().ok_or(Undeliverable::NoAddress)?;
+    number::e164(phone).ok_or(Undeliverable::AddressRefused)
 }
 
 /// Reads the template and tries it on texts that need escaping. All problems at once.
@@ -198,7 +203,7 @@ mod tests {
         let mut bad = config();
         bad.body_template = Some(template.clone());
         bad.allowed_prefixes = vec!["86".to_owned()];
-        bad.endpoint.url = "http://sms.example/".to_owned();
+        bad.endpoint.url = Secret::new("http://sms.example/");
         bad.endpoint.secrets.clear();
         let told: Vec<String> = Sms::build(&bad).expect_err("problems").iter().map(ToString::to_string).collect();
         let told = told.join("\n").replace(&template.display().to_string(), "body.json");

@@ -48,8 +48,9 @@ impl Endpoint {
             let problem = Problem::nowhere(code, message).about(format!("{section}.{key}"));
             problems.push(Problem { help: help.map(str::to_owned), ..problem });
         };
-        let url = check_url(&config.url, &config.allowed_networks)
-            .map_err(|why| told("N030", "url", format!("`{section}.url` is refused: {why}"), Some(why.help())));
+        let key = config.url_key;
+        let url = check_url(config.url.reveal(), &config.allowed_networks)
+            .map_err(|why| told("N030", key, format!("`{section}.{key}` is refused: {why}"), Some(why.help())));
         // Each alone, so that the place is the right one; together for their number.
         for (key, secret) in ["secret_file", "old_secret_file"].iter().zip(&config.secrets) {
             if let Err(why) = Signer::new(std::slice::from_ref(secret)) {
@@ -79,7 +80,7 @@ impl Endpoint {
         };
         let client = client(config, &url, &config.allowed_networks, roots).map_err(|why| {
             let problem = Problem::nowhere("N034", format!("failed to set up `{section}`: {why}"));
-            vec![problem.about(format!("{section}.url"))]
+            vec![problem.about(format!("{section}.{key}"))]
         })?;
         let authorization = authorization.map(|mut value| {
             value.set_sensitive(true);

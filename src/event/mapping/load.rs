@@ -18,9 +18,13 @@ use super::{Entry, Mapping, Then, codes};
 use crate::event::decode::needed;
 use crate::event::key::{Key, KeySet, Name as _};
 use crate::event::{Closed as _, EventType, TypeSet};
-use crate::report::{Level, Problem, SourceFile};
+use crate::report::{Level, Problem, SourceFile, did_you_mean};
 use crate::yaml::{self, Dialect, Kind, Map, Node, Reader};
 
+/// The keys of a file.
+const FILE_KEYS: &[&str] = &["version", "name", "title", "source", "embedded", "dotted", "fields", "records", "tests"];
+/// The keys of an entry of `records`.
+const ENTRY_KEYS: &[&str] = &["when", "type", "event", "fields", "ignore"];
 /// Entries of one file, at most.
 const ENTRIES_MAX: usize = 256;
 
@@ -62,8 +66,17 @@ pub fn load(file: &Arc<SourceFile>) -> Result<Mapping, Vec<Problem>> {
         return Err(problems);
     };
     let reader = Reader { file, dialect: &MAPPING_FILES, problems: &mut problems };
-    let mapping =
-        Loader { reader, paths: Paths::default(), common: Vec::new(), common_span: 0..0, used: Vec::new() }.read(&tree);
+    let mapping = Loader {
+        reader,
+        paths: Paths::default(),
+        common: Vec::new(),
+        common_span: 0..0,
+        used: Vec::new(),
+        unknown: Vec::new(),
+        is_any_open: false,
+        is_common_open: false,
+    }
+    .read(&tree);
     match mapping {
         Some(mapping) if problems.iter().all(|problem| problem.level != Level::Error) => Ok(mapping),
         _ => Err(problems),
@@ -86,6 +99,12 @@ struct Loader<'f, 'n> {
     common_span: Range<usize>,
     /// Those that some entry took.
     used: Vec<Target>,
+    /// Names that are no field of ours, with their places: each may be meant for one that seems to be missing.
+    unknown: Vec<(String, Range<usize>)>,
+    /// What some entry becomes is not known.
+    is_any_open: bool,
+    /// What the common fields are is not known.
+    is_common_open: bool,
 }
 
 impl<'f, 'n> Loader<'f, 'n> {
@@ -95,7 +114,7 @@ impl<'f, 'n> Loader<'f, 'n> {
 
     fn read(mut self, tree: &'n Node) -> Option<Mapping> {
         let map = self.reader.map(tree, "a mapping file")?;
-        self.reader.keys(map, &["version", "name", "title", "source", "embedded", "fields", "records", "tests"], &[]);
+        self.reader.keys(map, FILE_KEYS, &[]);
         self.reader.require(tree, "a mapping file", &["version", "name", "records"]);
         self.version(map)?;
         let name = map.get("name").and_then(|node| self.reader.id(node, "a name of a mapping"));
@@ -104,13 +123,23 @@ impl<'f, 'n> Loader<'f, 'n> {
                 self.reader.text(node, key);
             }
         }
+        // Before any pointer is read.
+        if let Some(node) = map.get("dotted")
+            && self.reader.word(node, "answer", &[("true", true), ("false", false)]) == Some(true)
+        {
+            self.paths = Paths::dotted();
+        }
         let embedded = map.get("embedded").map(|node| self.embedded(node)).unwrap_or_default();
         self.common_span = map.get("fields").map_or(0..0, |node| node.span.clone());
+        self.is_common_open = has_strays(map, FILE_KEYS) || !is_map(map.get("fields"));
+        self.is_any_open = map.get("records").is_none();
         self.common = map.get("fields").map(|node| self.fields(node)).unwrap_or_default();
         let entries = map.get("records").map(|node| self.entries(node)).unwrap_or_default();
         self.judge_common();
         for (pointer, at) in embedded {
-            if !self.paths.goes_below(&pointer) {
+            // One that is written but was not read has its own problem.
+            let is_written = self.reader.file.text.contains(&format!("{pointer}/")) && !self.reader.problems.is_empty();
+            if !self.paths.goes_below(&pointer) && !is_written {
                 let message = format!("no pointer goes into `{pointer}`");
                 self.reader.error_help(codes::VALUE, at, message, "take it out, or point at what it holds");
             }
@@ -180,6 +209,7 @@ impl<'f, 'n> Loader<'f, 'n> {
                 None => {
                     let message = format!("our events have no field `{name}`");
                     let known: Vec<&str> = Target::all().map(Target::name).filter(|name| *name != "type").collect();
+                    self.unknown.push((name.to_owned(), span.clone()));
                     self.reader.unknown_word(codes::FIELD, span, message, name, known);
                 }
             }
@@ -205,17 +235,20 @@ impl<'f, 'n> Loader<'f, 'n> {
                 // Said once; it is true of all that follow.
                 takes_all = false;
             }
-            let before = self.reader.problems.len();
             entries.extend(self.entry(item));
-            let is_whole = self.reader.problems.len() == before;
-            takes_all |= is_whole && matches!(&item.kind, Kind::Map(map) if map.get("when").is_none());
+            // A `when` that is misspelt was told, and would not take all.
+            let is_for_all = |map: &Map| map.get("when").is_none() && !has_strays(map, ENTRY_KEYS);
+            takes_all |= matches!(&item.kind, Kind::Map(map) if is_for_all(map)) && !self.is_unread(&item.span);
         }
         entries
     }
 
     fn entry(&mut self, node: &'n Node) -> Option<Entry> {
-        let map = self.reader.map(node, "an entry of `records`")?;
-        self.reader.keys(map, &["when", "type", "event", "fields", "ignore"], &[]);
+        let Some(map) = self.reader.map(node, "an entry of `records`") else {
+            self.is_any_open = true;
+            return None;
+        };
+        self.reader.keys(map, ENTRY_KEYS, &[]);
         let when = match map.get("when") {
             Some(node) => self.parts().condition(node),
             None => Some(Condition::default()),
@@ -230,7 +263,13 @@ impl<'f, 'n> Loader<'f, 'n> {
             }
             (None, Some(kind), None) => self.typed(node, map, kind),
             (None, None, Some(places)) => self.own(map, places),
+            // What was told of a misspelt key is why there is none.
+            (None, None, None) if has_strays(map, ENTRY_KEYS) => {
+                self.is_any_open = true;
+                None
+            }
             _ => {
+                self.is_any_open = true;
                 let message = "an entry has one of `type`, `event` and `ignore`";
                 let help = "`type`: the type of the event it becomes; `event`: where one of our own events stands; \
                             `ignore`: why records are left out";
@@ -290,16 +329,26 @@ impl<'f, 'n> Loader<'f, 'n> {
         sources
     }
 
+    /// Whether some of what stands there is no YAML.
+    fn is_unread(&self, span: &Range<usize>) -> bool {
+        let is_here = |problem: &Problem| {
+            problem.code.starts_with('Y') && problem.at.as_ref().is_some_and(|(_, at)| within(span, at))
+        };
+        self.reader.problems.iter().any(is_here)
+    }
+
     /// Tells fields without which every event of the type would be refused.
     fn require(&mut self, entry: &Node, kind: Option<EventType>, found: &[(Target, Source)], own: &[Filled<'n>]) {
-        // What a problem was told about may be what is missing.
-        let is_doubtful = |problem: &Problem| {
-            let within = |span: &Range<usize>, at: &Range<usize>| span.start <= at.start && at.end <= span.end;
-            problem.at.as_ref().is_some_and(|(_, at)| within(&entry.span, at) || within(&self.common_span, at))
-        };
-        if self.reader.problems.iter().any(is_doubtful) {
+        // What could not be read as fields may be what is missing.
+        let is_open = matches!(&entry.kind, Kind::Map(map)
+            if has_strays(map, ENTRY_KEYS) || !is_map(map.get("fields")));
+        if is_open || self.is_common_open || self.is_unread(&entry.span) || self.is_unread(&self.common_span) {
             return;
         }
+        let meant = |key: Key| {
+            let here = self.unknown.iter().filter(|(_, at)| within(&entry.span, at) || within(&self.common_span, at));
+            here.into_iter().any(|(name, _)| did_you_mean(name, [key.path()]).is_some())
+        };
         let is = |key: Key, word: &str| {
             found.iter().any(|(t, s)| *t == Target::Top(key) && matches!(s, Source::Constant(text) if text == word))
         };
@@ -307,7 +356,7 @@ impl<'f, 'n> Loader<'f, 'n> {
         let needed = kind.map(|kind| needed(kind, is_success)).unwrap_or_default();
         // A field whose source has a problem is not missing.
         let is_there = |key: Key| own.iter().chain(&self.common).any(|field| field.target.key() == key);
-        let is_missing = |key: &Key| !is_there(*key);
+        let is_missing = |key: &Key| !is_there(*key) && !meant(*key);
         let missing: Vec<String> = [Key::Id, Key::Time]
             .into_iter()
             .chain(needed.iter().copied())
@@ -358,7 +407,7 @@ impl<'f, 'n> Loader<'f, 'n> {
     /// Tells a common field that no entry's type has.
     fn judge_common(&mut self) {
         let Loader { reader, common, used, .. } = self;
-        if common.is_empty() || reader.problems.iter().any(|problem| problem.level == Level::Error) {
+        if self.is_any_open {
             return;
         }
         // Every common field was read by the entries that have it, so that only unused ones were not.
@@ -367,6 +416,20 @@ impl<'f, 'n> Loader<'f, 'n> {
             reader.error(codes::FIELD, field.key_span.clone(), message);
         }
     }
+}
+
+/// Whether a mapping has keys that do not belong there: what is not there may be meant by one of them.
+fn has_strays(map: &Map, known: &[&str]) -> bool {
+    map.entries.iter().any(|entry| !known.contains(&entry.key.as_str()))
+}
+
+/// Whether a section is left out, or can be read.
+fn is_map(node: Option<&Node>) -> bool {
+    node.is_none_or(|node| matches!(node.kind, Kind::Map(_)))
+}
+
+fn within(span: &Range<usize>, at: &Range<usize>) -> bool {
+    span.start <= at.start && at.end <= span.end
 }
 
 /// The order in which fields are filled: the schema's, but that an amount knows its currency before.

@@ -39,6 +39,10 @@ pub use test::{Failure, Test, failed, run as run_tests, untested};
 const PLACES_INLINE: usize = 48;
 /// Nesting of JSON that stands in a text.
 const DEPTH_MAX: usize = 32;
+/// What to do about records that say who it was by name only. No mapping that ships takes a name for an account: where
+/// others have ids, whoever types a name would make accounts of their own.
+const NAME_ONLY: &str = "; there is a login name: where accounts are known by it, name its place behind those of \
+                         `account` in a mapping of your own";
 /// Characters of an event's id, at most.
 const ID_CHARS_MAX: usize = 128;
 
@@ -175,7 +179,15 @@ impl Mapping {
             let put = value.and_then(|value| value.map_or(Ok(()), |value| target.put(value, &mut raw)));
             put.map_err(|rejection| self.with_places(rejection, fields))?;
         }
-        judge_mapped(&mut raw, now, limits).map_err(|rejection| self.with_places(rejection, fields))
+        let has_name = raw.login_name.is_some();
+        judge_mapped(&mut raw, now, limits).map_err(|rejection| {
+            let is_nobody = rejection.reason == RejectReason::MissingField && rejection.field == Some("account");
+            let mut rejection = self.with_places(rejection, fields);
+            if is_nobody && has_name {
+                rejection.detail.push_str(NAME_ONLY);
+            }
+            rejection
+        })
     }
 
     /// The refusal of a field, with the places that it comes from.

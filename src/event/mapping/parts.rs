@@ -19,7 +19,7 @@ const ROWS_MAX: usize = 4096;
 const SOURCES_MAX: usize = 64;
 
 const SOURCE_KEYS: &[&str] =
-    &["at", "first", "join", "constant", "record", "if", "then", "else", "split", "take", "table", "unit"];
+    &["at", "first", "join", "constant", "record", "if", "then", "else", "split", "take", "lower", "table", "unit"];
 const BASES: &[&str] = &["at", "first", "join", "constant", "record", "if"];
 
 /// What a source is for.
@@ -143,7 +143,7 @@ impl Parts<'_, '_> {
 
     /// A source of several keys: where from, then what is made of it.
     fn made(&mut self, node: &Node, map: &Map, of: For) -> Option<Source> {
-        self.reader.keys(map, SOURCE_KEYS, &["matches", "lower"]);
+        self.reader.keys(map, SOURCE_KEYS, &["matches"]);
         let bases: Vec<&Entry> = map.entries.iter().filter(|e| BASES.contains(&e.key.as_str())).collect();
         let [base] = bases.as_slice() else {
             let message =
@@ -155,6 +155,7 @@ impl Parts<'_, '_> {
         let inner = self.base(base, map, of);
         self.refuse_strays(base, map);
         let source = self.split(map, inner, of)?;
+        let source = self.lower(map, source)?;
         let is_table = map.get("table").is_some();
         let source = if is_table { self.table(map, source, of)? } else { source };
         self.unit(map, source, of)
@@ -163,7 +164,7 @@ impl Parts<'_, '_> {
     fn base(&mut self, base: &Entry, map: &Map, of: For) -> Option<Source> {
         let node = &base.value;
         // What a table, a part or a unit is made of is no value of the field yet.
-        let is_raw = ["table", "split", "unit"].iter().any(|key| map.get(key).is_some());
+        let is_raw = ["table", "split", "lower", "unit"].iter().any(|key| map.get(key).is_some());
         match base.key.as_str() {
             "at" => match &node.kind {
                 Kind::Seq(items) if !items.is_empty() => {
@@ -240,7 +241,7 @@ impl Parts<'_, '_> {
                 "then" if !is_choice => "if",
                 "else" if !is_choice && !has("table") => "table",
                 "take" if !has("split") => "split",
-                "table" | "split" | "unit" if is_choice || base.key == "constant" => "at",
+                "table" | "split" | "lower" | "unit" if is_choice || base.key == "constant" => "at",
                 _ => continue,
             };
             let message = format!("`{}` says nothing without `{needs}`", entry.key);
@@ -250,7 +251,7 @@ impl Parts<'_, '_> {
 
     fn split(&mut self, map: &Map, inner: Option<Source>, of: For) -> Option<Source> {
         let Some(by) = map.get("split") else { return inner };
-        let by = self.reader.scalar(by, "`split`").map(str::to_owned);
+        let by = self.separators(by);
         let take = match map.get("take") {
             Some(take) => self.reader.word(take, "part", &[("first", Take::First), ("last", Take::Last)]),
             None => {
@@ -261,6 +262,19 @@ impl Parts<'_, '_> {
             }
         };
         Some(Source::Split { of: Box::new(inner?), by: by?, take: take? })
+    }
+
+    /// The texts that cut: one, or any of several.
+    fn separators(&mut self, node: &Node) -> Option<Vec<String>> {
+        let nodes = self.reader.one_or_more(node, "`split`");
+        let texts: Vec<Option<String>> = nodes.iter().map(|node| self.reader.text(node, "`split`")).collect();
+        texts.into_iter().collect::<Option<Vec<String>>>().filter(|texts| !texts.is_empty())
+    }
+
+    fn lower(&mut self, map: &Map, source: Source) -> Option<Source> {
+        let Some(node) = map.get("lower") else { return Some(source) };
+        let is_lower = self.reader.word(node, "answer", &[("true", true), ("false", false)])?;
+        Some(if is_lower { Source::Lower(Box::new(source)) } else { source })
     }
 
     fn table(&mut self, map: &Map, inner: Source, of: For) -> Option<Source> {

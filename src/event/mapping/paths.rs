@@ -106,11 +106,18 @@ pub(super) struct Place {
     pub holds: Option<Holds>,
     /// The places below, by name, sorted.
     pub names: Vec<(Box<str>, Place)>,
+    /// A name with points that is not asked for itself leads down: `a.b` is the `b` of `a`.
+    pub dotted: bool,
     /// The places below the first object of a list with such a value.
     pub picks: Vec<(Box<str>, Box<str>, Place)>,
 }
 
 impl Paths {
+    /// None yet, of records whose names may hold points in place of objects.
+    pub fn dotted() -> Self {
+        Paths { root: Place { dotted: true, ..Place::default() }, pointers: Vec::new() }
+    }
+
     /// The slot of a place; a place asked for twice has one. The error says which limit is reached.
     pub fn slot(&mut self, pointer: &Pointer) -> Result<usize, &'static str> {
         if self.pointers.len() >= PLACES_MAX {
@@ -179,6 +186,8 @@ impl Paths {
 impl Place {
     pub fn below(&mut self, steps: &[Step]) -> Result<&mut Place, &'static str> {
         let mut place = self;
+        let dotted = place.dotted;
+        let new = || Place { dotted, ..Place::default() };
         for step in steps {
             place = match step {
                 Step::Name(name) => {
@@ -188,7 +197,7 @@ impl Place {
                             return Err("a mapping asks one object for at most 128 names");
                         }
                         Err(at) => {
-                            place.names.insert(at, (name.as_str().into(), Place::default()));
+                            place.names.insert(at, (name.as_str().into(), new()));
                             at
                         }
                     };
@@ -198,7 +207,7 @@ impl Place {
                     let found = place.picks.iter().position(|(n, v, _)| **n == **name && **v == **value);
                     let at = found.unwrap_or(place.picks.len());
                     if found.is_none() {
-                        place.picks.push((name.as_str().into(), value.as_str().into(), Place::default()));
+                        place.picks.push((name.as_str().into(), value.as_str().into(), new()));
                     }
                     place.picks.get_mut(at).map(|(_, _, place)| place)
                 }
@@ -220,6 +229,17 @@ impl Place {
 
     pub fn child(&self, name: &str) -> Option<usize> {
         self.names.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()
+    }
+
+    /// The place that a name with points leads down to.
+    pub fn far_child(&self, name: &str) -> Option<&Place> {
+        let names = name.split('.').filter(|_| self.dotted && name.contains('.'));
+        let mut far = None;
+        for name in names {
+            let place = far.unwrap_or(self);
+            far = Some(place.child(name).and_then(|at| place.names.get(at)).map(|(_, place)| place)?);
+        }
+        far
     }
 
     /// Reads one JSON text.

@@ -10,6 +10,9 @@ use super::condition::{Condition, is_true};
 use super::paths::{Leaf, items};
 use crate::event::{Millis, TIME_MS_MAX, TIME_MS_MIN};
 
+/// Digits of a number that may be either, from which on it is milliseconds: since 1973.
+const MS_DIGITS_MIN: usize = 12;
+
 /// Where a value comes from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
@@ -27,8 +30,10 @@ pub(super) enum Source {
     If { when: Condition, then: Box<Source>, otherwise: Box<Source> },
     /// What Kafka says of the record.
     Record(Part),
-    /// A part of a text.
-    Split { of: Box<Source>, by: String, take: Take },
+    /// A part of a text, cut at any of some texts.
+    Split { of: Box<Source>, by: Vec<String>, take: Take },
+    /// A text in small letters.
+    Lower(Box<Source>),
     /// A value for a value; sorted.
     Table { of: Box<Source>, rows: Vec<(String, Option<String>)>, otherwise: Otherwise },
     /// A time as vendors write it.
@@ -68,7 +73,7 @@ pub(super) enum Part {
 pub(super) enum TimeUnit {
     /// As our own events: RFC 3339 with an offset, or whole milliseconds.
     Own,
-    /// RFC 3339, also without an offset (then UTC) and with one as `+0000`.
+    /// RFC 3339, also without an offset (then UTC) and with one as `+0000`; or whole milliseconds.
     Utc,
     Seconds,
     Milliseconds,
@@ -150,6 +155,7 @@ impl Source {
             }
             Source::Record(part) => record(*part, scene.origin),
             Source::Split { of, by, take } => of.value(scene)?.and_then(|value| part(value, by, *take)),
+            Source::Lower(of) => of.value(scene)?.map(lower),
             Source::Table { of, rows, otherwise } => match of.value(scene)? {
                 None => None,
                 Some(value) => return look_up(&value.text(), rows, otherwise),
@@ -178,9 +184,8 @@ impl Source {
                 then.slots(into);
                 otherwise.slots(into);
             }
-            Source::Split { of, .. } | Source::Table { of, .. } | Source::Time { of, .. } | Source::Minor(of) => {
-                of.slots(into);
-            }
+            Source::Split { of, .. } | Source::Table { of, .. } | Source::Time { of, .. } => of.slots(into),
+            Source::Lower(of) | Source::Minor(of) => of.slots(into),
         }
     }
 }
@@ -218,20 +223,28 @@ fn record<'a>(part: Part, origin: &Origin<'a>) -> Option<Val<'a>> {
     }
 }
 
-/// The part of a text before the first, or after the last, `by`; the whole where it does not hold it.
-fn part<'a>(value: Val<'a>, by: &str, take: Take) -> Option<Val<'a>> {
-    fn cut<'t>(text: &'t str, by: &str, take: Take) -> &'t str {
-        let cut = match take {
-            Take::First => text.split_once(by).map(|(first, _)| first),
-            Take::Last => text.rsplit_once(by).map(|(_, last)| last),
-        };
-        cut.unwrap_or(text).trim()
+/// The part of a text before the first, or after the last, of `by`; the whole where it holds none of them.
+fn part<'a>(value: Val<'a>, by: &[String], take: Take) -> Option<Val<'a>> {
+    fn cut<'t>(text: &'t str, by: &[String], take: Take) -> &'t str {
+        let parts = by.iter().filter_map(|by| match take {
+            Take::First => text.split_once(by.as_str()).map(|(first, _)| first),
+            Take::Last => text.rsplit_once(by.as_str()).map(|(_, last)| last),
+        });
+        parts.min_by_key(|part| part.len()).unwrap_or(text).trim()
     }
     let text = match value.into_text() {
         Cow::Borrowed(text) => Cow::Borrowed(cut(text, by, take)),
         Cow::Owned(text) => Cow::Owned(cut(&text, by, take).to_owned()),
     };
     (!text.is_empty()).then_some(Val::Text(text))
+}
+
+/// A text in small letters; most are already.
+fn lower<'a>(value: Val<'a>) -> Val<'a> {
+    match value {
+        Val::Text(text) if text.chars().any(char::is_uppercase) => Val::Text(Cow::Owned(text.to_lowercase())),
+        other => other,
+    }
 }
 
 fn look_up<'a>(
@@ -260,7 +273,10 @@ fn time<'a>(value: Val<'a>, unit: TimeUnit) -> Result<Val<'a>, Wrong> {
     let text = value.text();
     let (read, expected) = match unit {
         TimeUnit::Own => return Ok(value),
-        TimeUnit::Utc => (utc(&text), "a time such as 2026-11-22T03:04:05Z, with or without its offset, is expected"),
+        TimeUnit::Utc => (
+            utc(&text),
+            "a time such as 2026-11-22T03:04:05Z, with or without its offset, or milliseconds, is expected",
+        ),
         TimeUnit::Seconds => (since_1970(&text, 3), "seconds since 1970 are expected"),
         TimeUnit::Milliseconds => (since_1970(&text, 0), "milliseconds since 1970 are expected"),
         TimeUnit::Microseconds => (since_1970(&text, -3), "microseconds since 1970 are expected"),
@@ -269,8 +285,12 @@ fn time<'a>(value: Val<'a>, unit: TimeUnit) -> Result<Val<'a>, Wrong> {
     read.map(Val::Time).ok_or(Cow::Borrowed(expected))
 }
 
-/// A time that may lack its offset, or have it without a colon.
+/// A time that may lack its offset, or have it without a colon. So many digits are milliseconds; fewer are seconds, or
+/// a date, and whoever has those says so.
 fn utc(text: &str) -> Option<Millis> {
+    if is_digits(text) {
+        return (text.len() >= MS_DIGITS_MIN).then(|| since_1970(text, 0)).flatten();
+    }
     let with_colon = || {
         let at = text.len().checked_sub(2)?;
         let (head, minutes) = text.split_at_checked(at)?;
@@ -346,6 +366,9 @@ mod tests {
             ("2026-11-22 03:04:05.678", Utc, Some(1_795_316_645_678)),
             ("2026-11-22T03:04:05.678+0000", Utc, Some(1_795_316_645_678)),
             ("2026-11-22T11:04:05.678+0800", Utc, Some(1_795_316_645_678)),
+            ("1795316645678", Utc, Some(1_795_316_645_678)),
+            ("1795316645", Utc, None),
+            ("20261122", Utc, None),
             ("2026-11-22", Utc, None),
             ("值", Utc, None),
         ] {
@@ -355,10 +378,25 @@ mod tests {
 
     #[test]
     fn parts_of_texts() {
-        let cut = |text: &'static str, by, take| part(Val::Text(text.into()), by, take).map(|v| v.into_text());
+        let all_cut = |text: &'static str, by: &[&str], take| {
+            let by: Vec<String> = by.iter().map(|by| (*by).to_owned()).collect();
+            part(Val::Text(text.into()), &by, take).map(|v| v.into_text())
+        };
+        let cut = |text, by, take| all_cut(text, &[by], take);
         assert_eq!(cut("com.example.wallet.login", ".", Take::Last).as_deref(), Some("login"));
         assert_eq!(cut("203.0.113.9, 10.0.0.1", ",", Take::First).as_deref(), Some("203.0.113.9"));
         assert_eq!(cut("login", ".", Take::Last).as_deref(), Some("login"));
         assert_eq!(cut("login.", ".", Take::Last), None);
+        assert_eq!(all_cut("fe80::1%eth0, 10.0.0.1", &[",", "%"], Take::First).as_deref(), Some("fe80::1"));
+        assert_eq!(all_cut("203.0.113.9, fe80::1%eth0", &[",", "%"], Take::First).as_deref(), Some("203.0.113.9"));
+        assert_eq!(all_cut("a/b:c", &[":", "/"], Take::Last).as_deref(), Some("c"));
+        assert_eq!(all_cut("2001:db8::1", &[",", "%"], Take::First).as_deref(), Some("2001:db8::1"));
+    }
+
+    #[test]
+    fn small_letters() {
+        let of = |text: &'static str| lower(Val::Text(text.into())).into_text();
+        assert_eq!((of("Bad Password"), of("ÜBER"), of("ok")), ("bad password".into(), "über".into(), "ok".into()));
+        assert!(matches!(of("ok"), Cow::Borrowed(_)), "most texts are not copied");
     }
 }

@@ -56,6 +56,49 @@ fn the_first_that_is_there_counts() {
 }
 
 #[test]
+fn names_with_points_lead_down_where_the_file_says_so() {
+    let of = |dotted: &str, record: &str| {
+        let text = "version: 1\nname: x\nDOTTEDfields: {id: /e/id, time: {at: /t, unit: ms}, account: /u/a/id, \
+                    session: /u/a, device: /l/0}\nrecords:\n  - type: logout\n";
+        let text = text.replace("DOTTED", dotted).replace("session: /u/a, ", "");
+        becomes(&mapping(&text), record)
+    };
+    let event = r#"{"id":"e1","type":"logout","time":"1970-01-01T00:00:00.005Z","account":"a"}"#;
+    for record in [
+        r#"{"e":{"id":"e1"},"t":5,"u":{"a":{"id":"a"}}}"#,
+        r#"{"e.id":"e1","t":5,"u.a.id":"a"}"#,
+        r#"{"e.id":"e1","t":5,"u.a":{"id":"a"}}"#,
+        r#"{"e.id":"e1","t":5,"u":{"a.id":"a"},"u.a":{"id":null},"u.b":"x","t.x":{},"":1,".":2}"#,
+    ] {
+        assert_eq!(of("dotted: true\n", record), event, "{record}");
+    }
+    assert!(of("", r#"{"e.id":"e1","t":5,"u.a.id":"a"}"#).contains("missing_field"));
+    for record in [r#"{"e.id":"e1","t":5,"u.a.id":"a","u":{"a.id":"a"}}"#, r#"{"e.id":"e1","e.id":"e1","t":5}"#] {
+        assert!(of("dotted: true\n", record).contains("duplicate_field"), "{record}");
+    }
+}
+
+#[test]
+fn who_has_only_a_name_is_told_what_to_do() {
+    let of = |account: &str, record: &str| {
+        let text = "version: 1\nname: x\nfields: {id: /i, time: {at: /t, unit: ms}, account: ACCOUNT, login_name: /n}\n\
+                    records:\n  - type: login\n    fields: {result: /r}\n";
+        becomes(&mapping(&text.replace("ACCOUNT", account)), record)
+    };
+    let good = r#"{"i":"e","t":5,"n":"mei","r":"success"}"#;
+    let told = of("/u", good);
+    assert!(told.contains("missing_field (account)") && told.contains("`/u`"), "{told}");
+    assert!(told.contains("name its place behind those of `account` in a mapping of your own"), "{told}");
+    assert!(!told.contains("mei"), "what was typed may be a password: {told}");
+    assert!(!of("/u", r#"{"i":"e","t":5,"r":"success"}"#).contains("login name"), "there is none");
+    assert!(of("[/u, /n]", good).contains(r#""account":"mei","login_name":"mei""#));
+    assert!(
+        of("/u", r#"{"i":"e","t":5,"n":"mei","r":"failure"}"#).contains(r#""login_name":"mei""#),
+        "a failure is an event"
+    );
+}
+
+#[test]
 fn a_number_may_stand_for_a_text_and_a_text_for_a_number() {
     assert_eq!(logout("  device: /d", r#","d":12345678901234567890"#), r#""device":"12345678901234567890""#);
     assert_eq!(logout("  count: /n", r#","n":"7""#), r#""count":7"#);

@@ -50,8 +50,14 @@ impl<'a> Walk<'_, 'a> {
 
     fn keep<E: Error>(&mut self, slot: usize, json: &'a str) -> Result<(), E> {
         let leaf = Leaf::of(json).map_err(E::custom)?;
-        if let Some(to) = self.found.get_mut(slot) {
-            *to = leaf;
+        match self.found.get_mut(slot) {
+            // Once with points in its name, and once without.
+            Some(to) if *to != Leaf::Absent && leaf != Leaf::Absent => {
+                self.refused.get_or_insert((slot, Refused::Twice));
+                return Err(E::custom("refused"));
+            }
+            Some(to) if leaf != Leaf::Absent => *to = leaf,
+            _ => {}
         }
         Ok(())
     }
@@ -97,9 +103,6 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn go_on<E: Error>(&mut self, place: &Place, json: &'a str) -> Result<(), E> {
-        if let Some(slot) = place.slot {
-            self.keep(slot, json)?;
-        }
         match place.read(json, self.found) {
             Ok(()) => Ok(()),
             Err(Failure::Refused(slot, what)) => {
@@ -147,9 +150,16 @@ impl<'a> Visitor<'a> for Walk<'_, 'a> {
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
         let mut seen = 0u128;
         while let Some(child) = map.next_key_seed(NameOf(self.place))? {
-            let Some((at, (_, place))) = child.and_then(|at| self.place.names.get(at).map(|child| (at, child))) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
+            let (at, place) = match child {
+                Some(Child::Near(at, place)) => (at, place),
+                Some(Child::Far(place)) => {
+                    map.next_value_seed(Walk { place, found: &mut *self.found, refused: &mut *self.refused })?;
+                    continue;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
             };
             let bit = 1u128.checked_shl(u32::try_from(at).unwrap_or(u32::MAX)).unwrap_or_default();
             if seen & bit != 0 {
@@ -202,25 +212,34 @@ impl<'a> Visitor<'a> for Walk<'_, 'a> {
     }
 }
 
+/// A place that a name leads to.
+enum Child<'w> {
+    /// The name itself is asked for; its number.
+    Near(usize, &'w Place),
+    /// Its parts are.
+    Far(&'w Place),
+}
+
 /// Looks a name up without keeping its text.
 struct NameOf<'w>(&'w Place);
 
-impl<'a> DeserializeSeed<'a> for NameOf<'_> {
-    type Value = Option<usize>;
+impl<'a, 'w> DeserializeSeed<'a> for NameOf<'w> {
+    type Value = Option<Child<'w>>;
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for NameOf<'_> {
-    type Value = Option<usize>;
+impl<'w> Visitor<'_> for NameOf<'w> {
+    type Value = Option<Child<'w>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.child(name))
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        let near = self.0.child(name).and_then(|at| self.0.names.get(at).map(|(_, place)| Child::Near(at, place)));
+        Ok(near.or_else(|| self.0.far_child(name).map(Child::Far)))
     }
 }

@@ -53,6 +53,9 @@ codes! {
     NOT_SHOWN = "T020", "A name in an explanation that is no single value.";
 
     NULLABLE = "W001", "`!=` or `not` meets a name that can be missing.";
+    NEVER_TRUE = "W002", "A condition, or a part of one, that is never true.";
+    ALWAYS_TRUE = "W003", "A condition, or a part of one, that is always true.";
+    IMPLIED = "W004", "An arm of `and` or `or` that changes nothing beside another one.";
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod operands;
 mod pairs;
 mod parse;
 mod primary;
+mod spelling;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ mod typed;
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
 pub use changes::{Change, duration, one_line, steps};
 pub use functions::Function;
+pub(super) use operands::a as a_type;
 pub use typed::{Node, Typed};
 
 /// The type of an expression.

@@ -23,7 +23,7 @@ const NO_DATES: &str = "expressions hold no dates: compare two times, such as `t
 const PARTS_OF_PLACE: &str = "compare a part of it: `geo.country`, `geo.city`, `geo.asn` or `geo.network`";
 
 /// A type as people say it: `an amount of money`.
-pub(super) fn a(ty: Ty) -> &'static str {
+pub(in crate::ruleset) fn a(ty: Ty) -> &'static str {
     match ty {
         Ty::Bool => "true or false",
         Ty::Int => "a whole number",

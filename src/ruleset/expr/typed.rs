@@ -123,7 +123,7 @@ impl Typed {
     pub fn reads_state(&self) -> bool {
         self.names().iter().any(|(name, _)| match name {
             Name::Feature(..) | Name::AccountRisk | Name::AccountKnownFor | Name::AccountLogins => true,
-            Name::Field(_) | Name::Amount(_) => false,
+            Name::Field(_) | Name::Amount(_) | Name::Finding(_) => false,
         })
     }
 }

@@ -385,7 +385,7 @@ impl Finder<'_> {
             let mut edits = vec![(change.span, change.with)];
             edits.extend(besides);
             self.found.push(Mutant {
-                path: (*path).to_owned(),
+                path: path.path.to_owned(),
                 file: Arc::clone(file),
                 span,
                 edits,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::sources::{FilePath, Sources};
 use crate::report::SourceFile;
 use crate::yaml::{Kind, Map, Node};
 use find::Finder;
@@ -54,7 +54,7 @@ pub struct Survey<'s> {
 
 #[derive(Debug)]
 struct File<'s> {
-    path: &'s str,
+    path: FilePath<'s>,
     file: Arc<SourceFile>,
     tree: Node,
 }
@@ -106,20 +106,21 @@ fn number_names(mutants: &mut [Mutant]) {
 
 impl Survey<'_> {
     /// The sources with a mutant in them, or without any, for the tests of one rule. Rules that this one cannot
-    /// hear of are left out, which only saves time.
+    /// hear of are left out, which only saves time; the overlay is left out, for tests are written for the values of
+    /// their own file.
     pub fn sources(&self, mutant: Option<&Mutant>, rule: &str) -> Sources {
-        let mut sources = self.sources.clone();
+        let mut sources = self.sources.without_overlay();
         let keeps_others = self.hears_others.contains(rule);
         for File { path, file, tree } in &self.files {
             let mut edits: Vec<(Range<usize>, &str)> = Vec::new();
-            if let Some(mutant) = mutant.filter(|mutant| mutant.path == *path) {
+            if let Some(mutant) = mutant.filter(|mutant| Arc::ptr_eq(&mutant.file, file)) {
                 edits.extend(mutant.edits.iter().map(|(span, with)| (span.clone(), with.as_str())));
             }
             if !keeps_others {
                 edits.extend(others(&file.text, tree, rule).into_iter().map(|span| (span, "")));
             }
             if !edits.is_empty() {
-                sources.add(*path, edited(&file.text, edits), sources.modified(path));
+                sources = sources.replaced(*path, edited(&file.text, edits));
             }
         }
         sources

@@ -99,7 +99,7 @@ async fn what_is_not_trusted_gets_nothing() {
     assert!(gateway.requests().is_empty());
     let port = gateway.url.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
     let mut config = at(&gateway);
-    config.url = format!("https://127.0.0.2:{port}/sms");
+    config.url = Secret::new(format!("https://127.0.0.2:{port}/sms"));
     assert_eq!(send(&channel(config), NOW).await.reason(), "connect", "another address is another place");
 }
 

@@ -54,13 +54,7 @@ impl Running {
 
     /// The scrape: each series with its value.
     pub fn scrape(&self) -> Option<BTreeMap<String, f64>> {
-        let (status, text) = self.get("/metrics")?;
-        assert_eq!(status, 200, "{text}");
-        let series = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
-            let (series, value) = line.rsplit_once(' ').expect("a value");
-            (series.to_owned(), value.parse().expect("a number"))
-        });
-        Some(series.collect())
+        scrape(&self.address())
     }
 
     /// The status of `/readyz`, and the details of the checks that fail, by name.
@@ -130,8 +124,19 @@ impl Drop for Running {
     }
 }
 
+/// The scrape of whoever listens there: each series with its value.
+pub fn scrape(address: &str) -> Option<BTreeMap<String, f64>> {
+    let (status, text) = get(address, "/metrics")?;
+    assert_eq!(status, 200, "{text}");
+    let series = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        (series.to_owned(), value.parse().expect("a number"))
+    });
+    Some(series.collect())
+}
+
 /// One plain request.
-fn get(address: &str, path: &str) -> Option<(u16, String)> {
+pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;

@@ -25,8 +25,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
 }
 
 fn attacks(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let (planted, found) = model.score();
-    let block = theme.block(&format!("Attacks planted {planted}, found {found}"));
+    let ((planted, found), (shadow, seen)) = (model.score(), model.shadow_score());
+    let in_shadow = if shadow > 0 { format!(", {seen} of {shadow} in shadow") } else { String::new() };
+    let block = theme.block(&format!("Attacks: {found} of {planted} found{in_shadow}"));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let rows = model.kinds();

@@ -149,7 +149,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     frame.render_widget(Paragraph::new(clock).alignment(Alignment::Right), line);
     let (part, label) = match model.stage {
         Stage::Learning => {
-            let learning = (model.setting.events / 5).max(1);
+            let learning = model.setting.learning_records.max(1);
             let days = model.setting.learning_days;
             (model.sent as f64 / learning as f64, format!("learning what is usual: the {days} days before"))
         }

@@ -36,7 +36,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     }
     let rows = usize::from(inner.height);
     let mut lines = Vec::new();
-    for detail in [Detail::Everything, Detail::Reasons, Detail::Names] {
+    for detail in [Detail::Everything, Detail::Reasons, Detail::Events, Detail::Names] {
         lines = page(model, detail, wide, theme);
         if lines.len() <= rows {
             break;
@@ -51,8 +51,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Detail {
-    /// The rules by their names.
+    /// The rules by their names, each event in a line.
     Names,
+    /// Each event whole.
+    Events,
     /// And why each of them fired.
     Reasons,
     /// And what the owner usually does.
@@ -92,7 +94,7 @@ impl Page {
         let wide = self.wide.saturating_sub(INDENT.len());
         let parts = match self.detail {
             Detail::Names => vec![shortened(text, wide)],
-            Detail::Reasons | Detail::Everything => wrapped(text, wide),
+            Detail::Events | Detail::Reasons | Detail::Everything => wrapped(text, wide),
         };
         for (nth, part) in parts.into_iter().enumerate() {
             let time = if nth == 0 { format!("{time}  ") } else { INDENT.to_owned() };

@@ -1,6 +1,7 @@
 //! Tests of the expression language: a world of names for them.
 
 mod agree;
+mod constant;
 mod oracle;
 mod problems;
 mod values;

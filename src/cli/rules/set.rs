@@ -1,0 +1,64 @@
+//! Which rules a command reads: a directory, and whether the shipped pack stands beside it.
+//!
+//! Guarantees: without `--pack` a directory is read as `run` would read it here: as the configuration at hand says
+//! of this directory, and by itself where none names it.
+
+use std::path::{Path, PathBuf};
+
+use super::{KEY, read};
+use crate::cli::{Exit, check};
+use crate::clock;
+use crate::config::{Config, Pack};
+use crate::report::Problem;
+use crate::ruleset::{self, HashKey, Loaded, Mentions, Sources};
+
+/// `--rules` and `--pack`.
+#[derive(Debug, clap::Args)]
+pub struct Set {
+    /// The rules directory.
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    pub rules: PathBuf,
+    /// Whether the shipped pack stands beside it. Without this: as the configuration says where `run` would find it,
+    /// if it names this directory; else none.
+    #[arg(long, value_enum, value_name = "PACK")]
+    pub pack: Option<Beside>,
+}
+
+/// The words of `--pack`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Beside {
+    /// The pack compiled in.
+    Builtin,
+    /// None.
+    None,
+}
+
+impl Set {
+    /// The texts of the set.
+    pub fn sources(&self) -> anyhow::Result<Sources> {
+        let own = read(&self.rules)?;
+        Ok(if self.has_pack() { own.with_builtin() } else { own })
+    }
+
+    /// Loads it as of today.
+    pub fn load_partly(&self) -> anyhow::Result<(Result<Loaded, Vec<Problem>>, Mentions)> {
+        Ok(ruleset::load_partly(&self.sources()?, HashKey::new(KEY), Some(clock::now())))
+    }
+
+    /// Whether the pack stands beside the directory.
+    pub fn has_pack(&self) -> bool {
+        match self.pack {
+            Some(pack) => pack == Beside::Builtin,
+            None => configured(&self.rules) == Some(Pack::Builtin),
+        }
+    }
+}
+
+/// What the configuration at hand says stands beside this directory; `None` where it does not name it.
+fn configured(directory: &Path) -> Option<Pack> {
+    let source = check::find(None, Exit::No).ok()?;
+    let (config, _) = Config::load_partly(source.file.as_deref(), &source.environment);
+    let rules = config?.rules;
+    let same = rules.directory?.canonicalize().ok()? == directory.canonicalize().ok()?;
+    same.then_some(rules.pack)
+}

@@ -1,0 +1,86 @@
+//! What values the variables of a condition can have.
+//!
+//! Guarantees: no value that an event or a feature can give is left out. Does not try them.
+
+use super::super::expr::{Function, Node, Ty, Typed};
+use super::super::feature::Kind;
+use super::super::model::{Name, Part};
+use super::super::names::Names;
+use super::form::Domain;
+use super::{Judge, Outcomes};
+use crate::event::{Closed, EventType, Field, TypeSet};
+
+const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
+const FROM_ZERO: (f64, f64) = (0.0, f64::INFINITY);
+
+/// The least and the largest value of a name.
+pub(in super::super) fn range(names: &Names, name: Name) -> (f64, f64) {
+    match name {
+        Name::Field(Field::Count) => (1.0, f64::INFINITY),
+        Name::AccountLogins | Name::AccountRisk => FROM_ZERO,
+        Name::Feature(_, Part::Share) => (0.0, 1.0),
+        Name::Feature(_, Part::Count | Part::Total) => FROM_ZERO,
+        Name::Feature(at, Part::Value) => {
+            let kind = names.features.values().find(|(place, _)| *place == Some(at)).and_then(|(_, spec)| spec.kind);
+            match kind {
+                Some(Kind::Count | Kind::Distinct | Kind::Rate | Kind::Decayed) => FROM_ZERO,
+                Some(Kind::Share) => (0.0, 1.0),
+                _ => ANY,
+            }
+        }
+        _ => ANY,
+    }
+}
+
+impl Domain {
+    /// Of no variable at all.
+    pub fn none() -> Domain {
+        Domain { ty: Ty::Bool, range: ANY, is_whole: false, words: Vec::new(), truths: vec![true], is_nullable: false }
+    }
+
+    /// Of a value that stands in a condition, or in a def, where other event types may have it.
+    pub fn of(typed: &Typed, outcomes: Outcomes, judge: &Judge<'_>, is_home: bool) -> Domain {
+        let on = if is_home { judge.on } else { TypeSet::ALL };
+        let (range, is_whole) = match &typed.node {
+            Node::Name(name) => ((judge.range)(*name), is_whole(*name, typed.ty)),
+            Node::Call(Function::Hour, _) => ((0.0, 23.0), true),
+            Node::Call(Function::Weekday, _) => ((1.0, 7.0), true),
+            Node::Call(Function::DayOfMonth, _) => ((1.0, 31.0), true),
+            Node::Call(Function::Abs | Function::DistanceKm | Function::SpeedKmh, _) => (FROM_ZERO, false),
+            _ => (ANY, false),
+        };
+        let truths = [(outcomes.yes, true), (outcomes.no, false)];
+        Domain {
+            ty: typed.ty,
+            range,
+            is_whole,
+            words: words(typed, on),
+            truths: truths.into_iter().filter(|(can, _)| *can).map(|(_, truth)| truth).collect(),
+            is_nullable: if typed.ty == Ty::Bool { outcomes.missing } else { typed.nullable || !is_home },
+        }
+    }
+}
+
+/// Whether a number has no fraction. A mean of whole numbers is typed as one and has.
+fn is_whole(name: Name, ty: Ty) -> bool {
+    let is_kept = match name {
+        Name::Feature(_, part) => matches!(part, Part::Value | Part::Age | Part::Count | Part::Total | Part::Field(_)),
+        _ => true,
+    };
+    is_kept && matches!(ty, Ty::Int | Ty::Duration)
+}
+
+/// The words of a closed list that a value can be on these event types.
+fn words(typed: &Typed, on: TypeSet) -> Vec<&'static str> {
+    let Ty::Word(words) = typed.ty else { return Vec::new() };
+    let Node::Name(Name::Field(field)) = typed.node else { return words.to_vec() };
+    let types = on.and(field.types());
+    if types.is_empty() {
+        return words.to_vec();
+    }
+    if field == Field::Type {
+        return types.iter().map(EventType::word).collect();
+    }
+    let here = |word: &&str| types.iter().any(|kind| field.words_on(kind).contains(word));
+    words.iter().copied().filter(here).collect()
+}

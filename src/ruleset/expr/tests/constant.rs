@@ -1,0 +1,344 @@
+//! What is called never true, always true or of no use is so for every value that is tried, missing included.
+
+use std::cell::Cell as Counter;
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::oracle::{V, eval, of_value};
+use super::*;
+use crate::event::{Closed, Country, Currency, Money, Outcome, Reason};
+use crate::ruleset::constant::{Doubt, Judge, covers, findings};
+
+fn range(name: Name) -> (f64, f64) {
+    match name {
+        Name::Feature(0, _) | Name::AccountLogins => (0.0, f64::INFINITY),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
+    }
+}
+
+fn tree(world: &World, text: &str) -> (Ast, Typed) {
+    let file = file("rules/test.yaml", text);
+    let ast = parse(&snippet(&file), &mut Vec::new()).expect("a tree");
+    let typed = check_condition(&ast, world, &mut Vec::new()).unwrap_or_else(|| panic!("{text}"));
+    (ast, typed)
+}
+
+fn judged<R>(on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
+    with(&Judge { on, range: &range, effort: &Counter::new(0) })
+}
+
+/// `never: text`, `always: text` or `no use: text` for each finding.
+fn told(text: &str) -> Vec<String> {
+    let world = World::on(&[EventType::Login]);
+    let (ast, typed) = tree(&world, text);
+    let found = judged(world.on, |judge| findings(judge, &ast, &typed));
+    let told = found.iter().map(|finding| match finding.doubt {
+        Doubt::Never(_) => format!("never: {}", finding.at.text()),
+        Doubt::Always(_) => format!("always: {}", finding.at.text()),
+        Doubt::Implied(other) => format!("no use: {} beside {}", finding.at.text(), other.text()),
+    });
+    told.collect()
+}
+
+#[test]
+fn what_one_name_decides_is_found() {
+    let expected: &[(&str, &[&str])] = &[
+        ("acct_fail_10m > 5 and acct_fail_10m < 3", &["never: acct_fail_10m > 5 and acct_fail_10m < 3"]),
+        ("acct_fail_10m > 5 or acct_fail_10m > 3", &["no use: acct_fail_10m > 5 beside acct_fail_10m > 3"]),
+        ("acct_fail_10m > 5 and acct_fail_10m > 3", &["no use: acct_fail_10m > 3 beside acct_fail_10m > 5"]),
+        ("acct_fail_10m > 5 or acct_fail_10m <= 5", &["always: acct_fail_10m > 5 or acct_fail_10m <= 5"]),
+        ("account.logins > 5 or account.logins <= 5", &[]),
+        (
+            "account.logins > 5 or not (account.logins > 5) or account.logins is missing",
+            &["always: account.logins > 5 or not (account.logins > 5) or account.logins is missing"],
+        ),
+        ("acct_fail_10m < 0", &["never: acct_fail_10m < 0"]),
+        ("acct_fail_10m >= 0", &["always: acct_fail_10m >= 0"]),
+        ("account.logins >= 0", &[]),
+        ("acct_fail_10m > 2 and acct_fail_10m < 3", &["never: acct_fail_10m > 2 and acct_fail_10m < 3"]),
+        ("type == \"login\" and mfa", &["always: type == \"login\""]),
+        ("type != \"login\" or mfa", &["never: type != \"login\""]),
+        (
+            "result == \"success\" and result == \"failure\"",
+            &["never: result == \"success\" and result == \"failure\""],
+        ),
+        ("result in [\"success\", \"failure\"]", &["always: result in [\"success\", \"failure\"]"]),
+        ("result is missing", &["never: result is missing"]),
+        ("result is not missing", &["always: result is not missing"]),
+        ("mfa is not missing", &[]),
+        (
+            "country == \"CN\" and country in [\"US\", \"DE\"]",
+            &["never: country == \"CN\" and country in [\"US\", \"DE\"]"],
+        ),
+        ("hour(time, zone) > 23", &["never: hour(time, zone) > 23"]),
+        ("mfa and (acct_fail_10m > 3 or mfa) and mfa", &["no use: mfa beside mfa"]),
+        ("(mfa or loud) and acct_fail_10m > 3 and (mfa or loud)", &["no use: (mfa or loud) beside (mfa or loud)"]),
+        (
+            "acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY",
+            &["never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY"],
+        ),
+        (
+            "acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD",
+            &["never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD"],
+        ),
+        ("acct_out_90d.mean > 5 CNY or acct_out_90d.mean > 3 USD", &[]),
+        ("acct_device.age is missing or acct_device.age < 24h", &[]),
+        ("acct_device.age is not missing and acct_device.age < 24h", &[]),
+        (
+            "(acct_device.age ?? 1h) < 24h or acct_device.age < 24h",
+            &["no use: acct_device.age < 24h beside (acct_device.age ?? 1h) < 24h"],
+        ),
+        ("true", &[]),
+        ("false", &["never: false"]),
+        ("mfa and true", &["always: true"]),
+        ("1 < 2 or mfa", &["always: 1 < 2"]),
+        (
+            "ip in lists.office_ips and ip not in lists.office_ips",
+            &["never: ip in lists.office_ips and ip not in lists.office_ips"],
+        ),
+        ("loud and acct_fail_10m < 2", &["never: loud and acct_fail_10m < 2"]),
+        ("not (acct_fail_10m > 5 and acct_fail_10m < 3)", &["never: acct_fail_10m > 5 and acct_fail_10m < 3"]),
+    ];
+    for (text, wanted) in expected {
+        assert_eq!(told(text), *wanted, "{text}");
+    }
+}
+
+#[test]
+fn an_exception_that_leaves_nothing() {
+    let world = World::on(&[EventType::Login]);
+    let covered = |exception: &str, when: &str| {
+        let (exception, when) = (tree(&world, exception), tree(&world, when));
+        judged(world.on, |judge| covers(judge, (&exception.0, &exception.1), (&when.0, &when.1)))
+    };
+    assert!(covered("acct_fail_10m >= 0", "mfa"));
+    assert!(covered("acct_fail_10m > 3", "mfa and acct_fail_10m > 5"));
+    assert!(covered("account in lists.vip or acct_fail_10m > 3", "acct_fail_10m > 5"));
+    assert!(covered("country != \"CN\" and acct_fail_10m > 3", "country == \"US\" and acct_fail_10m > 4"));
+    assert!(!covered("acct_fail_10m > 6", "acct_fail_10m > 5"));
+    assert!(!covered("country != \"CN\"", "acct_fail_10m > 4"));
+    assert!(!covered("account in lists.vip", "acct_fail_10m > 5"));
+    assert!(!covered("mfa", "acct_fail_10m < 0"), "a rule that never fires is told as such");
+}
+
+#[test]
+fn hostile_conditions_end_soon() {
+    let world = World::on(&[EventType::Login]);
+    let arms: Vec<String> = (0..300).map(|n| format!("acct_fail_10m > {n}")).collect();
+    let nested = (0..50).fold("mfa".to_owned(), |all, n| format!("(acct_fail_10m > {n} or {all})"));
+    for text in [arms.join(" or "), nested] {
+        let (ast, typed) = tree(&world, &text);
+        let effort = Counter::new(0);
+        findings(&Judge { on: world.on, range: &range, effort: &effort }, &ast, &typed);
+        assert!(effort.get() < 5_000_000, "{} values tried", effort.get());
+    }
+}
+
+/// Random choices, as in `agree`: when they run out the first alternative is taken.
+struct Choices<'c>(std::slice::Iter<'c, u16>);
+
+impl Choices<'_> {
+    fn below(&mut self, n: usize) -> usize {
+        self.0.next().map_or(0, |c| usize::from(*c) % n)
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+
+    fn atom(&mut self) -> String {
+        let op = self.of(&["<", "<=", ">", ">=", "==", "!="]);
+        let same = self.of(&["==", "!="]);
+        match self.below(13) {
+            0 | 1 => format!("acct_fail_10m {op} {}", self.below(6)),
+            2 => format!("acct_fail_10m {op} {}.5", self.below(5)),
+            3 => format!("account.logins {op} {}", self.below(5)),
+            4 => format!("(account.logins ?? {}) {op} {}", self.below(5), self.below(5)),
+            5 => format!("account.logins is {}missing", self.of(&["", "not "])),
+            6 => format!("result {same} \"{}\"", self.of(&["success", "failure"])),
+            7 => format!("reason {}in [\"timeout\", \"{}\"]", self.of(&["", "not "]), self.of(&["other", "blocked"])),
+            8 => self.of(&["mfa", "mfa == true", "mfa is missing", "(mfa ?? false)"]).to_owned(),
+            9 => format!("country {same} \"{}\"", self.of(&["CN", "US"])),
+            10 => format!("acct_out_90d.mean {op} {}", self.of(&["0 CNY", "5 CNY", "5 USD"])),
+            11 => format!("{} {op} acct_fail_10m", self.below(4)),
+            _ => self.of(&["loud", "type == \"login\"", "abs(acct_fail_10m) >= 0", "true", "kmh > 5"]).to_owned(),
+        }
+    }
+
+    fn condition(&mut self, level: usize) -> String {
+        if level == 0 {
+            return self.atom();
+        }
+        match self.below(6) {
+            0 => self.atom(),
+            1 => format!("not ({})", self.condition(level - 1)),
+            _ => {
+                let word = self.of(&[" and ", " or "]);
+                let parts: Vec<String> = (0..2 + self.below(2)).map(|_| self.condition(level - 1)).collect();
+                format!("({})", parts.join(word))
+            }
+        }
+    }
+}
+
+/// Every value of a name that any of these conditions can tell apart, and more.
+fn grid(name: Name, ty: Ty, nullable: bool) -> Vec<V> {
+    let ints = |all: std::ops::Range<i64>| all.map(|n| of_value(&Value::Int(n))).collect::<Vec<_>>();
+    let mut values = match (name, ty) {
+        (Name::Feature(0, _), _) => ints(0..8),
+        (_, Ty::Int) => ints(0..7),
+        (Name::Field(Field::Type), _) => vec![V::Word(EventType::Login.word())],
+        (Name::Field(Field::Result), _) => vec![V::Word(Outcome::Success.word()), V::Word(Outcome::Failure.word())],
+        (Name::Field(Field::Reason), _) => {
+            [Reason::Timeout, Reason::Other, Reason::Blocked, Reason::AppError].map(|r| V::Word(r.word())).to_vec()
+        }
+        (_, Ty::Bool) => vec![V::Bool(true), V::Bool(false)],
+        (_, Ty::Country) => ["CN", "US", "KP"].map(|c| V::Country(Country::parse(c).expect("a country"))).to_vec(),
+        (_, Ty::Money) => {
+            let amounts = [
+                (0, "CNY"),
+                (1, "CNY"),
+                (500, "CNY"),
+                (501, "CNY"),
+                (499, "USD"),
+                (500, "USD"),
+                (900, "USD"),
+                (0, "EUR"),
+            ];
+            let money = |(minor, currency): (i64, &str)| {
+                of_value(&Value::Money(Money { minor, currency: Currency::parse(currency).expect("a currency") }))
+            };
+            amounts.map(money).to_vec()
+        }
+        other => panic!("no values for {other:?}"),
+    };
+    if nullable {
+        values.push(V::Missing);
+    }
+    values
+}
+
+/// Whether each name can be missing, where the tree reads it.
+fn nullable(typed: &Typed, into: &mut HashMap<Name, bool>) {
+    if let Node::Name(name) = typed.node {
+        *into.entry(name).or_default() |= typed.nullable;
+    }
+    typed.parts().into_iter().for_each(|part| nullable(part, into));
+}
+
+/// Calls `each` with what the names stand for, for every row of the grid, at most some thousands.
+fn rows(trees: &[&Typed], each: &mut dyn FnMut(&HashMap<Name, V>)) {
+    let mut names: Vec<(Name, Ty)> = trees.iter().flat_map(|tree| tree.names()).collect();
+    names.sort_by_key(|(name, _)| format!("{name:?}"));
+    names.dedup();
+    let mut can_miss = HashMap::new();
+    trees.iter().for_each(|tree| nullable(tree, &mut can_miss));
+    let axes: Vec<(Name, Vec<V>)> = names.iter().map(|(name, ty)| (*name, grid(*name, *ty, can_miss[name]))).collect();
+    let total: usize = axes.iter().map(|(_, values)| values.len()).product();
+    // Of a large grid rows far from each other are taken: the step has no common factor with an axis.
+    let step = if total > 4000 { total / 4000 * 2 * 3 * 5 * 7 + 1 } else { 1 };
+    for at in 0..total.min(4000) {
+        let mut rest = at * step % total;
+        let mut row = HashMap::new();
+        for (name, values) in &axes {
+            row.insert(*name, values[rest % values.len()].clone());
+            rest /= values.len();
+        }
+        each(&row);
+    }
+}
+
+fn value(typed: &Typed, row: &HashMap<Name, V>) -> V {
+    eval(typed, &|name| row.get(&name).cloned().unwrap_or(V::Missing))
+}
+
+/// The arms among which a part stands.
+fn arms_with<'t>(whole: &'t Typed, part: &Typed) -> Option<&'t Typed> {
+    if let Node::And(parts) | Node::Or(parts) = &whole.node
+        && parts.iter().any(|arm| std::ptr::eq(arm, part))
+    {
+        return Some(whole);
+    }
+    whole.parts().into_iter().find_map(|inner| arms_with(inner, part))
+}
+
+fn without(whole: &Typed, part: &Typed) -> Typed {
+    let rest = |parts: &[Typed]| parts.iter().filter(|arm| !std::ptr::eq(*arm, part)).cloned().collect();
+    let node = match &whole.node {
+        Node::And(parts) => Node::And(rest(parts)),
+        Node::Or(parts) => Node::Or(rest(parts)),
+        other => panic!("{other:?} has no arms"),
+    };
+    Typed { node, ..whole.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+
+    #[test]
+    fn a_verdict_holds_for_every_value(choices in prop::collection::vec(any::<u16>(), 0..60)) {
+        let world = World::on(&[EventType::Login]);
+        let text = Choices(choices.iter()).condition(3);
+        let (ast, typed) = tree(&world, &text);
+        for finding in judged(world.on, |judge| findings(judge, &ast, &typed)) {
+            let part = finding.at.text();
+            let around = match finding.doubt {
+                Doubt::Implied(_) => arms_with(&typed, finding.at).map(|whole| (whole, without(whole, finding.at))),
+                _ => None,
+            };
+            let mut wrong = None;
+            rows(&[&typed], &mut |row| {
+                let is_right = match finding.doubt {
+                    Doubt::Never(_) => value(finding.at, row) != V::Bool(true),
+                    Doubt::Always(_) => value(finding.at, row) == V::Bool(true),
+                    Doubt::Implied(_) => around.as_ref().is_some_and(|(whole, less)| value(whole, row) == value(less, row)),
+                };
+                if !is_right {
+                    wrong = Some(row.clone());
+                }
+            });
+            prop_assert!(wrong.is_none(), "{text}\n`{part}` {:?}\n{wrong:?}", std::mem::discriminant(&finding.doubt));
+        }
+    }
+
+    #[test]
+    fn a_rule_called_unreachable_never_fires(
+        one in prop::collection::vec(any::<u16>(), 0..40), other in prop::collection::vec(any::<u16>(), 0..20),
+    ) {
+        let world = World::on(&[EventType::Login]);
+        let (when, exception) = (Choices(one.iter()).condition(2), Choices(other.iter()).condition(1));
+        let (rule, eaten) = (tree(&world, &when), tree(&world, &exception));
+        if judged(world.on, |judge| covers(judge, (&eaten.0, &eaten.1), (&rule.0, &rule.1))) {
+            let mut fires = None;
+            rows(&[&rule.1, &eaten.1], &mut |row| {
+                if value(&rule.1, row) == V::Bool(true) && value(&eaten.1, row) != V::Bool(true) {
+                    fires = Some(row.clone());
+                }
+            });
+            prop_assert!(fires.is_none(), "{when}\nunless {exception}\n{fires:?}");
+        }
+    }
+}
+
+#[test]
+fn random_conditions_give_verdicts_to_judge() {
+    let world = World::on(&[EventType::Login]);
+    let mut counts = [0; 3];
+    for seed in 0..600_u64 {
+        let draw = |n: u64| {
+            ((seed + 1).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n.wrapping_mul(1_442_695_040_888_963_407))
+                >> 40) as u16
+        };
+        let choices: Vec<u16> = (0..60).map(draw).collect();
+        let (ast, typed) = tree(&world, &Choices(choices.iter()).condition(3));
+        for finding in judged(world.on, |judge| findings(judge, &ast, &typed)) {
+            counts[match finding.doubt {
+                Doubt::Never(_) => 0,
+                Doubt::Always(_) => 1,
+                Doubt::Implied(_) => 2,
+            }] += 1;
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
+}

@@ -1,0 +1,155 @@
+//! Features over findings: which fields a finding has, and what names mean in their `where`.
+//!
+//! Guarantees: a finding has the rule's id, group and score and the ids of its event, nothing else; a rule that
+//! is not there is told. Does not keep findings: `features` does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::codes;
+use super::expr::{self, Ast, Meaning, Node, Scope, Ty, Typed};
+use super::lists::ListSet;
+use super::model::{FindingField, Name};
+use super::names::Here;
+use crate::event::{Field, TypeSet, Value};
+use crate::report::{Problem, did_you_mean};
+
+/// The ids of its event that a finding has.
+pub(super) const EVENT_FIELDS: [Field; 11] = [
+    Field::Account,
+    Field::LoginName,
+    Field::Ip,
+    Field::Device,
+    Field::Session,
+    Field::Payee,
+    Field::Merchant,
+    Field::Client,
+    Field::AppVersion,
+    Field::GeoAsn,
+    Field::GeoCountry,
+];
+
+const OWN_FIELDS: [(&str, FindingField); 3] =
+    [("rule", FindingField::Rule), ("group", FindingField::Group), ("score", FindingField::Score)];
+
+impl FindingField {
+    /// The field of this name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        OWN_FIELDS.iter().find(|(own, _)| *own == name).map(|(_, field)| *field)
+    }
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        OWN_FIELDS.iter().find(|(_, field)| *field == self).map_or("", |(name, _)| name)
+    }
+
+    /// The type of its values.
+    pub fn ty(self) -> Ty {
+        match self {
+            FindingField::Rule | FindingField::Group => Ty::Text,
+            FindingField::Score => Ty::Int,
+        }
+    }
+}
+
+/// The field of an event that a finding has under this name.
+pub(super) fn event_field(name: &str) -> Option<Field> {
+    Field::parse(name).filter(|field| EVENT_FIELDS.contains(field))
+}
+
+/// Every name a finding's field has.
+pub(super) fn field_names() -> impl Iterator<Item = &'static str> {
+    OWN_FIELDS.iter().map(|(name, _)| *name).chain(EVENT_FIELDS.iter().map(|field| field.name()))
+}
+
+/// The names in the `where` of a feature over findings.
+struct OfFinding<'n> {
+    here: Here<'n>,
+}
+
+impl Scope for OfFinding<'_> {
+    fn name(&self, path: &str) -> Option<Meaning<'_>> {
+        let value = |name, ty, nullable| Some(Meaning::Value { name, ty, types: TypeSet::ALL, nullable });
+        if let Some(field) = FindingField::parse(path) {
+            return value(Name::Finding(field), field.ty(), false);
+        }
+        if let Some(field) = event_field(path) {
+            return value(Name::Field(field), Ty::of(field), true);
+        }
+        match self.here.name(path) {
+            // What an event has besides, a finding has not.
+            Some(Meaning::Value { name: Name::Field(_) | Name::Amount(_), .. }) | None => None,
+            other => other,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        field_names().map(str::to_owned).collect()
+    }
+
+    fn list(&self, name: &str) -> Option<&Arc<ListSet>> {
+        self.here.list(name)
+    }
+
+    fn lists(&self) -> Vec<&str> {
+        self.here.lists()
+    }
+
+    fn on(&self) -> TypeSet {
+        TypeSet::ALL
+    }
+}
+
+/// Checks the `where` of a feature over findings. `rules`: the ids there are; `None` where they are not all known.
+pub(super) fn check_filter(
+    ast: &Ast,
+    here: Here<'_>,
+    rules: Option<&BTreeSet<&str>>,
+    problems: &mut Vec<Problem>,
+) -> Option<Typed> {
+    let before = problems.len();
+    let typed = expr::check_condition(ast, &OfFinding { here }, problems);
+    for problem in problems.iter_mut().skip(before).filter(|p| p.code == expr::codes::UNKNOWN_NAME) {
+        let names = field_names().collect::<Vec<_>>().join(", ");
+        problem.help.get_or_insert_with(|| format!("a finding has: {names}"));
+    }
+    if let (Some(typed), Some(rules)) = (&typed, rules) {
+        unknown_rules(typed, rules, problems);
+    }
+    typed
+}
+
+/// Tells rules that a `where` names and that are not there.
+fn unknown_rules(typed: &Typed, rules: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
+    let is_rule = |typed: &Typed| matches!(typed.node, Node::Name(Name::Finding(FindingField::Rule)));
+    let mut named: Vec<(&Typed, &Value<'static>)> = Vec::new();
+    match &typed.node {
+        Node::Compare(_, a, b) => {
+            for (name, constant) in [(a, b), (b, a)] {
+                if let Node::Constant(value) = &constant.node
+                    && is_rule(name)
+                {
+                    named.push((constant, value));
+                }
+            }
+        }
+        Node::InSet(name, values) if is_rule(name) => named.extend(values.iter().map(|value| (typed, value))),
+        _ => {}
+    }
+    for (at, value) in named {
+        let Value::Text(id) = value else { continue };
+        if rules.contains(id.as_ref()) {
+            continue;
+        }
+        let (file, span) = &at.at;
+        let problem = Problem::error(codes::VALUE, file, span.clone(), format!("there is no rule `{id}`"));
+        let near = did_you_mean(id, rules.iter().copied());
+        let is_whole = file.text.get(span.clone()).is_some_and(|text| text.len() == id.len() + 2);
+        problems.push(match near {
+            Some(near) if is_whole => problem.fix(span.start + 1..span.end - 1, near),
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help("a finding's `rule` is the id of a rule of this set"),
+        });
+    }
+    typed.parts().into_iter().for_each(|part| unknown_rules(part, rules, problems));
+}

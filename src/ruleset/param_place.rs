@@ -1,0 +1,171 @@
+//! Where a rule set's params stand, so that one can be given another value as a person would: in the text.
+//!
+//! Guarantees: what is changed is the value of one param and nothing else; the result is loaded and checked like
+//! any rule set. Does not check values: loading does.
+
+use std::ops::Range;
+
+use super::read::{self, RULE_FILES};
+use super::sources::{FilePath, Layer, Sources};
+use crate::event::Value;
+use crate::yaml::{self, Kind, Map, Node};
+
+/// A param that files declare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamPlace {
+    /// The rule that has it; `None`: all rules share it.
+    pub rule: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Value<'static>,
+    /// The least it may be.
+    pub min: Option<Value<'static>>,
+    /// The most it may be.
+    pub max: Option<Value<'static>>,
+    /// Other rules that take it from the same place, the `defaults` of their file.
+    pub shared_with: Vec<String>,
+    /// Whose file it is, and its path below the rules directory.
+    layer: Layer,
+    path: String,
+    /// The bytes of its value there.
+    span: Range<usize>,
+}
+
+impl ParamPlace {
+    /// How it is called in commands: `RULE.NAME`, or `NAME` where all rules share it.
+    pub fn called(&self) -> String {
+        match &self.rule {
+            Some(rule) => format!("{rule}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Whether both are one value of one file.
+    pub fn is_same_place(&self, other: &ParamPlace) -> bool {
+        self.layer == other.layer && self.path == other.path && self.span == other.span
+    }
+
+    /// Where its value begins, bytes of its file.
+    pub fn start(&self) -> usize {
+        self.span.start
+    }
+}
+
+impl Sources {
+    /// Every param that can be read, by file and place.
+    pub fn params(&self) -> Vec<ParamPlace> {
+        let mut places = Vec::new();
+        for path in self.rule_files() {
+            let mut unread = Vec::new();
+            let Some(file) = self.text(path, &mut unread) else { continue };
+            let Some(tree) = yaml::parse(&file, &RULE_FILES, &mut unread) else { continue };
+            let Kind::Map(top) = &tree.kind else { continue };
+            params_of(top, path, None, &[], &mut places);
+            rules_of(top, path, &mut places);
+        }
+        places
+    }
+
+    /// The same rule set with another value of a param, written as a file would.
+    #[must_use]
+    pub fn with_param(&self, place: &ParamPlace, value: &str) -> Sources {
+        let file = FilePath { layer: place.layer, path: &place.path };
+        let mut changed = self.text(file, &mut Vec::new()).map(|file| file.text.clone()).unwrap_or_default();
+        if changed.get(place.span.clone()).is_some() {
+            changed.replace_range(place.span.clone(), value);
+        }
+        self.replaced(file, changed)
+    }
+}
+
+fn rules_of(top: &Map, path: FilePath<'_>, places: &mut Vec<ParamPlace>) {
+    let Some(Kind::Seq(rules)) = top.get("rules").map(|node| &node.kind) else { return };
+    let defaults = top.get("defaults").and_then(map_of).filter(|defaults| defaults.get("params").is_some());
+    let id = |rule: &Map| match rule.get("id").map(|id| &id.kind) {
+        Some(Kind::Scalar(id)) => Some(id.text.clone()),
+        _ => None,
+    };
+    let rules: Vec<(&Map, String)> =
+        rules.iter().filter_map(map_of).filter_map(|rule| Some((rule, id(rule)?))).collect();
+    let by_default: Vec<String> =
+        rules.iter().filter(|(rule, _)| rule.get("params").is_none()).map(|(_, id)| id.clone()).collect();
+    for (rule, id) in &rules {
+        match (rule.get("params"), defaults) {
+            (Some(_), _) => params_of(rule, path, Some(id), &[], places),
+            (None, Some(defaults)) => params_of(defaults, path, Some(id), &by_default, places),
+            (None, None) => {}
+        }
+    }
+}
+
+fn params_of(of: &Map, path: FilePath<'_>, rule: Option<&str>, sharing: &[String], places: &mut Vec<ParamPlace>) {
+    let Some(params) = of.get("params").and_then(map_of) else { return };
+    for entry in &params.entries {
+        let Some(param) = map_of(&entry.value) else { continue };
+        let constant = |key: &str| Some(read::constant(param.get(key)?)?.0);
+        let (Some(node), Some(value)) = (param.get("value"), constant("value")) else { continue };
+        places.push(ParamPlace {
+            rule: rule.map(str::to_owned),
+            name: entry.key.clone(),
+            value,
+            min: constant("min"),
+            max: constant("max"),
+            shared_with: sharing.iter().filter(|id| Some(id.as_str()) != rule).cloned().collect(),
+            layer: path.layer,
+            path: path.path.to_owned(),
+            span: node.span.clone(),
+        });
+    }
+}
+
+fn map_of(node: &Node) -> Option<&Map> {
+    match &node.kind {
+        Kind::Map(map) => Some(map),
+        _ => None,
+    }
+}
+
+/// A constant as commands take it: a number, a time, an amount of money.
+pub fn parse_constant(text: &str) -> Option<Value<'static>> {
+    let scalar = yaml::Scalar { text: text.trim().to_owned(), style: yaml::Style::Plain };
+    Some(read::constant(&Node { span: 0..0, kind: Kind::Scalar(scalar) })?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "version: 1
+params:
+  cap: {value: 3, max: 9}
+defaults:
+  params: {share: {value: 0.5, min: 0, max: 1}}
+rules:
+  - id: a
+    params:
+      limit:
+        value: 5000 CNY # a day's pay
+        min: 100 CNY
+  - id: b
+  - id: c
+";
+
+    #[test]
+    fn a_value_is_changed_and_nothing_else() {
+        let mut sources = Sources::new("rules");
+        sources.add("x.yaml", TEXT, None);
+        let places = sources.params();
+        let called: Vec<String> = places.iter().map(ParamPlace::called).collect();
+        assert_eq!(called, ["cap", "a.limit", "b.share", "c.share"]);
+        assert_eq!(places[2].shared_with, ["c"]);
+        assert_eq!(places[1].min.as_ref().map(ToString::to_string).as_deref(), Some("100.00 CNY"));
+        let changed = sources.with_param(&places[1], "700.50 CNY");
+        let text = |sources: &Sources| {
+            let file = FilePath { layer: Layer::Own, path: "x.yaml" };
+            sources.text(file, &mut Vec::new()).map(|file| file.text.clone())
+        };
+        assert_eq!(text(&changed).expect("a text"), TEXT.replace("5000 CNY", "700.50 CNY"));
+        assert_eq!(text(&sources).expect("a text"), TEXT);
+    }
+}
