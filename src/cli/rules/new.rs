@@ -51,7 +51,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let sources = args.set.sources()?;
     if ruleset::declares_rule(&sources, &args.id) {
-        return Err(fail(Exit::Usage, format!("there is a rule `{}` already in {}", args.id, args.set.rules.display())));
+        return Err(fail(
+            Exit::Usage,
+            format!("there is a rule `{}` already in {}", args.id, args.set.rules.display()),
+        ));
     }
     let name = args.file.clone().unwrap_or_else(|| format!("{}.yaml", args.id));
     if name.contains(['/', '\\']) || name.starts_with('.') || !name.ends_with(".yaml") {
