@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use walletwatch::event::{Closed, EventType};
+
 fn walletwatch(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
     command.args(words).current_dir(folder).env("NO_COLOR", "1").output().expect("it runs")
@@ -128,7 +130,7 @@ fn explain_ends_as_every_command_does() {
 #[test]
 fn a_new_rule_of_each_type_is_checked_tested_and_laid_out() {
     let folder = folder();
-    let types = walletwatch::event::EventType::WORDS;
+    let types = EventType::WORDS;
     for word in types {
         let id = format!("new-{}", word.replace('_', "-"));
         let output = walletwatch(folder.path(), &["rules", "new", &id, "--on", word]);
