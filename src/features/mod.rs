@@ -18,6 +18,8 @@ mod histogram;
 mod ids;
 mod last;
 mod measure;
+#[cfg(test)]
+mod merging;
 mod pairs;
 mod places;
 mod plan;

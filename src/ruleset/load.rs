@@ -22,7 +22,7 @@ use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
-use super::sources::{FilePath, OVERLAY, POLICY, Sources};
+use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
 use super::{checks, overlay, policy};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
@@ -115,14 +115,15 @@ fn load_once(
 
 /// The policy of a rules directory and the channels it names; the default one where it has no `policy.yaml`.
 fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Mention, Audience)>) {
-    let file = sources.find(POLICY).and_then(|file| sources.text(file, problems));
+    let place = sources.find(POLICY);
+    let file = place.and_then(|place| sources.text(place, problems));
     let policy = file.and_then(|file| {
         let tree = yaml::parse(&file, &RULE_FILES, problems)?;
         let mut channels = Vec::new();
         let policy = policy::read(&mut Reader { file: &file, dialect: &RULE_FILES, problems }, &tree, &mut channels)?;
-        // The default policy takes the channels that are there, written out too.
-        let named = if policy == Policy::default() { Vec::new() } else { channels };
-        Some((policy, named))
+        // A pack's policy takes the channels that are there, and so does the default one, written out too.
+        let is_own = place.is_some_and(|place| place.layer == Layer::Own) && policy != Policy::default();
+        Some((policy, if is_own { channels } else { Vec::new() }))
     });
     policy.unwrap_or_default()
 }

@@ -134,7 +134,7 @@ catalogue! {
     CHANNEL_FAILURES = gauge("walletwatch_channel_failures_in_a_row", ["channel"],
         "Tries that failed since the channel last took one; from 2 on /readyz fails.");
     RELOADS = counter("walletwatch_reload_total", ["what", "outcome"],
-        "Reloads of rules (with lists and policy), notices, geo, mappings. Outcome: applied, refused (the old one stays).");
+        "Reloads of rules (with lists and policy), notices, geo, mappings. Outcome: applied, refused (the old one stays), last_good (a start went on with the last good copy).");
     RELOAD_SUCCESS = gauge("walletwatch_reload_last_success_timestamp_seconds", ["what"],
         "When what is in force was read; the start counts.");
     RULE_WARMING = gauge("walletwatch_rule_warming_until_timestamp_seconds", ["rule"],

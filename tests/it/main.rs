@@ -22,6 +22,7 @@ mod geo;
 mod kafka;
 mod kit;
 mod kit_works;
+mod last_good;
 mod layers;
 mod mapping;
 mod mapping_run;
