@@ -23,6 +23,7 @@ use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
 use crate::features::{Banks, Finding, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
+use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
 mod sequences;
@@ -242,6 +243,19 @@ impl Engine {
         let row = self.banks.row(&event);
         let named = self.rules.rules.get(rule).map(|rule| rule.evidence.as_slice()).unwrap_or_default();
         named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
+    }
+
+    /// The row of the last event taken, which must be this one: for whoever explains a rule.
+    pub fn row<'r>(&'r self, event: &'r Event<'r>) -> Row<'r> {
+        self.banks.row(event)
+    }
+
+    /// Until when a rule is silent about what an event is about; `None`: it is not.
+    pub fn silent_until(&self, rule: usize, event: &Event<'_>) -> Option<Millis> {
+        let dedup = self.rules.rules.get(rule)?.dedup?;
+        let entity = Ids::new(self.ids.key()).pair(dedup.by, event)?;
+        let until = Millis(self.fired.silent_until_ms(rule, entity)?);
+        (event.time < until).then_some(until)
     }
 
     fn event<'e>(

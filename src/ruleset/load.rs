@@ -196,6 +196,7 @@ impl<'s> Loader<'s> {
         let features = with_parts(features, &layout, &rules);
         let ruleset = Ruleset {
             digest: self.sources.digest(),
+            defs: self.declared.names.def_places(),
             rules,
             features,
             amounts: self.declared.names.amounts,

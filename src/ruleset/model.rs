@@ -11,6 +11,7 @@ use super::lists::ListSet;
 use super::mutation::Kept;
 use super::row::{Cell, Layout};
 use super::sequence::Sequence;
+use super::terms::{DefPlace, Terms};
 use crate::event::{Currency, Field, Millis, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
@@ -368,6 +369,8 @@ pub struct Rule {
     pub runbook: String,
     /// Its tests.
     pub tests: Vec<InlineTest>,
+    /// What it was compiled from.
+    pub terms: Terms,
     /// The mutants that no test tells from it.
     pub kept: Vec<Kept>,
     /// The file it stands in and the bytes of its id, for reports.
@@ -407,6 +410,8 @@ pub struct Ruleset {
     pub amounts: Vec<NamedAmount>,
     /// The lists, sorted by name.
     pub lists: Vec<Arc<ListSet>>,
+    /// Where the defs stand.
+    pub defs: Vec<DefPlace>,
     /// Where each name's value stands in a row.
     pub layout: Layout,
     /// What is doubtful but loads.

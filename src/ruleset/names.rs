@@ -13,6 +13,7 @@ use super::feature::FeatureSpec;
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount};
 use super::sequence;
+use super::terms::DefPlace;
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
 
@@ -213,6 +214,15 @@ impl Scope for Here<'_> {
 }
 
 impl Names {
+    /// Where the defs stand that could be read.
+    pub fn def_places(&self) -> Vec<DefPlace> {
+        let place = |(name, def): (&String, &Def)| {
+            let ast = def.ast.as_ref()?;
+            Some(DefPlace { name: name.clone(), at: (Arc::clone(&def.file), ast.span()) })
+        };
+        self.defs.iter().filter_map(place).collect()
+    }
+
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
         with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })

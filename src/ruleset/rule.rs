@@ -25,6 +25,7 @@ use super::rule_fields::RuleFields;
 use super::rule_kind;
 use super::sequence::{self, Built, SequenceSpec};
 use super::snippet::snippet;
+use super::terms::Terms;
 use super::test_case::TestReader;
 use crate::event::{Millis, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
@@ -270,8 +271,8 @@ pub(super) struct Builder<'b> {
 struct Conditions {
     when: Option<(Typed, Condition)>,
     unless: Vec<Exception>,
-    /// What the exceptions read.
-    unless_reads: Vec<(Name, Ty)>,
+    /// The terms of the exceptions.
+    excepted: Vec<Typed>,
     reads_state: bool,
 }
 
@@ -289,7 +290,8 @@ impl Builder<'_> {
         let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
         let sequence = sequence.map(|built| {
             let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
-            built.finish(self, draft, &conditions.unless_reads, &explain, shown)
+            let excepted: Vec<_> = conditions.excepted.iter().flat_map(Typed::names).collect();
+            built.finish(self, draft, &excepted, &explain, shown)
         });
         let tests = self.tests(draft, &here);
         let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
@@ -325,6 +327,10 @@ impl Builder<'_> {
             evidence,
             sightings,
             sequence,
+            terms: Terms {
+                when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
+                unless: conditions.excepted,
+            },
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -347,7 +353,7 @@ impl Builder<'_> {
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
         let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
-        let (mut unless, mut unless_reads) = (Vec::new(), Vec::new());
+        let (mut unless, mut excepted) = (Vec::new(), Vec::new());
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
@@ -365,7 +371,6 @@ impl Builder<'_> {
             self.warn_expired(spec);
             let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
-            unless_reads.extend(typed.names());
             if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
                 && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
             {
@@ -373,9 +378,10 @@ impl Builder<'_> {
             }
             if let Some(expires) = spec.expires {
                 unless.push(Exception { name: name.clone(), when: eaten, expires });
+                excepted.push(typed);
             }
         }
-        Conditions { when, unless, unless_reads, reads_state }
+        Conditions { when, unless, excepted, reads_state }
     }
 
     /// Checks and compiles a condition.

@@ -35,6 +35,8 @@ mod reload;
 mod replay;
 mod rules;
 mod rules_pack;
+mod rules_page;
+mod rules_tools;
 mod run;
 mod spine;
 mod swap;
