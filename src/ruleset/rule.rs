@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::codes;
 use super::constant;
 use super::exception::{ExceptionSpec, Unless, read_unless};
-use super::expr::{self, Ast, Condition, Scope, Ty, Typed};
+use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
