@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::codes;
 use super::constant;
 use super::exception::{ExceptionSpec, Unless, read_unless};
-use super::expr::{self, Ast, Condition, Scope, Ty, Typed};
+use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
@@ -273,8 +273,6 @@ struct Conditions {
     unless: Vec<Exception>,
     /// The terms of the exceptions.
     excepted: Vec<Typed>,
-    /// What the exceptions read.
-    unless_reads: Vec<(Name, Ty)>,
     reads_state: bool,
 }
 
@@ -292,7 +290,8 @@ impl Builder<'_> {
         let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
         let sequence = sequence.map(|built| {
             let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
-            built.finish(self, draft, &conditions.unless_reads, &explain, shown)
+            let excepted: Vec<_> = conditions.excepted.iter().flat_map(Typed::names).collect();
+            built.finish(self, draft, &excepted, &explain, shown)
         });
         let tests = self.tests(draft, &here);
         let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
@@ -325,13 +324,13 @@ impl Builder<'_> {
             explain,
             reads_state: conditions.reads_state || sequence.is_some(),
             unless: conditions.unless,
+            evidence,
+            sightings,
+            sequence,
             terms: Terms {
                 when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
                 unless: conditions.excepted,
             },
-            evidence,
-            sightings,
-            sequence,
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -343,13 +342,7 @@ impl Builder<'_> {
         let before = self.problems.len();
         let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let tests = TestReader { reader: &mut reader, here, layout: &mut *self.layout }.read(node);
-        if draft.overlaid.has_params {
-            // With the rule's own values they are read too, and there it is an error.
-            for problem in self.problems.iter_mut().skip(before) {
-                (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
-                problem.message = format!("with the overlay's params {}", problem.message);
-            }
-        }
+        draft.overlaid.soften(self.problems.iter_mut().skip(before));
         tests
     }
 
@@ -360,7 +353,7 @@ impl Builder<'_> {
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
         let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
-        let (mut unless, mut excepted, mut unless_reads) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut unless, mut excepted) = (Vec::new(), Vec::new());
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
@@ -378,7 +371,6 @@ impl Builder<'_> {
             self.warn_expired(spec);
             let Some((typed, eaten)) = spec.when.as_ref().and_then(|ast| self.condition(ast, here)) else { continue };
             reads_state |= typed.reads_state();
-            unless_reads.extend(typed.names());
             if let (Some(except), Some(ast), Some((when, _))) = (&spec.when, &draft.when, &when)
                 && self.names.judge(draft.on, |judge| constant::covers(judge, (except, &typed), (ast, when)))
             {
@@ -389,7 +381,7 @@ impl Builder<'_> {
                 excepted.push(typed);
             }
         }
-        Conditions { when, unless, excepted, unless_reads, reads_state }
+        Conditions { when, unless, excepted, reads_state }
     }
 
     /// Checks and compiles a condition.
