@@ -21,7 +21,7 @@ use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
 use super::sources::Sources;
-use super::{checks, policy};
+use super::{checks, currencies, policy, state_bytes};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
@@ -166,6 +166,8 @@ impl<'s> Loader<'s> {
         if self.problems.iter().any(|problem| problem.level == Level::Error) {
             return Err(self.problems);
         }
+        currencies::forgotten(&self.declared.names.covered.borrow(), &self.declared.names.amounts, &mut self.problems);
+        state_bytes::over_budget(&self.declared.names, &mut self.problems);
         checks::unused(&self.declared.names, &mentioned, &mut self.problems);
         let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
         checks::exceptions_not_taken(&self.declared.exceptions, &taken, &mut self.problems);

@@ -6,6 +6,7 @@
 mod checks;
 pub mod codes;
 mod constant;
+mod currencies;
 mod declare;
 mod entity;
 mod exception;
@@ -26,6 +27,7 @@ mod rule;
 mod sightings;
 mod snippet;
 mod sources;
+mod state_bytes;
 mod test_case;
 
 pub use hash::HashKey;

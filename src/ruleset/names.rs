@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::constant::{self, Judge};
+use super::currencies::Covered;
 use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
@@ -58,6 +59,8 @@ pub(super) struct Names {
     pub suggested: Cell<usize>,
     /// How much was tried so far to find conditions that no event decides.
     pub effort: Cell<usize>,
+    /// The currencies of each live rule that compares money.
+    pub covered: RefCell<Vec<Covered>>,
 }
 
 /// The names at one place: with the params of a rule, on its event types.

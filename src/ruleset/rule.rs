@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::codes;
 use super::constant;
+use super::currencies::{self, Covered};
 use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
@@ -249,6 +250,11 @@ impl Builder<'_> {
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
         let state = fields.word("state", "state", STATES).unwrap_or(State::Draft);
         fields.check_tests(state, &tests);
+        if let Some((typed, _)) = conditions.when.as_ref().filter(|_| state == State::Live) {
+            let currencies = currencies::of(typed, &self.names.amounts);
+            let at = (Arc::clone(draft.file), draft.id_span.clone());
+            self.names.covered.borrow_mut().push(Covered { at, currencies });
+        }
         fields.check_for_people();
         let id = draft.id.clone();
         let rule = Rule {
