@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Habit,
 }
 
-const KINDS: &[(&str, Kind)] = &[
+pub(super) const KINDS: &[(&str, Kind)] = &[
     ("count", Kind::Count),
     ("sum", Kind::Sum),
     ("rate", Kind::Rate),
@@ -46,7 +46,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("habit", Kind::Habit),
 ];
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "count",
     "sum",
     "rate",

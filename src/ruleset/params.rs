@@ -12,6 +12,9 @@ use super::read;
 use crate::event::Value;
 use crate::yaml::{Entry, Kind, Node, Reader};
 
+/// The keys of a param.
+pub(super) const PARAM_KEYS: &[&str] = &["value", "min", "max"];
+
 /// The params of a rule: `{name: {value, min, max}}`.
 pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Constant> {
     let mut params = BTreeMap::new();
@@ -29,7 +32,7 @@ pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<Stri
 
 fn read_param(reader: &mut Reader<'_>, entry: &Entry) -> Option<Constant> {
     let map = reader.map(&entry.value, "a param")?;
-    reader.keys(map, &["value", "min", "max"], &[]);
+    reader.keys(map, PARAM_KEYS, &[]);
     reader.require(&entry.value, "a param", &["value"]);
     let node = map.get("value")?;
     let mut constant = |node: &Node| {

@@ -58,19 +58,21 @@ const REQUIRED_KEYS: &[&str] =
 const NO_DEFAULT: &[&str] = &["id", "tests"];
 pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
 
-const STATES: &[(&str, State)] =
+pub(super) const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
-const SEVERITIES: &[(&str, Severity)] =
+pub(super) const SEVERITIES: &[(&str, Severity)] =
     &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
 pub(super) const AUDIENCES: &[(&str, Audience)] =
     &[("user", Audience::User), ("security", Audience::Security), ("operations", Audience::Operations)];
-const ACTIONS: &[(&str, Action)] = &[
+pub(super) const ACTIONS: &[(&str, Action)] = &[
     ("none", Action::None),
     ("step_up", Action::StepUp),
     ("hold_payment", Action::HoldPayment),
     ("lock_session", Action::LockSession),
     ("lock_account", Action::LockAccount),
 ];
+
+pub(super) const DEDUP_KEYS: &[&str] = &["by", "for"];
 
 /// A rule whose parts were read, names not yet resolved.
 pub(super) struct RuleDraft<'f> {
@@ -404,7 +406,7 @@ impl RuleFields<'_, '_> {
     fn dedup(&mut self) -> Option<Dedup> {
         let node = self.draft.get("dedup")?;
         let map = self.reader.map(node, "`dedup`")?;
-        self.reader.keys(map, &["by", "for"], &[]);
+        self.reader.keys(map, DEDUP_KEYS, &[]);
         self.reader.require(node, "`dedup`", &["by", "for"]);
         let by = map.get("by").and_then(|node| {
             let by = read_key(&mut self.reader, node)?;

@@ -24,9 +24,9 @@ pub const TEST_EVENTS_MAX: i64 = 10_000;
 /// Tests of one rule, at most.
 pub const TESTS_MAX: usize = 200;
 
-const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
-const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
-const EXPECT: &[(&str, Expect)] = &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
+pub(super) const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
+pub(super) const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
+pub(super) const EXPECT: &[(&str, Expect)] = &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
 
 /// A field of the wire: one that rules can name, or one of the few that they cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

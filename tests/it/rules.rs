@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use walletwatch::event::Millis;
 use walletwatch::report::{self, Problem};
+use walletwatch::ruleset::explain::Example;
 use walletwatch::ruleset::{self, HashKey, Loaded, Sources};
 use walletwatch::tuning;
 
@@ -69,6 +70,50 @@ fn told(name: &str) -> Vec<Problem> {
         }
         Err(problems) => problems,
     }
+}
+
+#[test]
+fn the_wrong_example_of_a_code_is_told_it_and_the_mended_one_is_not() {
+    let told = |example: &Example| {
+        let (name, text) = example.whole();
+        let mut sources = Sources::new("rules");
+        sources.add(name, text, Some(Millis(1_767_225_600_000)));
+        if name == "policy.yaml" {
+            sources.add("good.yaml", GOOD, None);
+        }
+        match ruleset::load(&sources, HashKey::new([7; 16]), Some(TODAY)) {
+            Ok(loaded) => {
+                let ruleset = Arc::new(loaded.ruleset);
+                let failed = tuning::failed_tests(&ruleset, HashKey::new([7; 16]));
+                ruleset.warnings.iter().cloned().chain(failed).collect()
+            }
+            Err(problems) => problems,
+        }
+    };
+    for entry in ruleset::explain::entries() {
+        let Some((wrong, mended)) = &entry.examples else { continue };
+        let (wrong, mended) = (told(wrong), told(mended));
+        let shown = || format!("{}\n{}\n{}", entry.code, report::render(&wrong, false), report::render(&mended, false));
+        assert!(wrong.iter().any(|problem| problem.code == entry.code), "{}", shown());
+        assert!(mended.iter().all(|problem| problem.code != entry.code), "{}", shown());
+        assert!(mended.iter().all(|problem| problem.level == report::Level::Warning), "{}", shown());
+    }
+}
+
+#[test]
+fn a_code_is_explained_on_the_command_line() {
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+        let output = command.args(["rules", "explain-code"]).args(arguments).output().expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    insta::assert_snapshot!(run(&["t003"]).1);
+    let (exit, all, _) = run(&["--format", "json"]);
+    assert_eq!((exit, all.lines().count()), (Some(0), ruleset::codes::all().count()));
+    let (exit, _, told) = run(&["T03"]);
+    assert_eq!(exit, Some(64));
+    assert!(told.contains("there is no code T03; did you mean T0"), "{told}");
 }
 
 /// The names of the files of `mistakes/`.

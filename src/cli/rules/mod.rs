@@ -11,6 +11,8 @@ use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Ruleset, Sources};
 
 mod check;
+mod explain_code;
+mod schema;
 mod test;
 
 /// No state outlives these commands, so the key of its hashes is nobody's secret.
@@ -24,6 +26,8 @@ const KEY: [u8; 16] = [0; 16];
 pub enum Command {
     Check(check::Args),
     Test(test::Args),
+    Schema(schema::Args),
+    ExplainCode(explain_code::Args),
 }
 
 /// Runs one.
@@ -31,6 +35,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::ExplainCode(args) => explain_code::run(&args),
     }
 }
 
