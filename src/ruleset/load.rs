@@ -290,7 +290,8 @@ impl<'s> Loader<'s> {
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
             }
             if let (Some(ast), Some(typed)) = (checked, &filter) {
-                let judged = |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
+                let judged =
+                    |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
                 self.declared.names.judge(spec.types, judged);
             }
             if place.is_some()

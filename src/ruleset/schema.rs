@@ -84,7 +84,10 @@ fn feature() -> Value {
         "by" => about("The entity, or a pair, that it is kept for.", reference("by")),
         "over" | "half_life" => reference("time"),
         "include" => words(["current", "prior"]),
-        _ => about("Event types, with a field where it looks at one: `login`, `transfer.amount`.", one_or_more(json!({ "type": "string" }))),
+        _ => about(
+            "Event types, with a field where it looks at one: `login`, `transfer.amount`.",
+            one_or_more(json!({ "type": "string" })),
+        ),
     };
     let mut feature = closed(FEATURE_KEYS, of, &["by"]);
     feature["oneOf"] = KINDS.iter().map(|(word, _)| json!({ "required": [word] })).collect();
@@ -94,7 +97,10 @@ fn feature() -> Value {
 fn of_exception(key: &str) -> Value {
     match key {
         "when" => reference("expression"),
-        "expires" => about("The last day on which it holds, in UTC.", json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" })),
+        "expires" => about(
+            "The last day on which it holds, in UTC.",
+            json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
+        ),
         _ => reference("text"),
     }
 }
@@ -103,7 +109,9 @@ fn of_rule(key: &str) -> Value {
     match key {
         "id" | "group" | "notice" => json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$" }),
         "revision" => about("Grows with each change of meaning.", json!({ "type": "integer", "minimum": 1 })),
-        "state" => about("draft: tests only; shadow: counted beside; live; off.", words(STATES.iter().map(|(word, _)| *word))),
+        "state" => {
+            about("draft: tests only; shadow: counted beside; live; off.", words(STATES.iter().map(|(word, _)| *word)))
+        }
         "severity" => about("Shown, decides nothing.", words(SEVERITIES.iter().map(|(word, _)| *word))),
         "score" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
         "audience" => one_or_more(words(AUDIENCES.iter().map(|(word, _)| *word))),
@@ -140,8 +148,10 @@ fn fields(besides: &'static [&'static str]) -> Value {
     let parts = names().filter_map(|name| name.strip_prefix("geo.")).chain(["latitude", "longitude"]);
     let parts: Map<String, Value> = parts.map(|part| (part.to_owned(), reference("scalar"))).collect();
     let place = json!({ "type": "object", "properties": parts, "additionalProperties": false });
-    let keys: Vec<&'static str> =
-        names().chain(["currency", "contact", "old", "geo.latitude", "geo.longitude"]).chain(besides.iter().copied()).collect();
+    let keys: Vec<&'static str> = names()
+        .chain(["currency", "contact", "old", "geo.latitude", "geo.longitude"])
+        .chain(besides.iter().copied())
+        .collect();
     closed(
         &keys,
         |key| match key {

@@ -57,7 +57,8 @@ pub(super) fn over_budget(names: &Names, problems: &mut Vec<Problem>) {
             total >> 20,
             (total - ENTITY_BYTES_MAX).div_ceil(1 << 20),
         );
-        let help = format!("`{name}` takes most: a feature by a pair keeps up to {PAIR_KEYS} of the second for each first");
+        let help =
+            format!("`{name}` takes most: a feature by a pair keeps up to {PAIR_KEYS} of the second for each first");
         problems.push(Problem::warning(codes::STATE_BYTES, &largest.file, largest.span.clone(), message).help(help));
     }
 }

@@ -26,7 +26,8 @@ pub const TESTS_MAX: usize = 200;
 
 pub(super) const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
 pub(super) const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
-pub(super) const EXPECT: &[(&str, Expect)] = &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
+pub(super) const EXPECT: &[(&str, Expect)] =
+    &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
 
 /// A field of the wire: one that rules can name, or one of the few that they cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

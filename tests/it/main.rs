@@ -29,6 +29,8 @@ mod readme;
 mod reload;
 mod replay;
 mod rules;
+mod rules_hostile;
+mod rules_schema;
 mod run;
 mod spine;
 mod swap;

@@ -319,9 +319,7 @@ impl<'t> Walk<'_, 't> {
             let alike: Vec<&Form> = parts.iter().filter(is_alike).map(|part| &*part.form).collect();
             let forms: Vec<&Form> = alike.iter().copied().chain([&*seen.form]).collect();
             let is_true = |form: &Form, value: &Known| form.value(value).truth() == Some(true);
-            let holds = |value: &Known| {
-                is_true(&seen.form, value) || alike.iter().any(|form| !is_true(form, value))
-            };
+            let holds = |value: &Known| is_true(&seen.form, value) || alike.iter().any(|form| !is_true(form, value));
             if !alike.is_empty() && values(domain, &forms).is_some_and(|tried| tried.iter().all(holds)) {
                 return true;
             }

@@ -98,9 +98,7 @@ impl Example {
             Piece::Policy => ("policy.yaml", with_version(&self.text)),
             Piece::Rule => ("example.yaml", framed(&self.text)),
             Piece::Condition => ("example.yaml", framed(&condition(&self.text))),
-            Piece::TransferCondition => {
-                ("example.yaml", framed(&format!("on: transfer\n{}", condition(&self.text))))
-            }
+            Piece::TransferCondition => ("example.yaml", framed(&format!("on: transfer\n{}", condition(&self.text)))),
         }
     }
 }

@@ -49,47 +49,54 @@ fn what_one_name_decides_is_found() {
         ("acct_fail_10m > 5 and acct_fail_10m > 3", &["no use: acct_fail_10m > 3 beside acct_fail_10m > 5"]),
         ("acct_fail_10m > 5 or acct_fail_10m <= 5", &["always: acct_fail_10m > 5 or acct_fail_10m <= 5"]),
         ("account.logins > 5 or account.logins <= 5", &[]),
-        ("account.logins > 5 or not (account.logins > 5) or account.logins is missing", &[
-            "always: account.logins > 5 or not (account.logins > 5) or account.logins is missing",
-        ]),
+        (
+            "account.logins > 5 or not (account.logins > 5) or account.logins is missing",
+            &["always: account.logins > 5 or not (account.logins > 5) or account.logins is missing"],
+        ),
         ("acct_fail_10m < 0", &["never: acct_fail_10m < 0"]),
         ("acct_fail_10m >= 0", &["always: acct_fail_10m >= 0"]),
         ("account.logins >= 0", &[]),
         ("acct_fail_10m > 2 and acct_fail_10m < 3", &["never: acct_fail_10m > 2 and acct_fail_10m < 3"]),
         ("type == \"login\" and mfa", &["always: type == \"login\""]),
         ("type != \"login\" or mfa", &["never: type != \"login\""]),
-        ("result == \"success\" and result == \"failure\"", &[
-            "never: result == \"success\" and result == \"failure\"",
-        ]),
+        (
+            "result == \"success\" and result == \"failure\"",
+            &["never: result == \"success\" and result == \"failure\""],
+        ),
         ("result in [\"success\", \"failure\"]", &["always: result in [\"success\", \"failure\"]"]),
         ("result is missing", &["never: result is missing"]),
         ("result is not missing", &["always: result is not missing"]),
         ("mfa is not missing", &[]),
-        ("country == \"CN\" and country in [\"US\", \"DE\"]", &[
-            "never: country == \"CN\" and country in [\"US\", \"DE\"]",
-        ]),
+        (
+            "country == \"CN\" and country in [\"US\", \"DE\"]",
+            &["never: country == \"CN\" and country in [\"US\", \"DE\"]"],
+        ),
         ("hour(time, zone) > 23", &["never: hour(time, zone) > 23"]),
         ("mfa and (acct_fail_10m > 3 or mfa) and mfa", &["no use: mfa beside mfa"]),
         ("(mfa or loud) and acct_fail_10m > 3 and (mfa or loud)", &["no use: (mfa or loud) beside (mfa or loud)"]),
-        ("acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY", &[
-            "never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY",
-        ]),
-        ("acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD", &[
-            "never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD",
-        ]),
+        (
+            "acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY",
+            &["never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 CNY"],
+        ),
+        (
+            "acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD",
+            &["never: acct_out_90d.mean > 5 CNY and acct_out_90d.mean < 3 USD"],
+        ),
         ("acct_out_90d.mean > 5 CNY or acct_out_90d.mean > 3 USD", &[]),
         ("acct_device.age is missing or acct_device.age < 24h", &[]),
         ("acct_device.age is not missing and acct_device.age < 24h", &[]),
-        ("(acct_device.age ?? 1h) < 24h or acct_device.age < 24h", &[
-            "no use: acct_device.age < 24h beside (acct_device.age ?? 1h) < 24h",
-        ]),
+        (
+            "(acct_device.age ?? 1h) < 24h or acct_device.age < 24h",
+            &["no use: acct_device.age < 24h beside (acct_device.age ?? 1h) < 24h"],
+        ),
         ("true", &[]),
         ("false", &["never: false"]),
         ("mfa and true", &["always: true"]),
         ("1 < 2 or mfa", &["always: 1 < 2"]),
-        ("ip in lists.office_ips and ip not in lists.office_ips", &[
-            "never: ip in lists.office_ips and ip not in lists.office_ips",
-        ]),
+        (
+            "ip in lists.office_ips and ip not in lists.office_ips",
+            &["never: ip in lists.office_ips and ip not in lists.office_ips"],
+        ),
         ("loud and acct_fail_10m < 2", &["never: loud and acct_fail_10m < 2"]),
         ("not (acct_fail_10m > 5 and acct_fail_10m < 3)", &["never: acct_fail_10m > 5 and acct_fail_10m < 3"]),
     ];
@@ -189,7 +196,16 @@ fn grid(name: Name, ty: Ty, nullable: bool) -> Vec<V> {
         (_, Ty::Bool) => vec![V::Bool(true), V::Bool(false)],
         (_, Ty::Country) => ["CN", "US", "KP"].map(|c| V::Country(Country::parse(c).expect("a country"))).to_vec(),
         (_, Ty::Money) => {
-            let amounts = [(0, "CNY"), (1, "CNY"), (500, "CNY"), (501, "CNY"), (499, "USD"), (500, "USD"), (900, "USD"), (0, "EUR")];
+            let amounts = [
+                (0, "CNY"),
+                (1, "CNY"),
+                (500, "CNY"),
+                (501, "CNY"),
+                (499, "USD"),
+                (500, "USD"),
+                (900, "USD"),
+                (0, "EUR"),
+            ];
             let money = |(minor, currency): (i64, &str)| {
                 of_value(&Value::Money(Money { minor, currency: Currency::parse(currency).expect("a currency") }))
             };
@@ -310,11 +326,18 @@ fn random_conditions_give_verdicts_to_judge() {
     let world = World::on(&[EventType::Login]);
     let mut counts = [0; 3];
     for seed in 0..600_u64 {
-        let draw = |n: u64| ((seed + 1).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n.wrapping_mul(1_442_695_040_888_963_407)) >> 40) as u16;
+        let draw = |n: u64| {
+            ((seed + 1).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n.wrapping_mul(1_442_695_040_888_963_407))
+                >> 40) as u16
+        };
         let choices: Vec<u16> = (0..60).map(draw).collect();
         let (ast, typed) = tree(&world, &Choices(choices.iter()).condition(3));
         for finding in judged(world.on, |judge| findings(judge, &ast, &typed)) {
-            counts[match finding.doubt { Doubt::Never(_) => 0, Doubt::Always(_) => 1, Doubt::Implied(_) => 2 }] += 1;
+            counts[match finding.doubt {
+                Doubt::Never(_) => 0,
+                Doubt::Always(_) => 1,
+                Doubt::Implied(_) => 2,
+            }] += 1;
         }
     }
     assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
