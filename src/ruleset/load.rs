@@ -31,6 +31,9 @@ pub const RULES_MAX: usize = 2000;
 /// Problems after which no further rule is built.
 const PROBLEMS_MAX: usize = 2000;
 
+/// Unknown names that are looked for in what could not be read; further ones are taken as declared there.
+const UNREAD_ASKED_MAX: usize = 100;
+
 /// A rule set with the policy beside it.
 #[derive(Debug)]
 pub struct Loaded {
@@ -265,10 +268,12 @@ impl<'s> Loader<'s> {
             }
         }
         let mut at = 0u16;
-        for (name, (place, _)) in &mut self.declared.names.features {
+        let names = &mut self.declared.names;
+        for (name, (place, spec)) in &mut names.features {
             if !mentioned.contains(name) {
                 continue;
             }
+            names.kinds.push(spec.kind);
             *place = Some(at);
             at += 1;
         }
@@ -370,7 +375,13 @@ impl<'s> Loader<'s> {
     fn drop_consequences(&mut self) {
         let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE, codes::EXCEPTION];
         let broken = &self.declared.broken;
-        let may_be_unread = |name: &str| self.is_partial || self.unread.iter().any(|file| declares(&file.text, name));
+        let unread = &self.unread;
+        let mut asked = 0;
+        let mut may_be_unread = |name: &str| {
+            asked += 1;
+            let declared = || asked > UNREAD_ASKED_MAX || unread.iter().any(|file| declares(&file.text, name));
+            self.is_partial || declared()
+        };
         let features = &self.declared.names.features;
         self.problems.retain(|problem| {
             let is_exception = problem.code == codes::EXCEPTION;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::constant::{self, Judge};
 use super::currencies::Covered;
 use super::expr::{Ast, Meaning, Scope, Ty};
-use super::feature::FeatureSpec;
+use super::feature::{FeatureSpec, Kind};
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount, Part};
 use crate::event::{EventType, Field, TypeSet, Value};
@@ -44,6 +44,8 @@ pub(super) struct NamedList {
 pub(super) struct Names {
     /// Features with their place in the rule set, which only used ones have.
     pub features: BTreeMap<String, (Option<u16>, FeatureSpec)>,
+    /// What the features that have a place keep, by their place.
+    pub kinds: Vec<Option<Kind>>,
     pub defs: BTreeMap<String, Def>,
     pub params: BTreeMap<String, Constant>,
     /// Sorted by name.
@@ -105,8 +107,7 @@ impl Scope for Here<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.names.suggested.set(self.names.suggested.get() + 1);
-        if self.names.suggested.get() > SUGGESTIONS_MAX {
+        if !self.names.may_suggest() {
             return Vec::new();
         }
         let mut names: Vec<String> = self.params.keys().chain(self.names.params.keys()).cloned().collect();
@@ -130,6 +131,9 @@ impl Scope for Here<'_> {
     }
 
     fn lists(&self) -> Vec<&str> {
+        if !self.names.may_suggest() {
+            return Vec::new();
+        }
         self.names.lists.keys().map(String::as_str).collect()
     }
 
@@ -139,6 +143,12 @@ impl Scope for Here<'_> {
 }
 
 impl Names {
+    /// Whether one more unknown name is compared with all known ones.
+    pub fn may_suggest(&self) -> bool {
+        self.suggested.set(self.suggested.get() + 1);
+        self.suggested.get() <= SUGGESTIONS_MAX
+    }
+
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
         with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })

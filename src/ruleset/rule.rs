@@ -301,7 +301,9 @@ impl Builder<'_> {
                 Unless::Shared(name, span) => match self.exceptions.get(name) {
                     Some(spec) => (name, spec),
                     None => {
-                        let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
+                        let may_suggest = self.names.may_suggest();
+                        let known: Vec<&str> =
+                            self.exceptions.keys().map(String::as_str).filter(|_| may_suggest).collect();
                         let mut reader =
                             Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
                         let message = format!("unknown exception `{name}`");
