@@ -8,13 +8,17 @@ use serde_json::{Map, Value, json};
 
 use super::declare::{FILE_KEYS, LANGUAGE_VERSION, LIST_KEYS};
 use super::exception::EXCEPTION_KEYS;
-use super::feature::{KEYS as FEATURE_KEYS, KINDS};
+use super::feature::{KEYS as FEATURE_KEYS, KINDS, Kind};
 use super::lists::LIST_TYPES;
 use super::model::KeyField;
 use super::params::PARAM_KEYS;
 use super::rule::{ACTIONS, AUDIENCES, DEDUP_KEYS, RULE_KEYS, SEVERITIES, STATES};
 use super::test_case::{ENTRY_KEYS, EXPECT, TEST_KEYS};
 use crate::event::{Closed, Currency, EventType, Field};
+
+/// Keys of an event that are no field's own name: what is written beside an amount, and parts of `geo` alone.
+const SHORT_FORMS: &[&str] =
+    &["currency", "contact", "old", "geo.latitude", "geo.longitude", "country", "city", "asn", "network"];
 
 /// The schema.
 pub fn rule_files() -> Value {
@@ -90,7 +94,10 @@ fn feature() -> Value {
         ),
     };
     let mut feature = closed(FEATURE_KEYS, of, &["by"]);
-    feature["oneOf"] = KINDS.iter().map(|(word, _)| json!({ "required": [word] })).collect();
+    let of_kind = |kind: Kind| if kind == Kind::Decayed { ("half_life", "over") } else { ("over", "half_life") };
+    let kinds = KINDS.iter().map(|(word, kind)| (word, of_kind(*kind)));
+    let kinds = kinds.map(|(word, (has, not))| json!({ "required": [word, has], "not": { "required": [not] } }));
+    feature["oneOf"] = kinds.collect();
     feature
 }
 
@@ -148,10 +155,7 @@ fn fields(besides: &'static [&'static str]) -> Value {
     let parts = names().filter_map(|name| name.strip_prefix("geo.")).chain(["latitude", "longitude"]);
     let parts: Map<String, Value> = parts.map(|part| (part.to_owned(), reference("scalar"))).collect();
     let place = json!({ "type": "object", "properties": parts, "additionalProperties": false });
-    let keys: Vec<&'static str> = names()
-        .chain(["currency", "contact", "old", "geo.latitude", "geo.longitude"])
-        .chain(besides.iter().copied())
-        .collect();
+    let keys: Vec<&'static str> = names().chain(SHORT_FORMS.iter().copied()).chain(besides.iter().copied()).collect();
     closed(
         &keys,
         |key| match key {

@@ -12,7 +12,7 @@ mod hostile;
 const GROWTH_MAX: f64 = 3.2;
 /// Below this nothing is said about growth.
 const NOISE: Duration = Duration::from_millis(40);
-const TRIES: usize = 4;
+const TRIES: usize = 3;
 
 fn time(text: &str) -> Duration {
     let began = Instant::now();
@@ -26,7 +26,7 @@ fn time(text: &str) -> Duration {
 fn time_grows_with_the_size_of_a_hostile_file() {
     let mut quadratic = Vec::new();
     for shape in hostile::SHAPES {
-        let (half, whole) = ((shape.make)(128 << 10), (shape.make)(256 << 10));
+        let (half, whole) = ((shape.make)(32 << 10), (shape.make)(64 << 10));
         let growth = |_| {
             let (half, whole) = (time(&half), time(&whole));
             if whole < NOISE { 0.0 } else { whole.as_secs_f64() / half.as_secs_f64() }
