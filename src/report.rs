@@ -14,6 +14,8 @@ use annotate_snippets::{AnnotationKind, Group, Level as Shown, Patch, Renderer, 
 
 /// Problems drawn in full by [`render`]; the rest is only counted. [`to_json`] gives all of them.
 pub const PROBLEMS_DRAWN_MAX: usize = 200;
+/// Length of a word for which the one that was meant is looked for, at most, bytes.
+const MEANT_BYTES_MAX: usize = 128;
 /// Columns of a drawn problem; longer lines are cut around it.
 const WIDTH: usize = 160;
 
@@ -117,6 +119,10 @@ impl Problem {
 /// The candidate nearest to `word`, if it is near enough to be meant. Of equally near ones the one that
 /// begins most alike: `acount` is `account`, neither `count` nor `amount`.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // Nobody misspells a word of this length; comparing it would cost.
+    if word.len() > MEANT_BYTES_MAX {
+        return None;
+    }
     let length = word.chars().count();
     let near_max = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
     let distances = candidates.into_iter().map(|c| (strsim::damerau_levenshtein(word, c), c));
