@@ -67,7 +67,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error at a place. Bytes that end beyond the file, or inside a character, are those of whole characters.
+    /// An error at a place. Bytes that end beyond the file, or inside a character, are those of whole characters;
+    /// those that begin beyond it stay as they are.
     pub fn error(code: &'static str, file: &Arc<SourceFile>, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem {
             code,
@@ -282,6 +283,10 @@ impl Lines {
 
 /// The characters of a text that a span touches.
 fn whole_characters(text: &str, span: Range<usize>) -> Range<usize> {
+    if span.start > text.len() {
+        // The configuration counts the values of the environment on from its file's text.
+        return span;
+    }
     let start = boundary_at_or_before(text, span.start);
     let mut end = span.end.clamp(start, text.len());
     while !text.is_char_boundary(end) {
@@ -337,7 +342,8 @@ mod tests {
         let of = |span: Range<usize>| Problem::error("Y001", &file, span, "m").fix(4..5, "y");
         let (_, span) = of(3..4).at.expect("a place");
         assert_eq!(&file.text[span], "题", "a character that is touched is told whole");
-        assert_eq!(of(40..50).at.map(|(_, span)| span), Some(file.text.len()..file.text.len()));
+        let beyond = of(40..50).at.map(|(_, span)| span);
+        assert_eq!(beyond, Some(40..50), "the values of the environment lie beyond a configuration's text");
         assert_eq!(of(0..1).fix.map(|fix| fix.span), Some(3..6));
         let empty = super::tests::file("");
         assert!(render(&[Problem::error("Y001", &empty, 0..1, "nothing in it")], false).contains("bad.yaml:1:1"));
