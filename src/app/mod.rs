@@ -28,13 +28,14 @@ mod counts;
 mod current;
 pub mod demo;
 mod detect;
+mod last_good;
 mod notify;
 mod prepare;
 mod reload;
 mod watch;
 mod witness;
 
-pub use prepare::{Prepared, prepare};
+pub use prepare::{BadRules, Prepared, prepare};
 pub use witness::Witness;
 
 use current::Current;
@@ -237,6 +238,10 @@ impl Stages {
         drop(done);
         let watch = Watch::start(self.clone(), watched)?;
         self.health.tell(health::SERVICE, State::Ok, "running", Instant::now());
+        // What the service runs with is good: a later start may need it.
+        if self.prepared.fell_back.is_none() {
+            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.health);
+        }
         let result = self.wait(running, &ended);
         watch.stop();
         result?;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::current::{InForce, Mappings};
+use super::last_good::{CopyError, LastGood};
 use super::reload::Seen;
 use crate::clock;
 use crate::config::{Config, MappingSource, Pack, Places, TopicMapping};
@@ -16,10 +17,10 @@ use crate::deliver::channel::Channels;
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
-use crate::event::mapping;
+use crate::event::{Millis, mapping};
 use crate::geo::Databases;
 use crate::report::{Level, Problem};
-use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, files, load_partly};
+use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, codes, files, load_partly};
 use crate::tuning;
 
 /// Everything that runs need not build again.
@@ -28,6 +29,10 @@ pub struct Prepared {
     pub config: Config,
     /// What is in force at the start.
     pub in_force: InForce,
+    /// The texts of the rules in force.
+    pub sources: Arc<Sources>,
+    /// Why the rules in force are the last good copy and not those of the configuration.
+    pub fell_back: Option<FellBack>,
     /// How the files looked that it was read from.
     pub seen: Seen,
     /// The key of the ids' hashes; it lives as long as the state: in memory.
@@ -44,20 +49,59 @@ pub struct Rules {
     pub ruleset: Arc<Ruleset>,
     /// The policy.
     pub policy: Arc<Policy>,
+    /// The texts.
+    pub sources: Arc<Sources>,
+}
+
+/// A start with the last good copy of the rules.
+pub struct FellBack {
+    /// What is wrong with those of the configuration.
+    pub problems: Vec<Problem>,
+    /// When the copy was kept.
+    pub kept: Millis,
+}
+
+/// What a start does with rules that do not load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRules {
+    /// Nothing is started.
+    Refuse,
+    /// It goes on with the last good copy, where there is one.
+    FallBack,
 }
 
 /// Builds it, or tells every problem, warnings among them. `problems` are those of the configuration itself.
-pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Prepared, Vec<Problem>> {
+pub fn prepare(
+    config: Option<Config>,
+    mut problems: Vec<Problem>,
+    bad_rules: BadRules,
+) -> Result<Prepared, Vec<Problem>> {
     let Some(config) = config else { return Err(problems) };
     let key = random_key();
     // Before anything is read: what changes from now on is seen as changed.
     let seen = Seen::now(&config);
-    let mut keep = Keep { places: &config.places, problems: &mut problems };
-    let (rules, mentions) = if config.places.is_read("rules") { load_rules(&config, key) } else { Default::default() };
-    let rules = rules.and_then(|rules| keep.built(rules));
     let files = NoticeFiles::read(&config.notices);
-    if let Some(known) = files.names().filter(|_| config.places.is_read("alerts")) {
-        keep.found(unknown_notices(&mentions.notices, &known));
+    let known = files.names().filter(|_| config.places.is_read("alerts"));
+    let mut read = if config.places.is_read("rules") { load_rules(&config, key) } else { Default::default() };
+    let mut fell_back = None;
+    let mut keep = Keep { places: &config.places, problems: &mut problems };
+    if bad_rules == BadRules::FallBack
+        && let Some(refused) = refusal(&config, &read, known.as_deref())
+    {
+        match last_good(&config, key, known.as_deref()) {
+            Ok((good, kept)) => {
+                let mut placed = Vec::new();
+                config.places.add(refused, &mut placed);
+                fell_back = Some(FellBack { problems: placed, kept });
+                read = good;
+            }
+            Err(unusable) => keep.found(unusable),
+        }
+    }
+    let (rules, mentions) = read;
+    let rules = rules.and_then(|rules| keep.built(rules));
+    if let Some(known) = &known {
+        keep.found(unknown_notices(&mentions.notices, known));
     }
     let templates = keep.built(Templates::of(files, &config.notices));
     let channels = keep.built(Channels::build(&config.channels));
@@ -67,19 +111,58 @@ pub fn prepare(config: Option<Config>, mut problems: Vec<Problem>) -> Result<Pre
         keep.found(routes(&config, &mentions));
     }
     match (rules, templates, channels, geo, mappings) {
-        (Some(Rules { ruleset, policy }), Some(templates), Some(channels), Some(geo), Some(mappings))
+        (Some(Rules { ruleset, policy, sources }), Some(templates), Some(channels), Some(geo), Some(mappings))
             if problems.is_empty() =>
         {
             let warnings = ruleset.warnings.clone();
             let mentions = Arc::new(mentions);
             let (templates, geo, mappings) = (Arc::new(templates), Arc::new(geo), Arc::new(mappings));
             let in_force = InForce { ruleset, policy, mentions, templates, geo, mappings };
-            Ok(Prepared { config, in_force, seen, key, channels, warnings })
+            Ok(Prepared { config, in_force, sources, fell_back, seen, key, channels, warnings })
         }
         (rules, ..) => {
+            problems.extend(fell_back.into_iter().flat_map(|fell_back| fell_back.problems));
             problems.extend(rules.into_iter().flat_map(|rules| rules.ruleset.warnings.clone()));
             Err(problems)
         }
+    }
+}
+
+/// Rules as they were read, with what they name of others.
+type ReadRules = (Option<Result<Rules, Vec<Problem>>>, Mentions);
+
+/// Why rules cannot be used, by themselves or beside what is there; `None` where they can, or where the
+/// configuration does not say which they are.
+fn refusal(config: &Config, (rules, mentions): &ReadRules, known: Option<&[&str]>) -> Option<Vec<Problem>> {
+    let mut problems = match rules.as_ref()? {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.clone(),
+    };
+    problems.extend(known.map(|known| unknown_notices(&mentions.notices, known)).unwrap_or_default());
+    if config.places.are_channels_known() {
+        problems.extend(routes(config, mentions));
+    }
+    (!problems.is_empty()).then_some(problems)
+}
+
+/// The last good copy of the rules and when it was kept. The problem says why one that is there cannot be used.
+fn last_good(config: &Config, key: HashKey, known: Option<&[&str]>) -> Result<(ReadRules, Millis), Vec<Problem>> {
+    // The pack alone is compiled in: it is always good.
+    if config.rules.directory.is_none() || config.state_directory.as_os_str().is_empty() {
+        return Err(Vec::new());
+    }
+    let unusable = |why: String| {
+        let message = format!("the last good copy of the rules cannot be used either: {why}");
+        vec![Problem::nowhere(codes::FILE, message)]
+    };
+    let (sources, kept) = LastGood::in_state(&config.state_directory).read().map_err(|error| match error {
+        CopyError::None => Vec::new(),
+        error => unusable(error.to_string()),
+    })?;
+    let read = load_sources(sources, key);
+    match refusal(config, &read, known) {
+        None => Ok((read, kept)),
+        Some(problems) => Err(unusable(problems.first().map(ToString::to_string).unwrap_or_default())),
     }
 }
 
@@ -101,23 +184,27 @@ impl Keep<'_> {
 
 /// Loads the rules and runs their tests, and says what they name of others; `None` where the configuration does
 /// not say which they are.
-pub fn load_rules(config: &Config, key: HashKey) -> (Option<Result<Rules, Vec<Problem>>>, Mentions) {
+pub fn load_rules(config: &Config, key: HashKey) -> ReadRules {
     let sources = match sources(config) {
         Some(Ok(sources)) => sources,
-        Some(Err(problem)) => return (Some(Err(vec![problem])), Mentions::default()),
+        Some(Err(problems)) => return (Some(Err(problems)), Mentions::default()),
         None => return (None, Mentions::default()),
     };
+    load_sources(sources, key)
+}
+
+fn load_sources(sources: Sources, key: HashKey) -> ReadRules {
     let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
-    (Some(loaded.and_then(|loaded| tested(loaded, key))), mentions)
+    (Some(loaded.and_then(|loaded| tested(loaded, sources, key))), mentions)
 }
 
 /// The texts of the rules: the pack, the team's own directory, or both beside each other.
-fn sources(config: &Config) -> Option<Result<Sources, Problem>> {
+fn sources(config: &Config) -> Option<Result<Sources, Vec<Problem>>> {
     let own = config.rules.directory.as_ref().map(|directory| {
         files::read(directory).map_err(|error| {
             let message = format!("cannot read the rules in {}: {error}", directory.display());
             let problem = Problem::nowhere("C006", message).about("rules.directory");
-            problem.help("`rules.directory` names a folder with *.yaml files")
+            vec![problem.help("`rules.directory` names a folder with *.yaml files")]
         })
     });
     match (config.rules.pack, own) {
@@ -157,7 +244,8 @@ pub fn load_mappings(config: &Config) -> Result<Mappings, Vec<Problem>> {
 }
 
 /// A rule set whose tests pass, with its files' own values. What fails with those of an overlay is a warning of it.
-fn tested(Loaded { ruleset, policy, own_values }: Loaded, key: HashKey) -> Result<Rules, Vec<Problem>> {
+fn tested(loaded: Loaded, sources: Sources, key: HashKey) -> Result<Rules, Vec<Problem>> {
+    let Loaded { ruleset, policy, own_values } = loaded;
     let mut ruleset = Arc::new(ruleset);
     let mut problems = match own_values {
         Some(own) => tuning::failed_tests_overlaid(&ruleset, &Arc::new(own), key),
@@ -171,7 +259,7 @@ fn tested(Loaded { ruleset, policy, own_values }: Loaded, key: HashKey) -> Resul
     if let Some(ruleset) = Arc::get_mut(&mut ruleset) {
         ruleset.warnings.extend(problems);
     }
-    Ok(Rules { ruleset, policy: Arc::new(policy) })
+    Ok(Rules { ruleset, policy: Arc::new(policy), sources: Arc::new(sources) })
 }
 
 /// Opens the geo databases, each problem about the key that names the file.
@@ -188,8 +276,7 @@ pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
 /// What is wrong with the routes of a policy. The shipped policy takes the channels that are there; somebody's own
 /// means its words.
 pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
-    let may_be_own = config.rules.directory.is_some();
-    if may_be_own { router::check(&mentions.channels, &config.channels) } else { Vec::new() }
+    router::check(&mentions.channels, &config.channels)
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::app::{self, Controls, Role, RunError, Until};
+use crate::app::{self, BadRules, Controls, Role, RunError, Until};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::log::{self, Form};
@@ -29,7 +29,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&source) {
+    let prepared = match check::prepare(&source, BadRules::FallBack) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;

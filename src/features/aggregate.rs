@@ -221,3 +221,13 @@ impl Aggregate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_takes_no_more_room_for_aggregates_it_is_not() {
+        assert_eq!(size_of::<Aggregate>(), 64);
+    }
+}

@@ -22,7 +22,7 @@ use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
-use super::sources::{FilePath, OVERLAY, POLICY, Sources};
+use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
 use super::{checks, overlay, policy};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
@@ -115,14 +115,15 @@ fn load_once(
 
 /// The policy of a rules directory and the channels it names; the default one where it has no `policy.yaml`.
 fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Mention, Audience)>) {
-    let file = sources.find(POLICY).and_then(|file| sources.text(file, problems));
+    let place = sources.find(POLICY);
+    let file = place.and_then(|place| sources.text(place, problems));
     let policy = file.and_then(|file| {
         let tree = yaml::parse(&file, &RULE_FILES, problems)?;
         let mut channels = Vec::new();
         let policy = policy::read(&mut Reader { file: &file, dialect: &RULE_FILES, problems }, &tree, &mut channels)?;
-        // The default policy takes the channels that are there, written out too.
-        let named = if policy == Policy::default() { Vec::new() } else { channels };
-        Some((policy, named))
+        // A pack's policy takes the channels that are there, and so does the default one, written out too.
+        let is_own = place.is_some_and(|place| place.layer == Layer::Own) && policy != Policy::default();
+        Some((policy, if is_own { channels } else { Vec::new() }))
     });
     policy.unwrap_or_default()
 }
@@ -195,6 +196,7 @@ impl<'s> Loader<'s> {
         let features = with_parts(features, &layout, &rules);
         let ruleset = Ruleset {
             digest: self.sources.digest(),
+            defs: self.declared.names.def_places(),
             rules,
             features,
             amounts: self.declared.names.amounts,
@@ -319,9 +321,9 @@ impl<'s> Loader<'s> {
     fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
         let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
         let all_read = !self.unread.is_partial && self.unread.files.is_empty();
-        let mut features = Vec::new();
+        let (mut features, no_params) = (Vec::new(), BTreeMap::new());
         for (name, (place, spec)) in &self.declared.names.features {
-            let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
+            let here = Here::of_event(&self.declared.names, &no_params, spec.types);
             let filter = match &spec.filter {
                 Some(ast) if spec.of_findings => {
                     let known = all_read.then_some(&rules);
@@ -363,7 +365,7 @@ impl<'s> Loader<'s> {
         let exceptions: Vec<&expr::Ast> = specs.filter_map(|spec| spec.when.as_ref()).collect();
         let defs = defs_alone(&self.declared.names, mentioned, &exceptions);
         let check = |on: TypeSet| {
-            let here = Here { names: &self.declared.names, params: &params, on };
+            let here = Here::of_event(&self.declared.names, &params, on);
             let (mut told, mut of_defs) = (Vec::new(), Vec::new());
             exceptions.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut told)));
             defs.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut of_defs)));
@@ -484,6 +486,9 @@ fn with_parts(mut features: Vec<Feature>, layout: &Layout, rules: &[Rule]) -> Ve
             feature.parts.push((*part, *ty, *cell));
             let readers = rules.iter().filter(|rule| may_read(rule, *cell));
             feature.read_on = readers.fold(feature.read_on, |types, rule| types.or(rule.on));
+            let sequences = rules.iter().filter_map(|rule| rule.sequence.as_ref());
+            let readers = sequences.filter(|sequence| sequence.reads.contains(cell));
+            feature.read_on = readers.fold(feature.read_on, |types, sequence| types.or(sequence.types()));
         }
     }
     features

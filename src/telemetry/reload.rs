@@ -7,6 +7,7 @@ use crate::report::{self, Level, Problem};
 
 use std::time::Instant;
 
+use super::health::State;
 use super::{Health, Metrics};
 
 /// Something new is in force.
@@ -75,6 +76,35 @@ impl RuleWarming<'_> {
     }
 }
 
+/// The rules of the configuration are bad: the service has started with the last good copy of them.
+#[derive(Debug)]
+pub struct StartedWithLastGood<'a> {
+    /// The digest of the copy.
+    pub digest: &'a str,
+    /// When it was kept.
+    pub kept: Millis,
+    /// What is wrong with the others.
+    pub problems: &'a [Problem],
+}
+
+impl StartedWithLastGood<'_> {
+    /// Tells it.
+    pub fn tell(&self, metrics: &Metrics, health: &Health) {
+        let kept = self.kept.rfc3339();
+        let detail = format!("started with the last good copy, of {kept}: {}", first(self.problems));
+        health.tell("reload.rules", State::Warning, detail, Instant::now());
+        metrics.reloads.with_label_values(&["rules", "last_good"]).inc();
+        metrics.reload_is_known("rules", self.kept);
+        let diagnostics = report::render(self.problems, false);
+        tracing::error!(
+            rules_digest = self.digest,
+            kept,
+            %diagnostics,
+            "the rules are refused: started with the last good copy of them"
+        );
+    }
+}
+
 /// A reload was refused: the old one stays in force.
 #[derive(Debug)]
 pub struct Refused<'a> {
@@ -87,22 +117,22 @@ pub struct Refused<'a> {
 impl Refused<'_> {
     /// Tells it.
     pub fn tell(&self, metrics: &Metrics, health: &Health) {
-        health.reload_failed(self.what, &self.first(), Instant::now());
+        health.reload_failed(self.what, &first(self.problems), Instant::now());
         metrics.reloads.with_label_values(&[self.what, "refused"]).inc();
         let problems = self.problems.iter().filter(|problem| problem.level == Level::Error).count();
         let diagnostics = report::render(self.problems, false);
         // As it is, not quoted: on a terminal it has its lines.
         tracing::error!(what = self.what, problems, %diagnostics, "reload refused: the old one stays in force");
     }
+}
 
-    /// The first problem in one line, with its place.
-    fn first(&self) -> String {
-        let sorted = report::sorted(self.problems);
-        let Some(first) = sorted.iter().find(|problem| problem.level == Level::Error) else { return String::new() };
-        let place = first.at.as_ref().map(|(file, span)| {
-            let (line, column) = report::place(file, span.start);
-            format!("{}:{line}:{column}: ", file.path)
-        });
-        format!("{}{first}", place.unwrap_or_default())
-    }
+/// The first problem in one line, with its place.
+fn first(problems: &[Problem]) -> String {
+    let sorted = report::sorted(problems);
+    let Some(first) = sorted.iter().find(|problem| problem.level == Level::Error) else { return String::new() };
+    let place = first.at.as_ref().map(|(file, span)| {
+        let (line, column) = report::place(file, span.start);
+        format!("{}:{line}:{column}: ", file.path)
+    });
+    format!("{}{first}", place.unwrap_or_default())
 }

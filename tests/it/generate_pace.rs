@@ -64,6 +64,26 @@ fn live_traffic_is_stamped_with_now_and_ctrl_c_leaves_whole_records() {
 }
 
 #[test]
+fn somebody_who_starts_now_is_told_what_there_is_to_wait_for() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_walletwatch"))
+        .args(["generate", "--events", "10000", "--start", "now", "--speed", "20000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut told = BufReader::new(child.stderr.take().expect("its talk")).lines().map(|line| line.expect("text"));
+    let forecast = told.next().expect("a line");
+    assert!(forecast.starts_with("generate: the first event goes out in "), "{forecast}");
+    assert!(forecast.contains("21 d of quiet history come first"), "{forecast}");
+    let way_out = told.next().expect("a line");
+    assert!(way_out.contains("--start now-21d --speed 20000"), "{way_out}");
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(status.success());
+    assert!(told.any(|line| line.contains("stopped after 0 of 10000 events")));
+    assert_eq!(child.wait().expect("it is out").code(), Some(0));
+}
+
+#[test]
 fn what_cannot_be_paced_is_refused() {
     for (args, why) in [
         (["--speed", "0", "--events", "1"], "0.001 to"),

@@ -122,3 +122,69 @@ fn tests_run_on_the_files_own_values_and_once_more_with_the_overlays() {
     let outcomes: Vec<&str> = outcomes.iter().filter_map(|line| line["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["passed", "passed", "failed_with_overlay"]);
 }
+
+#[test]
+fn a_copy_of_the_pack_is_the_pack_and_is_compared_three_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join("own").join(name);
+    let (code, told) = run(folder.path(), &["rules", "eject", "own"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("the pack of walletwatch") && told.contains("b3:"), "{told}");
+    assert!(at("runbooks/impossible-travel.md").is_file() && at("lists/tor_exits.txt").is_file());
+    assert_eq!(run(folder.path(), &["rules", "check", "--rules", "own", "--strict"]).0, 0);
+    assert_eq!(run(folder.path(), &["rules", "test", "--rules", "own"]).0, 0);
+    let (code, told) = run(folder.path(), &["rules", "eject", "own"]);
+    assert_eq!(code, 64, "it is not empty: {told}");
+    assert_eq!(run(folder.path(), &["rules", "diff", "--rules", "own"]).0, 0, "nothing differs");
+    assert_eq!(run(folder.path(), &["rules", "diff", "--old", "own", "--new", "builtin"]).0, 0);
+
+    // The team changes one; the pack, as far as the originals say, has changed another, and both a third.
+    let change = |file: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(at(file)).expect("the file");
+        assert!(text.contains(from), "{from} in {file}");
+        std::fs::write(at(file), text.replacen(from, to, 1)).expect("written");
+    };
+    change("guessing.yaml", "failures: {value: 10,", "failures: {value: 12,");
+    change("guessing.yaml", "version: 1\n", "version: 1 # ours\n\n");
+    change(".pack/money.yaml", "score: 50", "score: 45");
+    change("money.yaml", "score: 50", "score: 45");
+    change(".pack/guessing.yaml", "score: 60", "score: 55");
+    change("logins.yaml", "title: Many", "title: Too many");
+    let (code, told) = run(folder.path(), &["rules", "diff", "--rules", "own"]);
+    assert_eq!(code, 1, "the pack has changed: {told}");
+    assert!(told.contains("brute-force-many-sources"), "{told}");
+    insta::assert_snapshot!("three_ways", told.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    let (_, json) = run(folder.path(), &["rules", "diff", "--rules", "own", "--format", "json"]);
+    let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mine = rows.iter().find(|row| row["name"] == "brute-force-account").expect("a row");
+    assert_eq!((mine["change"].as_str(), &mine["yours"]), (Some("you_changed"), &serde_json::json!(["title"])));
+    // Looked at and taken over.
+    assert_eq!(run(folder.path(), &["rules", "eject", "--record", "own"]).0, 0);
+    assert_eq!(run(folder.path(), &["rules", "diff", "--rules", "own"]).0, 0, "what is yours alone needs no look");
+    assert_eq!(run(folder.path(), &["rules", "diff", "--old", "own", "--new", "builtin"]).0, 1);
+    assert_eq!(run(folder.path(), &["rules", "diff", "--rules", "nowhere"]).0, 66);
+}
+
+#[test]
+fn a_rule_that_changed_under_its_old_revision_is_told() {
+    let text = include_str!("../data/rules/overlaid.yaml");
+    let folder = folder(&[("r.yaml", text)]);
+    let base = folder.path().join("base");
+    std::fs::create_dir(&base).expect("a folder");
+    std::fs::write(base.join("r.yaml"), text).expect("written");
+    let check = |changed: &str| {
+        std::fs::write(folder.path().join("own/r.yaml"), changed).expect("written");
+        run(folder.path(), &["rules", "check", "--rules", "own", "--base", "base"])
+    };
+    assert_eq!(check(text).0, 0);
+    assert_eq!(check(&text.replace("title: Many", "title: Too many")).0, 0);
+    let wider = text.replace("over: 10m", "over: 20m");
+    let (code, told) = check(&wider);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!("not_raised", told);
+    assert_eq!(check(&wider.replace("revision: 3", "revision: 4")).0, 0);
+    std::fs::write(base.join("r.yaml"), "version: 1\nrulse: []\n").expect("written");
+    let (code, told) = check(text);
+    assert_eq!(code, 1);
+    assert!(told.contains("the base in base does not load"), "{told}");
+}

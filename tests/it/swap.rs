@@ -14,7 +14,7 @@ const KEY: HashKey = HashKey::new([4; 16]);
 const EVENTS: usize = 1200;
 
 /// A feature: name, definition, the definition with another window.
-const FEATURES: [(&str, &str, &str); 9] = [
+const FEATURES: [(&str, &str, &str); 17] = [
     (
         "c",
         "{count: login, where: result == \"failure\", by: account, over: 10m}",
@@ -35,6 +35,26 @@ const FEATURES: [(&str, &str, &str); 9] = [
         "{first_seen: login, by: [account, device], over: 80m}",
     ),
     ("h", "{habit: login.country, by: account, over: 1h}", "{habit: login.country, by: account, over: 2h}"),
+    ("r", "{rate: login, by: account, over: 10m}", "{rate: login, by: account, over: 20m}"),
+    ("sp", "{spread: login.account, by: ip, over: 25m}", "{spread: login.account, by: ip, over: 50m}"),
+    ("st", "{stats: transfer.amount, by: account, over: 2h}", "{stats: transfer.amount, by: account, over: 3h}"),
+    (
+        "sh",
+        "{share: login, where: result == \"failure\", by: account, over: 30m}",
+        "{share: login, where: result == \"success\", by: account, over: 30m}",
+    ),
+    ("de", "{decayed: login, by: account, half_life: 20m}", "{decayed: login, by: account, half_life: 40m}"),
+    ("b", "{baseline: login, by: all, over: 3m}", "{baseline: login, by: all, over: 4m}"),
+    (
+        "fc",
+        "{count: finding, where: group == \"tells\", by: account, over: 1h}",
+        "{count: finding, where: group == \"tells\", by: account, over: 2h}",
+    ),
+    (
+        "fl",
+        "{last: finding, where: group == \"tells\", by: [account, payee], over: 1h}",
+        "{last: finding, where: group == \"tells\", by: [account, payee], over: 2h}",
+    ),
     (
         "big",
         "{count: transfer, where: amount >= amounts.big, by: account, over: 1h}",
@@ -43,7 +63,7 @@ const FEATURES: [(&str, &str, &str); 9] = [
 ];
 
 /// A rule: id, state, event types, condition over one feature, dedup.
-const RULES: [(&str, &str, &str, &str, &str); 11] = [
+const RULES: [(&str, &str, &str, &str, &str); 19] = [
     ("count", "live", "[login, transfer]", "c >= 1", "account"),
     ("ip", "shadow", "[login, transfer]", "ips >= 0 or ips is missing", ""),
     ("pair", "live", "transfer", "pair >= 1", "[account, payee]"),
@@ -53,6 +73,14 @@ const RULES: [(&str, &str, &str, &str, &str); 11] = [
     ("last-ip", "shadow", "[login, transfer]", "l.ip is missing or l.ip is not missing or l.country == \"CN\"", ""),
     ("first", "live", "[login, transfer]", "f.age is missing or f.age >= 0s", "account"),
     ("habit", "shadow", "[login, transfer]", "h.count is missing or h.count >= 0 or h.total >= 0", ""),
+    ("rate", "shadow", "[login, transfer]", "r >= 0", ""),
+    ("spread", "shadow", "[login, transfer]", "sp.keys >= 0 or sp.max_per_key >= 0 or sp.share(2) >= 0", ""),
+    ("stats", "shadow", "transfer", "st.mean is missing or st.stddev >= 0 CNY or st.p95 > 1 CNY or st.count > 0", ""),
+    ("share", "shadow", "[login, transfer]", "sh >= 0", "account"),
+    ("decayed", "shadow", "[login, transfer]", "de >= 0", ""),
+    ("baseline", "shadow", "[login, transfer]", "b.now >= 0 or b.mean >= 0 or b.ratio >= 0", ""),
+    ("found", "shadow", "[login, transfer]", "fc >= 0", ""),
+    ("found-last", "shadow", "transfer", "fl.age is missing or fl.rule is not missing or fl.device is missing", ""),
     ("big", "shadow", "transfer", "big >= 0", ""),
     ("account", "shadow", "[login, transfer]", "account.known_for is missing or account.logins >= 0", ""),
 ];
@@ -152,7 +180,17 @@ impl Edited {
         for n in 0..self.added {
             rule(&format!("added-{n}"), "live", "login", &format!("a{n} >= 1 and other_l.asn is missing"), "account");
         }
-        rule("keeps-other-l", "shadow", "login", "other_l.age is missing", "");
+        text.push_str(
+            "  - {id: tells, group: tells, state: live, title: t, on: transfer, when: amount >= amounts.big, tests: [{name: n, \
+             given: {type: transfer, account: a, amount: 1 CNY}, events: [{expect: fire}, {expect: quiet}]}]}\n",
+        );
+        let mut rule = |id: &str, state: &str, on: &str, when: &str| {
+            text.push_str(&format!(
+                "  - {{id: {id}, state: {state}, title: t, on: {on}, when: '{when}', tests: [{{name: n, given: \
+                 {{type: login, account: a, result: success}}, events: [{{expect: fire}}, {{expect: quiet}}]}}]}}\n"
+            ));
+        };
+        rule("keeps-other-l", "shadow", "login", "other_l.age is missing");
         text
     }
 
@@ -173,6 +211,14 @@ fn reads(rule: usize) -> Option<usize> {
         "last" | "last-ip" => "l",
         "first" => "f",
         "habit" => "h",
+        "rate" => "r",
+        "spread" => "sp",
+        "stats" => "st",
+        "share" => "sh",
+        "decayed" => "de",
+        "baseline" => "b",
+        "found" => "fc",
+        "found-last" => "fl",
         other => other,
     };
     FEATURES.iter().position(|(feature, ..)| *feature == name)
@@ -307,5 +353,5 @@ fn a_rule_that_reads_something_new_is_warming_until_its_window_is_full() {
     let newest = newest.filter_map(|event| event["time"].as_i64()).max().expect("an event");
     assert_eq!(what.features_new, ["c"]);
     assert_eq!(what.warming, [("count".to_owned(), Some(Millis(newest + 11 * 60_000)))]);
-    assert_eq!(what.features_kept, 9);
+    assert_eq!(what.features_kept, FEATURES.len());
 }

@@ -13,15 +13,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::current::{Current, InForce};
+use super::last_good::LastGood;
 use super::prepare::{self, Prepared, Rules};
 use crate::config::{Config, MappingSource};
 use crate::deliver::notice_files::unknown_notices;
 use crate::deliver::template::Templates;
 use crate::event::mapping::Mapping;
 use crate::report::Problem;
-use crate::ruleset::{HashKey, Mentions};
+use crate::ruleset::{HashKey, Mentions, Sources};
 use crate::shutdown::Shutdown;
-use crate::telemetry::reload::{Refused, Reloaded};
+use crate::telemetry::health::State;
+use crate::telemetry::reload::{Refused, Reloaded, StartedWithLastGood};
 use crate::telemetry::{Health, Metrics};
 
 mod watch;
@@ -30,6 +32,9 @@ use watch::{LOOK_EVERY, Notices, SETTLE, Watched};
 
 /// The least time between two looks, however busy the folders are.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// The check of `/readyz` that tells of a copy that cannot be kept.
+const COPY_CHECK: &str = "reload.copy";
 
 /// What is reloaded as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +142,7 @@ impl Reloader {
     /// For what the service has started with.
     pub fn new(prepared: &Prepared, current: Arc<Current>, metrics: Metrics, health: Health) -> Self {
         let (wake, woken) = sync_channel(1);
-        let reloader = Reloader {
+        let mut reloader = Reloader {
             config: prepared.config.clone(),
             key: prepared.key,
             watched: prepared.seen.0.clone(),
@@ -149,6 +154,12 @@ impl Reloader {
             woken,
         };
         reloader.watched.keys().for_each(|what| reloader.metrics.reload_is_known(what.word(), crate::clock::now()));
+        if let Some(fell_back) = &prepared.fell_back {
+            reloader.refused.insert(What::Rules);
+            let digest = &prepared.in_force.ruleset.digest;
+            StartedWithLastGood { digest, kept: fell_back.kept, problems: &fell_back.problems }
+                .tell(&reloader.metrics, &reloader.health);
+        }
         reloader
     }
 
@@ -215,6 +226,8 @@ impl Reloader {
     fn reload_words(&mut self, rules: bool, notices: bool) {
         let rules = rules.then(|| self.read(What::Rules, Self::load_rules)).flatten();
         let notices = notices.then(|| self.read(What::Notices, |reloader| Templates::load(&reloader.config.notices)));
+        let read = rules.as_ref().and_then(|rules| rules.as_ref().ok());
+        let sources = read.map(|(rules, _)| Arc::clone(&rules.sources));
         let judged = judge(&self.current.get(), rules, notices.flatten());
         if judged.is_any_taken() {
             self.current.put(judged.next.clone());
@@ -223,6 +236,9 @@ impl Reloader {
             let ruleset = &judged.next.ruleset;
             for warning in ruleset.warnings.iter().filter(|_| result.is_ok()) {
                 tracing::warn!(code = warning.code, "{}", warning.message);
+            }
+            if let Some(sources) = sources.filter(|_| result.is_ok()) {
+                keep_copy(&self.config, &sources, &self.health);
             }
             self.tell(What::Rules, result, &ruleset.digest);
         }
@@ -294,6 +310,22 @@ impl Reloader {
     }
 }
 
+/// Keeps the rules in force for a start that finds bad ones. Where that fails the service goes on, and warns.
+pub fn keep_copy(config: &Config, sources: &Sources, health: &Health) {
+    // The pack alone is compiled in: it is always good.
+    if config.rules.directory.is_none() {
+        return;
+    }
+    match LastGood::in_state(&config.state_directory).keep(sources, crate::clock::now()) {
+        Ok(()) => health.forget(COPY_CHECK),
+        Err(error) => {
+            tracing::error!(%error, "the last good copy of the rules cannot be kept: a start with bad rules would fail");
+            let detail = format!("the last good copy of the rules cannot be kept: {error}");
+            health.tell(COPY_CHECK, State::Warning, detail, Instant::now());
+        }
+    }
+}
+
 /// What comes of rules and notices that were read.
 struct Judged {
     next: InForce,
@@ -353,7 +385,7 @@ fn judge(before: &InForce, rules: Option<Read<(Rules, Mentions)>>, notices: Opti
 mod tests {
     use super::*;
     use crate::deliver::config::NoticesConfig;
-    use crate::ruleset::{Sources, load_partly};
+    use crate::ruleset::load_partly;
 
     /// A rule whose users get a notice.
     fn rules(notice: &str) -> (Rules, Mentions) {
@@ -368,7 +400,8 @@ mod tests {
         sources.add("r.yaml", text, None);
         let (loaded, mentions) = load_partly(&sources, HashKey::new([1; 16]), None);
         let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:#?}"));
-        (Rules { ruleset: Arc::new(loaded.ruleset), policy: Arc::new(loaded.policy) }, mentions)
+        let (ruleset, policy) = (Arc::new(loaded.ruleset), Arc::new(loaded.policy));
+        (Rules { ruleset, policy, sources: Arc::new(sources) }, mentions)
     }
 
     /// The shipped texts, and those of a notice of the team's own.
@@ -388,7 +421,7 @@ mod tests {
     }
 
     fn before(notice: &str, own: Option<&str>) -> InForce {
-        let (Rules { ruleset, policy }, mentions) = rules(notice);
+        let (Rules { ruleset, policy, .. }, mentions) = rules(notice);
         let (mentions, templates) = (Arc::new(mentions), Arc::new(templates(own)));
         InForce { ruleset, policy, mentions, templates, geo: Arc::default(), mappings: Arc::default() }
     }

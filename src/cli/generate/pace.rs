@@ -129,16 +129,20 @@ fn wait_ms(speed: f64, start: Millis, elapsed: Duration, stamp: Millis, now: Mil
     (share_ms as i64).max(stamp.since(now)).max(0)
 }
 
-/// Asks to stop on SIGINT and SIGTERM, and wakes the thread that calls this.
+/// Asks to stop on SIGINT and SIGTERM, from its return on, and wakes the thread that calls this.
 fn listen(stop: Shutdown) -> std::io::Result<()> {
     let waiting = std::thread::current();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let listen = move || {
-        // Without handlers a signal ends the process, as everywhere.
-        let _ = runtime.block_on(stop.on_signals());
+        // Without handlers a signal ends the process, as everywhere. They are there once the first was polled.
+        let _ = runtime.block_on(async { tokio::join!(stop.on_signals(), async { ready.send(()) }) });
         waiting.unpark();
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    // A thread that ends before it is ready has no handlers to wait for.
+    let _ = is_ready.recv();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ fn word(change: Change, sides: Sides) -> &'static str {
 fn keys(row: &Row, sides: Sides) -> String {
     let list = |keys: &[String]| keys.join(", ");
     match (row.yours.is_empty(), row.pack.is_empty()) {
+        _ if row.change == Change::Taken => String::new(),
         (true, true) => String::new(),
         (false, true) => format!(": {}", list(&row.yours)),
         (true, false) => format!(": {}", list(&row.pack)),

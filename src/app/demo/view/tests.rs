@@ -235,6 +235,7 @@ fn a_missed_attack_and_a_disturbed_look_alike_are_no_success() {
     assert!(!outcome(&model, false).is_good(), "what was stopped has shown nothing");
     model.apply(2000, &alert("s2", 301, 60, &[("password-spray-ip", 1.0, "")]));
     assert!(outcome(&model, true).is_good());
+    assert!(!outcome(&model, false).is_good(), "though all that it was to find is found");
     assert_eq!(model.apply(2001, &alert("f1", 310, 60, &[("new-place", 1.0, "")])), Some(News::Disturbed(3)));
     assert!(!outcome(&model, true).is_good());
 }
