@@ -218,4 +218,6 @@ pub struct Case {
     pub records: Vec<Record>,
     /// How many records are handed over at once.
     pub batch: usize,
+    /// Records go to so many partitions in turn.
+    pub partitions: u16,
 }

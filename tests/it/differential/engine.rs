@@ -63,8 +63,9 @@ pub fn run(case: &Case) -> Result<Told, String> {
     let mut engine = Engine::new(Arc::new(loaded.ruleset), Bands::default(), options, KEY);
     let lines: Vec<String> = case.records.iter().map(render::line).collect();
     let mut seen = Seen::default();
+    let mut lanes = (0..case.partitions).cycle();
     for batch in lines.chunks(case.batch) {
-        let inputs = batch.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
+        let inputs = batch.iter().zip(&mut lanes).map(|(line, lane)| Input { lane, value: Some(line.as_bytes()) });
         engine.take(inputs, Millis(i64::MAX / 2), None, &mut seen);
     }
     Ok(seen.told)

@@ -263,7 +263,7 @@ fn exception(dice: &mut Dice, set: &RuleSet, kinds: &[&'static str], name: &str)
 
 fn rule(dice: &mut Dice, set: &RuleSet, id: String) -> Rule {
     let mut params = Vec::new();
-    let (trigger, kinds) = if make_sequence::IS_BUILT && dice.once_in(3) {
+    let (trigger, kinds) = if dice.once_in(3) {
         make_sequence::sequence(dice, set)
     } else {
         let on = some_kinds(dice, &KINDS);
@@ -282,10 +282,6 @@ fn rule(dice: &mut Dice, set: &RuleSet, id: String) -> Rule {
     }
     if !set.exceptions.is_empty() && dice.once_in(3) {
         unless.push(Unless::Shared("shared".into()));
-    }
-    if matches!(&trigger, Trigger::Sequence(s) if !s.absent.is_empty()) {
-        // When an exception that reads state is judged, the page does not say.
-        unless.clear();
     }
     let dedup = dice.once_in(2).then(|| {
         let by = dice.pick(&[vec!["account"], vec!["account"], vec!["ip"], vec!["account", "device"], vec!["device"]]);

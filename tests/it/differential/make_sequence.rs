@@ -4,9 +4,6 @@ use super::describe::*;
 use super::make::Dice;
 use super::make_rules::{self, KINDS, field_atom};
 
-/// Whether the engine has sequences.
-pub const IS_BUILT: bool = false;
-
 const WITHIN: [Ms; 4] = [MINUTE, 5 * MINUTE, 20 * MINUTE, 60 * MINUTE];
 
 /// A condition between this event and an earlier step.

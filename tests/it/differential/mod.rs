@@ -31,7 +31,7 @@ const SEEDS_VARIABLE: &str = "WALLETWATCH_DIFFERENTIAL";
 
 /// How the engine and the oracle differ over a case; a rule file that does not load is a difference too.
 fn differences(case: &Case) -> Vec<String> {
-    let ours = oracle_run::run(&case.rules, &case.records);
+    let ours = oracle_run::run(case);
     match engine::run(case) {
         Ok(theirs) => ours.differences(&theirs),
         Err(problems) => vec![format!("the rule file does not load\n{problems}")],
@@ -42,9 +42,10 @@ fn differences(case: &Case) -> Vec<String> {
 fn report(seed: u64, case: Case) -> String {
     let loads = engine::run(&case).is_ok();
     let small = shrink::shrink(case, |case| engine::run(case).is_ok() == loads && !differences(case).is_empty());
+    let lanes = if small.partitions == 1 { "" } else { " (replay has one partition, this needs two in turn)" };
     let lines: Vec<String> = small.records.iter().map(render::line).collect();
     format!(
-        "seed {seed}:\n{}\n\n# rules/case.yaml, for `walletwatch replay events.ndjson --rules rules --findings -`\n{}\n# events.ndjson\n{}\n",
+        "seed {seed}:\n{}\n\n# rules/case.yaml, for `walletwatch replay events.ndjson --rules rules --findings -`{lanes}\n{}\n# events.ndjson\n{}\n",
         differences(&small).join("\n"),
         render::rule_file(&small.rules),
         lines.join("\n")

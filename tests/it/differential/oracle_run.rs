@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::*;
-use super::oracle_sequence::{Chains, Due};
+use super::oracle_sequence::{Chains, Waiting};
 use super::oracle_truth::Scene;
 use super::oracle_values::{Past, entity};
 use super::told::{Told, finding_line};
@@ -31,8 +31,8 @@ pub enum Outcome {
 struct Run<'a> {
     rules: &'a RuleSet,
     past: Past,
-    /// Event times of what was accepted, in input order.
-    accepted: Vec<Ms>,
+    /// Partition and event time of what was accepted, in input order.
+    accepted: Vec<(u16, Ms)>,
     /// By id: the newest accepted event time when it was accepted.
     ids: BTreeMap<String, Ms>,
     /// By rule and entity of its dedup.
@@ -42,7 +42,7 @@ struct Run<'a> {
 }
 
 /// Everything the rules say about the records.
-pub fn run(rules: &RuleSet, records: &[Record]) -> Told {
+pub fn run(Case { rules, records, partitions, .. }: &Case) -> Told {
     let mut run = Run {
         rules,
         past: Past::default(),
@@ -52,25 +52,25 @@ pub fn run(rules: &RuleSet, records: &[Record]) -> Told {
         chains: Chains::default(),
         told: Told::default(),
     };
-    for record in records {
+    for (record, partition) in records.iter().zip((0..*partitions).cycle()) {
         match record {
             // Ids of refused records are not remembered.
             Record::Refused(_) => run.told.fates.push("refused".into()),
-            Record::Event(event) => run.take(event),
+            Record::Event(event) => run.take(event, partition),
         }
     }
     run.told
 }
 
 impl Run<'_> {
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &Event, partition: u16) {
         if self.is_duplicate(event) {
             self.told.fates.push("duplicate".into());
             return;
         }
-        let is_late = self.is_late(event);
+        let is_late = self.is_late(event, partition);
         self.told.fates.push(if is_late { "late" } else { "accepted" }.into());
-        self.accepted.push(event.time);
+        self.accepted.push((partition, event.time));
         let newest = self.newest();
         self.ids.insert(event.id.clone(), newest);
         for due in self.chains.due(newest - WATERMARK_BEHIND) {
@@ -80,7 +80,7 @@ impl Run<'_> {
     }
 
     fn newest(&self) -> Ms {
-        self.accepted.iter().copied().max().unwrap_or(Ms::MIN)
+        self.accepted.iter().map(|(_, time)| *time).max().unwrap_or(Ms::MIN)
     }
 
     /// Accepted no longer than the window ago, by the newest accepted event time.
@@ -88,9 +88,11 @@ impl Run<'_> {
         self.ids.get(&event.id).is_some_and(|then| self.newest() - then <= EVENT_ID_WINDOW)
     }
 
-    /// Older by more than `lateness_max` than the lower median of the times of the last 9 accepted before it.
-    fn is_late(&self, event: &Event) -> bool {
-        let mut last: Vec<Ms> = self.accepted.iter().rev().take(LATENESS_OF_LAST).copied().collect();
+    /// Older by more than `lateness_max` than the lower median of the times of the last 9 accepted before it in its
+    /// partition.
+    fn is_late(&self, event: &Event, partition: u16) -> bool {
+        let own = self.accepted.iter().rev().filter(|(of, _)| *of == partition);
+        let mut last: Vec<Ms> = own.take(LATENESS_OF_LAST).map(|(_, time)| *time).collect();
         last.sort_unstable();
         !last.is_empty() && event.time < last[(last.len() - 1) / 2] - LATENESS_MAX
     }
@@ -107,11 +109,18 @@ impl Run<'_> {
             let outcome = match &rule.trigger {
                 Trigger::When(on, when) => {
                     let is_hit = on.contains(&event.kind) && Scene::of(self.rules, &self.past, event).is_true(when);
-                    is_hit.then(|| self.judge(rule, event, &[]))
+                    is_hit.then(|| self.judge(rule, event, self.is_excepted(rule, event, &[])))
                 }
                 Trigger::Sequence(sequence) => {
-                    let chain = self.chains.take(self.rules, &self.past, rule, sequence, event);
-                    chain.map(|chain| self.judge(rule, event, &chain))
+                    let whole = self.chains.take(self.rules, &self.past, rule, sequence, event);
+                    whole.and_then(|whole| {
+                        let is_excepted = self.is_excepted(rule, event, &whole.chain);
+                        if sequence.absent.is_empty() {
+                            return Some(self.judge(rule, event, is_excepted));
+                        }
+                        self.chains.wait(rule, sequence, whole, is_excepted);
+                        None
+                    })
                 }
             };
             if let Some(outcome) = outcome {
@@ -129,10 +138,10 @@ impl Run<'_> {
     }
 
     /// Nothing followed: the finding names the event of the last step, scores alone and makes its own alert.
-    fn absent(&mut self, due: &Due) {
+    fn absent(&mut self, due: &Waiting) {
         let rule = self.rules.rules.iter().find(|r| r.id == due.rule).expect("the rule of a chain");
         let event = due.last();
-        let outcome = self.judge(rule, event, &due.chain);
+        let outcome = self.judge(rule, event, due.is_excepted);
         self.told.findings.push(finding_line(rule, event, outcome));
         if outcome == Outcome::Fired && rule.state == "live" {
             self.settle(event, &[rule]);
@@ -140,12 +149,17 @@ impl Run<'_> {
         }
     }
 
-    /// Condition → exceptions → dedup → finding.
-    fn judge(&mut self, rule: &Rule, event: &Event, chain: &[(String, Event)]) -> Outcome {
+    /// Whether any exception in force is true. Expiry is judged by event time.
+    fn is_excepted(&self, rule: &Rule, event: &Event, chain: &[(String, Event)]) -> bool {
         let chain: Vec<(&str, &Event)> = chain.iter().map(|(alias, e)| (alias.as_str(), e)).collect();
         let scene = Scene { chain: &chain, ..Scene::of(self.rules, &self.past, event) };
         let is_in_force = |e: &Exception| event.time < (e.expires + 1) * DAY;
-        if exceptions(self.rules, rule).any(|e| is_in_force(e) && scene.is_true(&e.when)) {
+        exceptions(self.rules, rule).any(|e| is_in_force(e) && scene.is_true(&e.when))
+    }
+
+    /// Condition → exceptions → dedup → finding.
+    fn judge(&mut self, rule: &Rule, event: &Event, is_excepted: bool) -> Outcome {
+        if is_excepted {
             return Outcome::Excepted;
         }
         let Some(dedup) = &rule.dedup else { return Outcome::Fired };

@@ -34,21 +34,29 @@ impl Partial {
     }
 }
 
-/// A whole chain that waits for what must not follow.
+/// A chain that took its last step.
 #[derive(Debug, Clone)]
-pub struct Due {
-    pub rule: String,
+pub struct Whole {
     pub chain: Vec<(String, Event)>,
     key: Vec<String>,
-    /// The latest time at which something may still follow.
-    end: Ms,
     /// The input order of the last step.
     order: usize,
 }
 
-impl Due {
+/// A whole chain that waits for what must not follow.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub rule: String,
+    pub whole: Whole,
+    /// Whether an exception was true at the last step.
+    pub is_excepted: bool,
+    /// The latest time at which something may still follow.
+    end: Ms,
+}
+
+impl Waiting {
     pub fn last(&self) -> &Event {
-        &self.chain.last().expect("a chain has steps").1
+        &self.whole.chain.last().expect("a chain has steps").1
     }
 }
 
@@ -57,7 +65,7 @@ impl Due {
 pub struct Chains {
     /// By rule and key: the partials that have taken so many steps.
     partials: BTreeMap<(String, Vec<String>), Vec<Vec<Partial>>>,
-    waiting: Vec<Due>,
+    waiting: Vec<Waiting>,
 }
 
 /// One sequence at one event.
@@ -129,7 +137,7 @@ impl At<'_> {
 }
 
 impl Chains {
-    /// An event at a sequence. The newest chain it completes, where nothing has to stay away after it.
+    /// An event at a sequence. The newest chain it completes.
     pub fn take(
         &mut self,
         rules: &RuleSet,
@@ -137,7 +145,7 @@ impl Chains {
         rule: &Rule,
         sequence: &Sequence,
         event: &Event,
-    ) -> Option<Vec<(String, Event)>> {
+    ) -> Option<Whole> {
         let key = entity(&sequence.by, event)?;
         let at = At { rules, past, sequence, event };
         self.follow(&at, rule, &key);
@@ -154,29 +162,42 @@ impl Chains {
             steps[i].extend(new);
             at.keep(&mut steps[i]);
         }
-        let chain = complete?.chain(sequence);
-        let Some(longest) = sequence.absent.iter().map(|(_, within)| *within).max() else { return Some(chain) };
-        self.waiting.push(Due { rule: rule.id.clone(), chain, key, end: event.time + longest, order });
-        None
+        Some(Whole { chain: complete?.chain(sequence), key, order })
+    }
+
+    /// Waits whether something follows. The last step is a step: of a rule and key the newest events are kept.
+    pub fn wait(&mut self, rule: &Rule, sequence: &Sequence, whole: Whole, is_excepted: bool) {
+        let key = whole.key.clone();
+        let mut waiting = Waiting { rule: rule.id.clone(), whole, is_excepted, end: 0 };
+        let longest = sequence.absent.iter().map(|(_, within)| *within).max().unwrap_or_default();
+        waiting.end = waiting.last().time + longest;
+        self.waiting.push(waiting);
+        let is_own = |w: &&Waiting| w.rule == rule.id && w.whole.key == key;
+        let newest = |w: &Waiting| (w.last().time, w.whole.order);
+        let mut own: Vec<(Ms, usize)> = self.waiting.iter().filter(is_own).map(newest).collect();
+        own.sort_unstable();
+        if own.len() > EVENTS_MAX {
+            self.waiting.retain(|w| !is_own(&w) || newest(w) != own[0]);
+        }
     }
 
     /// What this event is the following of waits no longer.
     fn follow(&mut self, at: &At<'_>, rule: &Rule, key: &[String]) {
-        self.waiting.retain(|due| {
-            let last = due.last().time;
+        self.waiting.retain(|waiting| {
+            let last = waiting.last().time;
             let follows = |(arm, within): &(Arm, Ms)| {
-                (last..=last + within).contains(&at.event.time) && at.is_match(arm, &due.chain)
+                (last..=last + within).contains(&at.event.time) && at.is_match(arm, &waiting.whole.chain)
             };
-            due.rule != rule.id || due.key != key || !at.sequence.absent.iter().any(follows)
+            waiting.rule != rule.id || waiting.whole.key != key || !at.sequence.absent.iter().any(follows)
         });
     }
 
     /// Those whose end the watermark has passed, by (end, input order of the last step).
-    pub fn due(&mut self, watermark: Ms) -> Vec<Due> {
-        let (mut due, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|d| watermark > d.end);
+    pub fn due(&mut self, watermark: Ms) -> Vec<Waiting> {
+        let (mut due, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|w| watermark > w.end);
         self.waiting = waiting;
-        let by_end = |due: &mut Vec<Due>| due.sort_by_key(|d| (d.end, d.order, d.rule.clone()));
-        by_end(&mut due);
+        due.sort_by_key(|w| (w.end, w.whole.order, w.rule.clone()));
         due
     }
 }

@@ -6,6 +6,7 @@ use super::describe::*;
 pub fn shrink(mut case: Case, differs: impl Fn(&Case) -> bool) -> Case {
     loop {
         let before = size(&case);
+        drop_each(&mut case, &differs, |c| usize::from(c.partitions > 1), |c, _| c.partitions = 1);
         drop_records(&mut case, &differs);
         drop_each(&mut case, &differs, |c| c.rules.rules.len(), |c, i| drop(c.rules.rules.remove(i)));
         for rule in 0..case.rules.rules.len() {
