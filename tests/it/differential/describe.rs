@@ -193,6 +193,9 @@ pub struct Dedup {
 pub struct Rule {
     pub id: String,
     pub state: &'static str,
+    /// Whether it tells a fact: then it has no score.
+    pub informs: bool,
+    /// 0 where it informs.
     pub score: u8,
     pub group: Option<String>,
     pub trigger: Trigger,

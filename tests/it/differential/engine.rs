@@ -42,8 +42,11 @@ impl Sink for Seen {
             RuleOutcome::Repeated => Outcome::Repeated,
             RuleOutcome::Excepted => Outcome::Excepted,
         };
-        let by: Vec<String> =
-            record.by.iter().map(|(name, value)| format!("{name}={}", value.as_str().map_or(value.to_string(), told::shown))).collect();
+        let by: Vec<String> = record
+            .by
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.as_str().map_or(value.to_string(), told::shown)))
+            .collect();
         self.told.findings.push(told::line(&record.event, &record.rule, outcome, &by, record.score));
     }
 

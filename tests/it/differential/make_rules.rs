@@ -57,13 +57,24 @@ fn some_kinds(dice: &mut Dice, from: &[&'static str]) -> Vec<&'static str> {
 
 fn feature(dice: &mut Dice, name: String, rules: &[String]) -> Feature {
     use Aggregate::*;
-    let aggregate = dice.pick(&[Count, Count, Sum, Rate, Distinct, Spread, Last, FirstSeen, Stats, Share, Decayed, Habit]);
+    let aggregate =
+        dice.pick(&[Count, Count, Sum, Rate, Distinct, Spread, Last, FirstSeen, Stats, Share, Decayed, Habit]);
     if matches!(aggregate, Count | Last | Decayed | FirstSeen) && dice.once_in(4) {
         return of_findings(dice, name, aggregate, rules);
     }
     let by = dice.pick(&[
-        vec!["account"], vec!["account"], vec!["account"], vec!["ip"], vec!["device"], vec!["subnet"], vec!["all"],
-        vec!["payee"], vec!["account", "payee"], vec!["account", "device"], vec!["country"], vec!["account", "ip"],
+        vec!["account"],
+        vec!["account"],
+        vec!["account"],
+        vec!["ip"],
+        vec!["device"],
+        vec!["subnet"],
+        vec!["all"],
+        vec!["payee"],
+        vec!["account", "payee"],
+        vec!["account", "device"],
+        vec!["country"],
+        vec!["account", "ip"],
     ]);
     let of_money = matches!(aggregate, Sum | Stats) || by.contains(&"payee");
     let kinds = some_kinds(dice, if of_money { &MONEY } else { &KINDS });
@@ -89,7 +100,16 @@ fn of_findings(dice: &mut Dice, name: String, aggregate: Aggregate, rules: &[Str
         _ => Some(score(dice.pick(&[10.0, 30.0, 50.0]))),
     };
     let by = dice.pick(&[vec!["account"], vec!["ip"], vec!["account", "device"], vec!["all"]]);
-    Feature { name, aggregate, kinds: vec!["finding"], field: None, filter, by, over: dice.pick(&WINDOWS), include: None }
+    Feature {
+        name,
+        aggregate,
+        kinds: vec!["finding"],
+        field: None,
+        filter,
+        by,
+        over: dice.pick(&WINDOWS),
+        include: None,
+    }
 }
 
 /// One to so many arms under `and`, `or`, `not`.
@@ -173,7 +193,11 @@ pub fn field_atom(dice: &mut Dice, kinds: &[&'static str]) -> Expr {
 fn money_atom(dice: &mut Dice) -> Expr {
     let amount = || Term::Field("amount");
     match dice.below(5) {
-        0 => Expr::Compare(amount(), any_op(dice), Term::Literal(Val::Money(dice.pick(&[2000.0, 5000.0, 10_000.0]), dice.pick(&["CNY", "USD"])))),
+        0 => Expr::Compare(
+            amount(),
+            any_op(dice),
+            Term::Literal(Val::Money(dice.pick(&[2000.0, 5000.0, 10_000.0]), dice.pick(&["CNY", "USD"]))),
+        ),
         1 => Expr::Compare(amount(), dice.pick(&[Op::Ge, Op::Lt]), Term::Amount("big".into())),
         2 => Expr::Compare(amount(), Op::Gt, Term::Times(2.0, Box::new(Term::Field("balance")))),
         3 => Expr::In(Term::Field("status"), dice.once_in(3), vec![Val::word("requested"), Val::word("completed")]),
@@ -183,8 +207,16 @@ fn money_atom(dice: &mut Dice) -> Expr {
 
 fn account_atom(dice: &mut Dice) -> Expr {
     match dice.below(4) {
-        0 => Expr::Compare(Term::Account("risk"), dice.pick(&[Op::Gt, Op::Lt]), Term::Literal(Val::Number(dice.pick(&[9.37, 31.7, 61.3, 121.3])))),
-        1 => Expr::Compare(Term::Account("known_for"), any_op(dice), Term::Literal(Val::Span(dice.pick(&WINDOWS) as f64))),
+        0 => Expr::Compare(
+            Term::Account("risk"),
+            dice.pick(&[Op::Gt, Op::Lt]),
+            Term::Literal(Val::Number(dice.pick(&[9.37, 31.7, 61.3, 121.3]))),
+        ),
+        1 => Expr::Compare(
+            Term::Account("known_for"),
+            any_op(dice),
+            Term::Literal(Val::Span(dice.pick(&WINDOWS) as f64)),
+        ),
         2 => Expr::IsMissing(Term::Account("known_for")),
         _ => Expr::Compare(Term::Account("logins"), any_op(dice), Term::Literal(Val::Number(dice.below(4) as f64))),
     }
@@ -211,7 +243,11 @@ fn feature_atom(dice: &mut Dice, f: &Feature, has_money: bool) -> Expr {
             than(part(""), either(dice), Val::Number(times * MINUTE as f64 / f.over as f64))
         }
         Sum if dice.once_in(4) => Expr::Compare(part(""), Op::Ge, Term::Amount("big".into())),
-        Sum => than(part(""), any_op(dice), Val::Money(dice.pick(&[2000.0, 5000.0, 10_000.0, 12_000.0, 20_000.0]), dice.pick(&["CNY", "CNY", "USD"]))),
+        Sum => than(
+            part(""),
+            any_op(dice),
+            Val::Money(dice.pick(&[2000.0, 5000.0, 10_000.0, 12_000.0, 20_000.0]), dice.pick(&["CNY", "CNY", "USD"])),
+        ),
         Share if dice.once_in(4) => Expr::IsMissing(part("")),
         Share => than(part(""), either(dice), some_part(dice)),
         Decayed => than(part(""), either(dice), Val::Number(dice.pick(&[0.0137, 0.4937, 1.0137, 1.4937, 2.7137]))),
@@ -287,10 +323,12 @@ fn rule(dice: &mut Dice, set: &RuleSet, id: String) -> Rule {
         let by = dice.pick(&[vec!["account"], vec!["account"], vec!["ip"], vec!["account", "device"], vec!["device"]]);
         Dedup { by, lasts: dice.pick(&WINDOWS) }
     });
+    let informs = dice.once_in(10);
     Rule {
         id,
+        informs,
         state: dice.pick(&["live", "live", "live", "live", "live", "shadow", "draft", "off"]),
-        score: dice.pick(&[0, 10, 29, 30, 45, 50, 65, 70, 95, 100]),
+        score: if informs { 0 } else { dice.pick(&[0, 10, 29, 30, 45, 50, 65, 70, 95, 100]) },
         group: dice.pick(&[None, Some("g1"), Some("g2")]).map(Into::into),
         trigger,
         unless,

@@ -8,7 +8,8 @@ use super::make::Dice;
 /// 2026-03-01T23:40:00Z, twenty minutes before midnight, so that a day ends within most streams.
 const START: Ms = 1_772_408_400_000;
 
-pub const IPS: [&str; 6] = ["203.0.113.9", "203.0.113.10", "198.51.100.7", "2001:db8:1:1::5", "2001:db8:1:1::6", "2001:db8:1:2::5"];
+pub const IPS: [&str; 6] =
+    ["203.0.113.9", "203.0.113.10", "198.51.100.7", "2001:db8:1:1::5", "2001:db8:1:1::6", "2001:db8:1:2::5"];
 /// Amounts, minor units: far enough apart for quantiles to be told apart.
 const AMOUNTS: [i64; 7] = [100, 1999, 2000, 5000, 9999, 10_000, 50_000];
 const SHANGHAI: Ms = 8 * 60 * MINUTE;
@@ -60,7 +61,8 @@ pub fn records(dice: &mut Dice, rules: &RuleSet) -> Vec<Record> {
     let mut clock = Clock { now: START + dice.below(40) as Ms * MINUTE, spans: spans(rules), accepted: Vec::new() };
     let kinds = kinds(rules);
     let mut records: Vec<Record> = Vec::new();
-    let many = 20 + dice.below(100);
+    // What is forgotten as time goes on is only forgotten in long ones.
+    let many = if dice.once_in(50) { 400 } else { 20 + dice.below(100) };
     for i in 0..many {
         if dice.once_in(25) && !records.is_empty() {
             // Redelivered: mostly soon, sometimes when the id is forgotten.

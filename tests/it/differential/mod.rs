@@ -22,6 +22,7 @@ mod told;
 use std::ops::Range;
 
 use describe::Case;
+use told::{Tally, Told};
 
 /// The seeds of a usual run.
 const SEEDS: Range<u64> = 0..1500;
@@ -30,8 +31,7 @@ const REPORTED: usize = 4;
 const SEEDS_VARIABLE: &str = "WALLETWATCH_DIFFERENTIAL";
 
 /// How the engine and the oracle differ over a case; a rule file that does not load is a difference too.
-fn differences(case: &Case) -> Vec<String> {
-    let ours = oracle_run::run(case);
+fn differences(case: &Case, ours: &Told) -> Vec<String> {
     match engine::run(case) {
         Ok(theirs) => ours.differences(&theirs),
         Err(problems) => vec![format!("the rule file does not load\n{problems}")],
@@ -40,13 +40,14 @@ fn differences(case: &Case) -> Vec<String> {
 
 /// The case of a seed that differs, made small, as a person would replay it.
 fn report(seed: u64, case: Case) -> String {
+    let differ = |case: &Case| differences(case, &oracle_run::run(case));
     let loads = engine::run(&case).is_ok();
-    let small = shrink::shrink(case, |case| engine::run(case).is_ok() == loads && !differences(case).is_empty());
+    let small = shrink::shrink(case, |case| engine::run(case).is_ok() == loads && !differ(case).is_empty());
     let lanes = if small.partitions == 1 { "" } else { " (replay has one partition, this needs two in turn)" };
     let lines: Vec<String> = small.records.iter().map(render::line).collect();
     format!(
         "seed {seed}:\n{}\n\n# rules/case.yaml, for `walletwatch replay events.ndjson --rules rules --findings -`{lanes}\n{}\n# events.ndjson\n{}\n",
-        differences(&small).join("\n"),
+        differ(&small).join("\n"),
         render::rule_file(&small.rules),
         lines.join("\n")
     )
@@ -61,16 +62,43 @@ fn seeds() -> Range<u64> {
 #[test]
 fn engine_and_oracle_agree_over_random_rules_and_streams() {
     let seeds = seeds();
-    let many = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let mut differing: Vec<u64> = std::thread::scope(|scope| {
-        let parts = (0..many).map(|n| (seeds.start + n..seeds.end).step_by(many as usize));
-        let differ = |seed: &u64| !differences(&make::case(*seed)).is_empty();
-        let running: Vec<_> =
-            parts.map(|part| scope.spawn(move || part.filter(differ).take(REPORTED).collect::<Vec<u64>>())).collect();
-        running.into_iter().flat_map(|thread| thread.join().expect("a run")).collect()
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tally = Tally::default();
+    let mut differing: Vec<u64> = Vec::new();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|n| {
+                let part = seeds.clone().skip(n).step_by(threads);
+                scope.spawn(move || judge(part))
+            })
+            .collect();
+        for thread in running {
+            let (told, differs) = thread.join().expect("a run");
+            tally.add(told);
+            differing.extend(differs);
+        }
     });
     differing.sort_unstable();
-    let reports: Vec<String> =
-        differing.into_iter().take(REPORTED).map(|seed| report(seed, make::case(seed))).collect();
+    differing.truncate(REPORTED);
+    let reports: Vec<String> = differing.into_iter().map(|seed| report(seed, make::case(seed))).collect();
     assert!(reports.is_empty(), "{}", reports.join("\n"));
+    tally.assert_rich(seeds.end - seeds.start);
+}
+
+/// What happened over some seeds, and the first of them that differ.
+fn judge(seeds: impl Iterator<Item = u64>) -> (Tally, Vec<u64>) {
+    let mut tally = Tally::default();
+    let mut differing = Vec::new();
+    for seed in seeds {
+        let case = make::case(seed);
+        let told = oracle_run::run(&case);
+        tally.take(&told);
+        if !differences(&case, &told).is_empty() {
+            differing.push(seed);
+            if differing.len() == REPORTED {
+                break;
+            }
+        }
+    }
+    (tally, differing)
 }

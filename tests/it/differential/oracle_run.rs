@@ -98,8 +98,7 @@ impl Run<'_> {
     }
 
     fn evaluate(&mut self, event: &Event, is_late: bool) {
-        let mut rules: Vec<&Rule> =
-            self.rules.rules.iter().filter(|r| matches!(r.state, "live" | "shadow")).collect();
+        let mut rules: Vec<&Rule> = self.rules.rules.iter().filter(|r| matches!(r.state, "live" | "shadow")).collect();
         rules.sort_by_key(|r| &r.id);
         let mut fired = Vec::new();
         for rule in rules {
@@ -173,7 +172,7 @@ impl Run<'_> {
         Outcome::Fired
     }
 
-    /// The score of what fired, the alert where it reaches the lowest band, and the account's risk.
+    /// The score of what fired, the alert where it reaches the lowest band or tells a fact, and the account's risk.
     fn settle(&mut self, event: &Event, fired: &[&Rule]) {
         if fired.is_empty() {
             return;
@@ -192,7 +191,8 @@ impl Run<'_> {
             if is_most && all > 0.0 { (own / all * 100.0).round() / 100.0 } else { 0.0 }
         };
         let shares: BTreeSet<String> = fired.iter().map(|rule| format!("{} {:.2}", rule.id, share(rule))).collect();
-        self.told.alert(&event.id, score, &shares);
+        let facts = fired.iter().filter(|rule| rule.informs).map(|rule| format!("{} 0.00", rule.id)).collect();
+        self.told.alert(&event.id, score, &shares, &facts);
         if let Val::Word(account) = event.get("account") {
             self.past.scores.push((account, event.time, score));
         }
@@ -229,7 +229,9 @@ fn reads(rules: &RuleSet, expr: &Expr) -> bool {
         Expr::All(arms) | Expr::Any(arms) => arms.iter().any(|arm| reads(rules, arm)),
         Expr::Not(arm) => reads(rules, arm),
         Expr::Compare(a, _, b) => is_state(a) || is_state(b),
-        Expr::In(term, ..) | Expr::InList(term, ..) | Expr::IsMissing(term) | Expr::IsNotMissing(term) => is_state(term),
+        Expr::In(term, ..) | Expr::InList(term, ..) | Expr::IsMissing(term) | Expr::IsNotMissing(term) => {
+            is_state(term)
+        }
         Expr::Def(name) => rules.defs.iter().any(|(def, e)| def == name && reads(rules, e)),
     }
 }

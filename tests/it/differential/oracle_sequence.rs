@@ -208,7 +208,9 @@ fn reads_alias(expr: &Expr) -> bool {
         Expr::All(arms) | Expr::Any(arms) => arms.iter().any(reads_alias),
         Expr::Not(arm) => reads_alias(arm),
         Expr::Compare(a, _, b) => is_alias(a) || is_alias(b),
-        Expr::In(term, ..) | Expr::InList(term, ..) | Expr::IsMissing(term) | Expr::IsNotMissing(term) => is_alias(term),
+        Expr::In(term, ..) | Expr::InList(term, ..) | Expr::IsMissing(term) | Expr::IsNotMissing(term) => {
+            is_alias(term)
+        }
         Expr::Def(_) => false,
     }
 }

@@ -83,7 +83,9 @@ impl Past {
             "risk" => {
                 let scores: Vec<_> = self.scores.iter().filter(|(a, ..)| a == name).collect();
                 let until = scores.iter().map(|(_, time, _)| *time).chain([at.time]).max().unwrap_or(at.time);
-                number(scores.iter().map(|(_, time, score)| score * halved(until - time, 24 * 60 * MINUTE)).sum::<f64>())
+                number(
+                    scores.iter().map(|(_, time, score)| score * halved(until - time, 24 * 60 * MINUTE)).sum::<f64>(),
+                )
             }
             "known_for" => match own().map(|e| e.time).min() {
                 Some(first) if first < at.time => Val::Span((at.time - first) as f64),
@@ -117,7 +119,8 @@ impl<'a> Seen<'a> {
     fn of_its_types(&self) -> Vec<&'a Event> {
         let with_this = self.f.include.unwrap_or(self.f.aggregate.is_with_current());
         let own = Some(self.at).filter(|_| with_this);
-        let is_its = |e: &&Event| self.f.kinds.contains(&e.kind) && entity(&self.f.by, e).as_ref() == Some(&self.entity);
+        let is_its =
+            |e: &&Event| self.f.kinds.contains(&e.kind) && entity(&self.f.by, e).as_ref() == Some(&self.entity);
         self.past.events.iter().chain(own).filter(is_its).collect()
     }
 

@@ -70,8 +70,12 @@ fn exception(e: &Exception) -> String {
 }
 
 fn rule(r: &Rule) -> String {
-    let mut text = format!("  - id: {}\n    title: t\n    state: {}\n    score: {}\n", r.id, r.state, r.score);
+    let mut text = format!("  - id: {}\n    title: t\n    state: {}\n", r.id, r.state);
     let mut put = |key: &str, value: String| text += &format!("    {key}: {value}\n");
+    match r.informs {
+        true => put("inform", "true".into()),
+        false => put("score", r.score.to_string()),
+    }
     if let Some(group) = &r.group {
         put("group", group.clone());
     }

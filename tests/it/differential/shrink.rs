@@ -10,8 +10,18 @@ pub fn shrink(mut case: Case, differs: impl Fn(&Case) -> bool) -> Case {
         drop_records(&mut case, &differs);
         drop_each(&mut case, &differs, |c| c.rules.rules.len(), |c, i| drop(c.rules.rules.remove(i)));
         for rule in 0..case.rules.rules.len() {
-            drop_each(&mut case, &differs, |c| c.rules.rules[rule].unless.len(), |c, i| drop(c.rules.rules[rule].unless.remove(i)));
-            drop_each(&mut case, &differs, |c| usize::from(c.rules.rules[rule].dedup.is_some()), |c, _| c.rules.rules[rule].dedup = None);
+            drop_each(
+                &mut case,
+                &differs,
+                |c| c.rules.rules[rule].unless.len(),
+                |c, i| drop(c.rules.rules[rule].unless.remove(i)),
+            );
+            drop_each(
+                &mut case,
+                &differs,
+                |c| usize::from(c.rules.rules[rule].dedup.is_some()),
+                |c, _| c.rules.rules[rule].dedup = None,
+            );
         }
         drop_each(&mut case, &differs, |c| c.rules.defs.len(), |c, i| drop(c.rules.defs.remove(i)));
         drop_each(&mut case, &differs, |c| c.rules.exceptions.len(), |c, i| drop(c.rules.exceptions.remove(i)));
@@ -51,7 +61,12 @@ fn drop_records(case: &mut Case, differs: &impl Fn(&Case) -> bool) {
 }
 
 /// Drops what can be dropped, the last first.
-fn drop_each(case: &mut Case, differs: &impl Fn(&Case) -> bool, len: impl Fn(&Case) -> usize, remove: impl Fn(&mut Case, usize)) {
+fn drop_each(
+    case: &mut Case,
+    differs: &impl Fn(&Case) -> bool,
+    len: impl Fn(&Case) -> usize,
+    remove: impl Fn(&mut Case, usize),
+) {
     for at in (0..len(case)).rev() {
         let mut smaller = case.clone();
         remove(&mut smaller, at);

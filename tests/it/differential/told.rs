@@ -1,6 +1,6 @@
 //! What a run tells, as lines that the engine's run and the oracle's can be compared by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::describe::*;
@@ -17,9 +17,40 @@ pub struct Told {
     pub alerts: Vec<String>,
 }
 
+/// What happened over many cases: a comparison of nothing proves nothing.
+#[derive(Debug, Default)]
+pub struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    /// Counts each word of the fates, findings and alerts that says what kind it is.
+    pub fn take(&mut self, told: &Told) {
+        let words = |lines: &[String], at: usize| {
+            lines.iter().filter_map(|line| line.split(' ').nth(at)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for word in [words(&told.fates, 0), words(&told.findings, 2), words(&told.alerts, 2)].concat() {
+            *self.0.entry(word).or_default() += 1;
+        }
+    }
+
+    pub fn add(&mut self, other: Tally) {
+        for (word, n) in other.0 {
+            *self.0.entry(word).or_default() += n;
+        }
+    }
+
+    /// Panics where something that should happen hardly did.
+    pub fn assert_rich(&self, cases: u64) {
+        let words = ["accepted", "late", "duplicate", "refused", "Fired", "Repeated", "Excepted"];
+        for word in words.into_iter().chain(["Info", "Low", "Medium", "High", "Critical"]) {
+            let n = self.0.get(word).copied().unwrap_or_default();
+            assert!(n * 5 >= cases, "{word} happened only {n} times over {cases} cases: {:?}", self.0);
+        }
+    }
+}
+
 impl Told {
-    /// Notes the alert of a score that reaches a band. The unrounded score is rounded half up.
-    pub fn alert(&mut self, event: &str, score: f64, shares: &BTreeSet<String>) {
+    /// Notes the alert of a score that reaches a band, or of facts. The unrounded score is rounded half up.
+    pub fn alert(&mut self, event: &str, score: f64, shares: &BTreeSet<String>, facts: &BTreeSet<String>) {
         // A product of hundredths is not exact in binary: what is a hair below a half is a half.
         let score = (score + 0.5 + 1e-9).floor() as u8;
         let band = match score {
@@ -27,6 +58,8 @@ impl Told {
             70.. => "High",
             50.. => "Medium",
             30.. => "Low",
+            // A fact has no score, and suspicions below every band stay untold.
+            _ if !facts.is_empty() => return self.alerts.push(alert_line(event, 0, "Info", facts)),
             _ => return,
         };
         self.alerts.push(alert_line(event, score, band, shares));
