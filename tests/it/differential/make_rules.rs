@@ -36,7 +36,7 @@ pub fn rules(dice: &mut Dice) -> RuleSet {
         set.defs.push(("usual".into(), def));
     }
     if dice.once_in(2) {
-        let shared = exception(dice, &set, &KINDS, "shared");
+        let shared = exception(dice, &set, &KINDS, &[], "shared");
         set.exceptions.push(shared);
     }
     for id in ids {
@@ -80,9 +80,9 @@ fn feature(dice: &mut Dice, name: String, rules: &[String]) -> Feature {
     let kinds = some_kinds(dice, if of_money { &MONEY } else { &KINDS });
     let field = match aggregate {
         Sum | Stats => Some("amount"),
-        Distinct => Some(dice.pick(&["ip", "device", "country", "account", "hour"])),
-        Spread => Some(dice.pick(&["account", "device", "ip"])),
-        Habit => Some(dice.pick(&["ip", "device", "country", "hour"])),
+        Distinct => Some(dice.pick(&["ip", "device", "country", "account", "hour", "weekday", "channel", "session"])),
+        Spread => Some(dice.pick(&["account", "device", "ip", "channel", "session"])),
+        Habit => Some(dice.pick(&["ip", "device", "country", "hour", "weekday", "channel", "session"])),
         _ => None,
     };
     let is_filtered = aggregate == Share || dice.once_in(2);
@@ -289,9 +289,9 @@ fn feature_atom(dice: &mut Dice, f: &Feature, has_money: bool) -> Expr {
     }
 }
 
-fn exception(dice: &mut Dice, set: &RuleSet, kinds: &[&'static str], name: &str) -> Exception {
-    let when = match dice.once_in(3) {
-        true => condition(dice, set, kinds, &[], 1),
+fn exception(dice: &mut Dice, set: &RuleSet, kinds: &[&'static str], aliases: &[String], name: &str) -> Exception {
+    let when = match dice.once_in(2) {
+        true => condition(dice, set, kinds, aliases, 1),
         false => field_atom(dice, kinds),
     };
     Exception { name: name.into(), when, expires: dice.pick(&[DAY - 1, DAY, 25_000]) }
@@ -312,9 +312,13 @@ fn rule(dice: &mut Dice, set: &RuleSet, id: String) -> Rule {
         }
         (Trigger::When(on.clone(), when), on)
     };
+    let aliases: Vec<String> = match &trigger {
+        Trigger::Sequence(s) => s.steps.iter().map(|(alias, _)| alias.clone()).collect(),
+        Trigger::When(..) => Vec::new(),
+    };
     let mut unless = Vec::new();
     if dice.once_in(3) {
-        unless.push(Unless::Own(exception(dice, set, &kinds, "own")));
+        unless.push(Unless::Own(exception(dice, set, &kinds, &aliases, "own")));
     }
     if !set.exceptions.is_empty() && dice.once_in(3) {
         unless.push(Unless::Shared("shared".into()));

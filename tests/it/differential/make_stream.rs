@@ -82,7 +82,7 @@ pub fn records(dice: &mut Dice, rules: &RuleSet) -> Vec<Record> {
                 clock.now = clock.now.max(one.time);
                 clock.accepted.push(one.time);
                 one.fields.insert("device", Val::word(format!("d{}", dice.below(4))));
-                set_hour(&mut one);
+                set_local_time(&mut one);
             }
             records.push(if dice.once_in(60) { Record::Refused(one) } else { Record::Event(one) });
         }
@@ -172,7 +172,7 @@ fn event(dice: &mut Dice, kinds: &[&'static str], time: Ms, id: String) -> Event
     }
     let count = if dice.once_in(10) { 2 + dice.below(3) as i64 } else { 1 };
     let mut event = Event { id, kind, time, count, fields };
-    set_hour(&mut event);
+    set_local_time(&mut event);
     event
 }
 
@@ -183,13 +183,14 @@ fn fields_reason<'f>(fields: &'f BTreeMap<&'static str, Val>) -> Option<&'f str>
     }
 }
 
-/// The hour of the event's own zone: these two have no summer time.
-fn set_hour(event: &mut Event) {
+/// Hour and weekday in the event's own zone: these two have no summer time.
+fn set_local_time(event: &mut Event) {
     let offset = match event.get("zone") {
         Val::Word(zone) if zone == "UTC" => 0,
         Val::Word(_) => SHANGHAI,
         _ => return,
     };
-    let hour = (event.time + offset).div_euclid(60 * MINUTE).rem_euclid(24);
-    event.fields.insert("hour", Val::word(hour.to_string()));
+    let hours = (event.time + offset).div_euclid(60 * MINUTE);
+    event.fields.insert("hour", Val::word(hours.rem_euclid(24).to_string()));
+    event.fields.insert("weekday", Val::word(hours.div_euclid(24).rem_euclid(7).to_string()));
 }

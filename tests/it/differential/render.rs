@@ -219,7 +219,7 @@ pub fn line(record: &Record) -> String {
     for (name, value) in &event.fields {
         match (*name, value) {
             // These follow from others.
-            ("hour" | "reason_class", _) => {}
+            ("hour" | "weekday" | "reason_class", _) => {}
             ("country", Val::Word(country)) => json["geo"] = json!({"country": country}),
             (name, Val::Word(word)) => json[name] = word.as_str().into(),
             (name, Val::Money(minor, currency)) => {
