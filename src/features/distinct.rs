@@ -211,7 +211,7 @@ mod tests {
         ) {
             let span = Span { over_ms, horizon_ms: i64::MIN };
             let mut parts = [(); 3].map(|()| Distinct::default());
-            events.iter().for_each(|(time, value, part)| parts[*part].add(*time, value, span));
+            events.iter().for_each(|(time, value, part)| parts[*part].add(*time, *value, span));
             let [mut a, b, c] = parts;
             a.merge(b);
             a.merge(c);

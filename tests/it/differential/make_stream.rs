@@ -37,6 +37,12 @@ impl Clock {
             14 => span / 2,
             _ => 5 * MINUTE,
         };
+        if dice.once_in(6) {
+            // Exactly so long after something before, or a hair beside it.
+            let since = dice.below(12) + 1;
+            let before = self.accepted.iter().rev().nth(since).copied().unwrap_or(self.now);
+            self.now = self.now.max(before + span + dice.pick(&[-1, 0, 0, 1]));
+        }
         let time = match dice.below(24) {
             0 => self.now - span,
             1 => self.now - dice.below(9 * 60) as Ms * SECOND,
