@@ -43,6 +43,26 @@ fn without_addresses() -> String {
     parts.join("  - id: ")
 }
 
+/// A sequence that nothing begins, one that everybody has begun and nothing goes on with, and one that waits for what
+/// does not follow.
+const SEQUENCES: &str = r#"
+  - id: not-begun
+    title: t
+    sequence: {by: account, within: 1h, steps: [{on: login, as: l, where: device == "nobody's"}, {on: transfer, where: device == l.device}]}
+    explain: "{l.device}"
+    tests: [{name: t, given: {type: transfer, account: a, amount: 1 CNY}, events: [{expect: fire}, {expect: quiet}]}]
+  - id: begun
+    title: t
+    sequence: {by: account, within: 89d, steps: [{on: password_reset, as: r}, {on: [login, transfer], where: session == r.session}]}
+    explain: "{r.session}"
+    tests: [{name: t, given: {type: login, account: a, result: success}, events: [{expect: fire}, {expect: quiet}]}]
+  - id: waiting
+    title: t
+    sequence: {by: account, within: 1h, steps: [{on: password_reset, as: r}], absent: [{on: login, where: session == r.session, within: 89d}]}
+    explain: "{r.session}"
+    tests: [{name: t, given: {type: password_reset, account: a, stage: completed}, events: [{expect: fire}, {expect: quiet}]}]
+"#;
+
 fn engine(rules: &str) -> Engine {
     let mut sources = Sources::new("rules");
     sources.add("w3.yaml", rules, None);
@@ -77,8 +97,22 @@ fn quiet(from: u64, events: u64) -> Vec<Vec<u8>> {
     (from..from + events).map(line).collect()
 }
 
+/// A password reset of each of these accounts, a moment before the quiet begins.
+fn resets() -> Vec<Vec<u8>> {
+    let line = |account: u64| {
+        format!(
+            r#"{{"id":"reset-{account}","type":"password_reset","time":{},"account":"account-{account}","stage":"completed","session":"session-of-{account}"}}"#,
+            1_767_571_199_000u64
+        )
+        .into_bytes()
+    };
+    (0..1000).map(line).collect()
+}
+
 fn main() {
-    let mut quiet_engine = engine(W3);
+    let mut quiet_engine = engine(&format!("{W3}{SEQUENCES}"));
+    take(&mut quiet_engine, &resets());
+    assert_eq!(quiet_engine.sequences(), 2000, "a begun and a waiting one of each account");
     let warm = 400_000;
     for from in (0..warm).step_by(50_000) {
         take(&mut quiet_engine, &quiet(from, 50_000));

@@ -34,6 +34,9 @@ pub struct EngineCounts {
     unknown_fields: Growth,
     /// By rule: fired, repeated, excepted.
     findings: Vec<[Growth; 3]>,
+    /// By rule; those without a sequence have none.
+    sequence_overflow: Vec<Option<Growth>>,
+    sequences_forgotten: Growth,
     alerts: Vec<Growth>,
     contacts: Growth,
     /// Found, unknown.
@@ -55,6 +58,8 @@ impl EngineCounts {
             ignored: BTreeMap::new(),
             unknown_fields: Growth::new(metrics.unknown_fields.clone()),
             findings: Vec::new(),
+            sequence_overflow: Vec::new(),
+            sequences_forgotten: Growth::new(metrics.sequences_forgotten.clone()),
             alerts: BANDS.into_iter().map(band).collect(),
             contacts: Growth::new(metrics.contacts.clone()),
             geo: ["found", "unknown"].map(|outcome| Growth::new(metrics.geo.with_label_values(&[outcome]))),
@@ -73,6 +78,11 @@ impl EngineCounts {
             })
         };
         self.findings = rules.rules.iter().map(counter).collect();
+        let overflow = |rule: &Rule| {
+            let children = &self.metrics.sequence_overflow;
+            rule.sequence.as_ref().map(|_| Growth::new(children.with_label_values(&[rule.id.as_str()])))
+        };
+        self.sequence_overflow = rules.rules.iter().map(overflow).collect();
         let mut states = BTreeMap::new();
         for rule in &rules.rules {
             *states.entry(state_word(rule.state)).or_default() += 1;
@@ -103,6 +113,12 @@ impl EngineCounts {
         for (growths, totals) in self.findings.iter_mut().zip(&counters.findings) {
             reach(growths, totals);
         }
+        for (growth, total) in self.sequence_overflow.iter_mut().zip(&counters.sequence_overflow) {
+            if let Some(growth) = growth {
+                growth.reach(*total);
+            }
+        }
+        self.sequences_forgotten.reach(counters.sequences_forgotten);
         reach(&mut self.alerts, &counters.alerts);
         self.contacts.reach(counters.contacts);
         let [asked, unknown] = counters.geo;
@@ -138,6 +154,8 @@ pub struct StateGauges {
     metrics: Metrics,
     /// Count and bytes of each kind of entity that was ever there.
     kinds: Vec<(KeyField, IntGauge, IntGauge)>,
+    /// Count and bytes of the chains of sequences.
+    sequences: [IntGauge; 2],
     queues: [IntGauge; 2],
     looked: Option<Instant>,
 }
@@ -157,7 +175,8 @@ impl StateGauges {
             (kind, metrics.entities.with_label_values(labels), metrics.state_bytes.with_label_values(labels))
         };
         let kinds = KeyField::all().map(kind).collect();
-        StateGauges { metrics: metrics.clone(), kinds, queues: queues.map(queue), looked: None }
+        let sequences = [&metrics.entities, &metrics.state_bytes].map(|gauges| gauges.with_label_values(&["sequence"]));
+        StateGauges { metrics: metrics.clone(), kinds, sequences, queues: queues.map(queue), looked: None }
     }
 
     /// Whether it is time to look; then the next time is later.
@@ -175,6 +194,9 @@ impl StateGauges {
             entities.set(whole(engine.entities(*kind)));
             bytes.set(whole(engine.state_bytes(*kind)));
         }
+        let [chains, bytes] = &self.sequences;
+        chains.set(whole(engine.sequences()));
+        bytes.set(whole(engine.sequence_bytes()));
         self.metrics.event_ids.set(whole(engine.event_ids()));
         self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);
         let [waiting, sent] = &self.queues;

@@ -144,6 +144,7 @@ impl Detection {
         let prepared = &self.stages.prepared;
         let databases = &*self.in_force.geo;
         let geo = (!databases.is_empty()).then_some(databases);
+        self.engine.partitions(batch.at_end.iter().copied());
         let mut outputs = Outputs {
             producer: &self.producer,
             config: &prepared.config.kafka,

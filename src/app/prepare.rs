@@ -95,8 +95,7 @@ pub fn prepare(
                 fell_back = Some(FellBack { problems: placed, kept });
                 read = good;
             }
-            Err(None) => {}
-            Err(Some(unusable)) => keep.found(vec![unusable]),
+            Err(unusable) => keep.found(unusable),
         }
     }
     let (rules, mentions) = read;
@@ -146,18 +145,18 @@ fn refusal(config: &Config, (rules, mentions): &ReadRules, known: Option<&[&str]
     (!problems.is_empty()).then_some(problems)
 }
 
-/// The last good copy of the rules and when it was kept. The error says why one that is there cannot be used.
-fn last_good(config: &Config, key: HashKey, known: Option<&[&str]>) -> Result<(ReadRules, Millis), Option<Problem>> {
+/// The last good copy of the rules and when it was kept. The problem says why one that is there cannot be used.
+fn last_good(config: &Config, key: HashKey, known: Option<&[&str]>) -> Result<(ReadRules, Millis), Vec<Problem>> {
     // The pack alone is compiled in: it is always good.
     if config.rules.directory.is_none() || config.state_directory.as_os_str().is_empty() {
-        return Err(None);
+        return Err(Vec::new());
     }
     let unusable = |why: String| {
         let message = format!("the last good copy of the rules cannot be used either: {why}");
-        Some(Problem::nowhere(codes::FILE, message))
+        vec![Problem::nowhere(codes::FILE, message)]
     };
     let (sources, kept) = LastGood::in_state(&config.state_directory).read().map_err(|error| match error {
-        CopyError::None => None,
+        CopyError::None => Vec::new(),
         error => unusable(error.to_string()),
     })?;
     let read = load_sources(sources, key);
@@ -188,7 +187,7 @@ impl Keep<'_> {
 pub fn load_rules(config: &Config, key: HashKey) -> ReadRules {
     let sources = match sources(config) {
         Some(Ok(sources)) => sources,
-        Some(Err(problem)) => return (Some(Err(vec![problem])), Mentions::default()),
+        Some(Err(problems)) => return (Some(Err(problems)), Mentions::default()),
         None => return (None, Mentions::default()),
     };
     load_sources(sources, key)
@@ -200,12 +199,12 @@ fn load_sources(sources: Sources, key: HashKey) -> ReadRules {
 }
 
 /// The texts of the rules: the pack, the team's own directory, or both beside each other.
-fn sources(config: &Config) -> Option<Result<Sources, Problem>> {
+fn sources(config: &Config) -> Option<Result<Sources, Vec<Problem>>> {
     let own = config.rules.directory.as_ref().map(|directory| {
         files::read(directory).map_err(|error| {
             let message = format!("cannot read the rules in {}: {error}", directory.display());
             let problem = Problem::nowhere("C006", message).about("rules.directory");
-            problem.help("`rules.directory` names a folder with *.yaml files")
+            vec![problem.help("`rules.directory` names a folder with *.yaml files")]
         })
     });
     match (config.rules.pack, own) {

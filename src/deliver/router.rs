@@ -12,8 +12,7 @@ use super::config::ChannelsConfig;
 /// The chains of channels for an alert: one notice each. Channels that are not configured are passed over:
 /// the default policy names `email` and `sms`, and a wallet may have only one of them.
 pub fn chains(policy: &Policy, channels: &Channels, audience: Audience, band: Band) -> Vec<Vec<String>> {
-    let mut routes = policy.routes.iter().filter(|route| route.audience == audience && band >= route.from);
-    let Some(route) = routes.next() else { return Vec::new() };
+    let Some(route) = policy.route_of(band, audience) else { return Vec::new() };
     let there = route.channels.iter().filter(|name| channels.get(name).is_some()).cloned();
     if route.all {
         return there.map(|name| vec![name]).collect();

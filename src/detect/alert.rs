@@ -18,6 +18,8 @@ const ID_CHARS: usize = 26;
 pub struct Cause<'c> {
     /// The event, its place filled.
     pub event: &'c Event<'c>,
+    /// The alert's id.
+    pub id: String,
     /// The live rules that fired, with their documents, in the order of rule ids.
     pub fired: Vec<(&'c Rule, FindingDocument)>,
     /// The rounded score.
@@ -46,7 +48,7 @@ impl Cause<'_> {
         let event = self.event;
         AlertDocument {
             schema: SCHEMA,
-            id: id(&event.id, event.account.as_deref()),
+            id: self.id,
             time: event.time.rfc3339(),
             account: event.account.as_deref().map(str::to_owned),
             score: self.score,
@@ -89,6 +91,22 @@ pub fn id(event: &str, account: Option<&str>) -> String {
     id
 }
 
+/// The id of the alert that nothing followed an event: by the rule, the entity of its sequence and the event's
+/// time; where the entity is personal, by the event in its place.
+pub fn absent_id(rule: &str, by: &BTreeMap<String, serde_json::Value>, event: &Event<'_>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("walletwatch absent alert id 1");
+    let entity = if by.is_empty() { event.id.to_string() } else { serde_json::to_string(by).unwrap_or_default() };
+    for part in [rule, &entity] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&[u8::from(by.is_empty())]);
+    hasher.update(&event.time.0.to_be_bytes());
+    let mut id = "al_".to_owned();
+    crockford(hasher.finalize().as_bytes(), ID_CHARS, &mut id);
+    id
+}
+
 /// The first `chars` groups of five bits, in Crockford's base 32.
 fn crockford(bytes: &[u8], chars: usize, out: &mut String) {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -101,13 +119,14 @@ fn crockford(bytes: &[u8], chars: usize, out: &mut String) {
     }
 }
 
+/// The event, but for personal fields.
+pub fn without_personal_fields<'e>(event: &Event<'e>) -> Event<'e> {
+    Event { login_name: None, user_agent: None, contact: None, old: None, ..event.clone() }
+}
+
 /// The event as its own JSON has it, but for personal fields.
 fn public_fields(event: &Event<'_>) -> BTreeMap<String, serde_json::Value> {
-    let mut public = event.clone();
-    public.login_name = None;
-    public.user_agent = None;
-    public.contact = None;
-    public.old = None;
+    let public = without_personal_fields(event);
     let mut json = Vec::new();
     match encode(&public, &mut json) {
         Ok(()) => serde_json::from_slice(&json).unwrap_or_default(),

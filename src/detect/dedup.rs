@@ -99,6 +99,13 @@ impl Fired {
         true
     }
 
+    /// Until when a rule is silent about an entity, ms of event time; `None`: it never fired for it.
+    pub fn silent_until_ms(&self, rule: usize, entity: Entity) -> Option<i64> {
+        let number = self.numbers.get(rule).copied().flatten()?;
+        let newest = self.newest_ms.get(&(number, entity.0, entity.1))?;
+        Some(newest.saturating_add(for_ms(&self.silenced, number)))
+    }
+
     fn keep(&mut self, fired: (u16, u64, u64), time_ms: i64, horizon_ms: i64) {
         if self.newest_ms.len() >= self.sweep_at {
             let silenced = &self.silenced;

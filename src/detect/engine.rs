@@ -7,24 +7,34 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::alert::Cause;
+use super::alert::{Cause, id as alert_id};
 use super::contact::Contacts;
-use super::dedup::Fired;
-use super::document::Versions;
+use super::dedup::{Entity, Fired};
+use super::document::{AlertDocument, FindingDocument, Versions};
 use super::duplicates::Duplicates;
 use super::lateness::Lateness;
 use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
+use super::sequence::{Partial, Sequences};
 use super::swap::Swapped;
+use super::watermark::Watermark;
 use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
 use crate::features::{Banks, Finding, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
-use crate::ruleset::{self, Bands, HashKey, KeyField, Rule, Ruleset};
+use crate::ruleset::row::Row;
+use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
+
+mod sequences;
+
+use sequences::is_excepted;
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
+
+/// One rule and entity of a sequence is looked at for so many events, to find what is idle.
+const SWEEP_EVENTS_PER_SEQUENCE: usize = 8;
 
 /// One record of a chunk.
 struct Taken<'a> {
@@ -47,6 +57,10 @@ pub struct Engine {
     duplicates: Duplicates,
     fired: Fired,
     contacts: Contacts,
+    sequences: Sequences,
+    watermark: Watermark,
+    /// The chains that the event at hand completes, by rule.
+    completed: Vec<(u16, Partial)>,
     /// The hashes of the event at hand.
     ids: Ids,
     /// The hashes of the events of a chunk.
@@ -69,6 +83,9 @@ impl Engine {
             duplicates: Duplicates::new(options.event_id_window_ms, options.event_ids_max),
             fired: Fired::new(&rules),
             contacts: Contacts::default(),
+            sequences: Sequences::new(&rules, options.also, options.entities_max, key),
+            watermark: Watermark::default(),
+            completed: Vec::new(),
             ids: Ids::new(key),
             chunk_ids: vec![Ids::new(key); CHUNK],
             banks: Banks::new(&rules.layout),
@@ -87,18 +104,27 @@ impl Engine {
         let limits = limits(&rules, &self.options);
         let cold = self.state.follow(&rules, limits, self.lateness.horizon_ms());
         self.fired.follow(&rules);
+        let fresh = self.sequences.follow(&rules, self.options.also);
         self.index = Index::new(&rules, self.options.also);
         self.banks = Banks::new(&rules.layout);
         self.counters.findings = vec![[0; 3]; rules.rules.len()];
+        self.counters.sequence_overflow = vec![0; rules.rules.len()];
         self.hits.clear();
+        self.completed.clear();
         self.rules = rules;
         self.bands = bands;
-        Swapped::new(&self.rules, &cold, self.duplicates.newest_ms())
+        Swapped::new(&self.rules, &cold, &fresh, self.duplicates.newest_ms())
     }
 
     /// Pins values on every event from now on, as a rule's test may.
     pub fn pin(&mut self, pins: Vec<Pin>) {
         self.pins = pins;
+    }
+
+    /// Tells which partitions there are, by number, and which of them were at their end when the next batch was
+    /// taken. A file's end is not told: it moves nothing.
+    pub fn partitions(&mut self, at_end: impl Iterator<Item = bool>) {
+        self.watermark.partitions(at_end);
     }
 
     /// Takes records in order. `moment` is when their batch was taken: it only refuses an impossible future.
@@ -111,6 +137,7 @@ impl Engine {
     ) {
         let mut inputs = inputs.into_iter().enumerate();
         let mut chunk: Chunk<'_> = SmallVec::new();
+        self.watermark.begin(moment);
         loop {
             chunk.clear();
             for (at, input) in inputs.by_ref().take(CHUNK) {
@@ -125,6 +152,7 @@ impl Engine {
                 self.record(place, taken, geo, sink);
             }
             self.state.sweep(chunk.len(), self.lateness.horizon_ms());
+            self.sequences.sweep(chunk.len() / SWEEP_EVENTS_PER_SEQUENCE, self.lateness.horizon_ms());
         }
     }
 
@@ -147,6 +175,11 @@ impl Engine {
     }
 
     fn record<'e>(&mut self, place: usize, taken: &mut Taken<'e>, geo: Option<&'e Databases>, sink: &mut impl Sink) {
+        self.watermark.spoke(taken.lane);
+        if self.sequences.is_due(&self.watermark) {
+            // Partitions that are idle, or no longer, moved it.
+            self.decide_absent(taken.at, geo, sink);
+        }
         match &mut taken.decoded {
             Ok(decoded) => {
                 // The hashes made ahead are this event's; the places are as many as a chunk is long.
@@ -184,6 +217,16 @@ impl Engine {
         self.state.bytes(kind)
     }
 
+    /// How many rules and entities have begun a sequence.
+    pub fn sequences(&self) -> usize {
+        self.sequences.len()
+    }
+
+    /// Memory of what has begun, estimated, bytes.
+    pub fn sequence_bytes(&self) -> usize {
+        self.sequences.bytes()
+    }
+
     /// How many event ids are remembered.
     pub fn event_ids(&self) -> usize {
         self.duplicates.len()
@@ -200,6 +243,19 @@ impl Engine {
         let row = self.banks.row(&event);
         let named = self.rules.rules.get(rule).map(|rule| rule.evidence.as_slice()).unwrap_or_default();
         named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
+    }
+
+    /// The row of the last event taken, which must be this one: for whoever explains a rule.
+    pub fn row<'r>(&'r self, event: &'r Event<'r>) -> Row<'r> {
+        self.banks.row(event)
+    }
+
+    /// Until when a rule is silent about what an event is about; `None`: it is not.
+    pub fn silent_until(&self, rule: usize, event: &Event<'_>) -> Option<Millis> {
+        let dedup = self.rules.rules.get(rule)?.dedup?;
+        let entity = Ids::new(self.ids.key()).pair(dedup.by, event)?;
+        let until = Millis(self.fired.silent_until_ms(rule, entity)?);
+        (event.time < until).then_some(until)
     }
 
     fn event<'e>(
@@ -221,6 +277,10 @@ impl Engine {
         self.duplicates.accept(id, event.time.0);
         let late = self.lateness.is_late(lane, event.time.0);
         self.lateness.accept(lane, event.time.0);
+        self.watermark.accept(lane, event.time.0);
+        if self.sequences.is_due(&self.watermark) {
+            self.decide_absent(at, geo, sink);
+        }
         if late {
             self.counters.late += 1;
             count(&mut self.counters.late_by_type, event.kind.index());
@@ -235,6 +295,9 @@ impl Engine {
         }
         self.fill(event, late);
         self.judge(event, late);
+        if !late {
+            self.follow_sequences(event);
+        }
         if !self.hits.is_empty() {
             self.decide(at, event, geo, sink);
             if !late && self.state.takes_findings() {
@@ -287,67 +350,95 @@ impl Engine {
     /// Finds what is true: condition, then exceptions, then dedup.
     fn judge(&mut self, event: &Event<'_>, late: bool) {
         self.hits.clear();
+        self.completed.clear();
         let row = self.banks.row(event);
         for at in self.index.rules(event.kind) {
             let Some(rule) = self.rules.rules.get(usize::from(*at)) else { continue };
             if late && rule.reads_state || !rule.when.is_true(&row) {
                 continue;
             }
-            let excepted = rule.unless.iter().any(|x| event.time < x.expires && x.when.is_true(&row));
-            let outcome = if excepted {
+            let outcome = if is_excepted(rule, event, &row) {
                 RuleOutcome::Excepted
             } else {
                 let horizon_ms = self.lateness.horizon_ms();
-                repeat_or_fire(*at, rule, event, &mut self.ids, &mut self.fired, horizon_ms)
+                let entity = rule.dedup.and_then(|dedup| self.ids.pair(dedup.by, event));
+                repeat_or_fire(*at, rule, entity, event, &mut self.fired, horizon_ms)
             };
             self.hits.push((*at, outcome));
         }
     }
 
-    /// Counts the findings, scores the live ones, and makes the alert where a band is reached.
+    /// Counts the findings, scores the live ones, and makes the alert where a band is reached or a rule informs.
     fn decide(&mut self, at: usize, event: &Event<'_>, geo: Option<&Databases>, sink: &mut impl Sink) {
-        let row = self.banks.row(event);
-        let mut live: Vec<&Rule> = Vec::new();
-        for (rule_at, outcome) in &self.hits {
-            let Some(rule) = self.rules.rules.get(usize::from(*rule_at)) else { continue };
-            if let Some(counts) = self.counters.findings.get_mut(usize::from(*rule_at)) {
-                count(counts, *outcome as u8);
+        let rules = Arc::clone(&self.rules);
+        let mut live: Vec<(u16, &Rule)> = Vec::new();
+        for place in 0..self.hits.len() {
+            let Some((rule_at, outcome)) = self.hits.get(place).copied() else { continue };
+            let Some(rule) = rules.rules.get(usize::from(rule_at)) else { continue };
+            if let Some(counts) = self.counters.findings.get_mut(usize::from(rule_at)) {
+                count(counts, outcome as u8);
             }
             if self.options.findings {
-                sink.finding(at, finding::record(rule, *outcome, event, &row));
+                self.load_chain(rule_at);
+                sink.finding(at, finding::record(rule, outcome, event, &self.banks.row(event)));
             }
-            if *outcome == RuleOutcome::Fired && rule.state == ruleset::State::Live {
-                live.push(rule);
+            if outcome == RuleOutcome::Fired && rule.state == ruleset::State::Live {
+                live.push((rule_at, rule));
             }
         }
-        let scored: Vec<Scored<'_>> = live.iter().map(|r| Scored { group: &r.group, score: r.score }).collect();
+        let scored: Vec<Scored<'_>> = live.iter().map(|(_, r)| Scored { group: &r.group, score: r.score }).collect();
         let score = score(&scored);
         let account = self.ids.of(KeyField::Account, event);
-        if let Some(band) = self.bands.of(score.rounded).filter(|_| !live.is_empty()) {
-            let documents = live.iter().zip(&score.shares).map(|(rule, share)| {
-                let document = finding::document(rule, *share, &row);
-                (*rule, document)
-            });
-            let cause = Cause {
-                event,
-                fired: documents.collect(),
-                score: score.rounded,
-                band,
-                profile: self.state.profile(account),
-                contact_as_of: self.contacts.as_of(account),
-                no_sms_until: self.contacts.no_sms_until(account, event.time),
-                versions: Versions {
-                    rules: self.rules.digest.clone(),
-                    geo: geo.and_then(Databases::date),
-                    walletwatch: env!("CARGO_PKG_VERSION").to_owned(),
-                },
-            };
+        let mut told: Vec<(u16, &Rule, f64)> =
+            live.iter().zip(&score.shares).map(|((at, rule), share)| (*at, *rule, *share)).collect();
+        let mut reached = self.bands.of(score.rounded).map(|band| (score.rounded, band));
+        if reached.is_none() {
+            // Suspicions below every band stay untold; a fact has no score and is told all the same.
+            told.retain(|(_, rule, _)| rule.inform);
+            reached = Some((0, Band::Info));
+        }
+        if let Some((rounded, band)) = reached.filter(|_| !told.is_empty()) {
+            let mut fired = Vec::with_capacity(told.len());
+            for (rule_at, rule, share) in told {
+                self.load_chain(rule_at);
+                fired.push((rule, finding::document(rule, share, &self.banks.row(event))));
+            }
+            let id = alert_id(&event.id, event.account.as_deref());
+            let document = self.alert(event, account, id, (rounded, band), fired, geo);
             count(&mut self.counters.alerts, band as u8);
-            sink.alert(at, cause.document());
+            sink.alert(at, document);
         }
         if score.exact > 0.0 {
             self.state.add_risk(account, event.time.0, score.exact);
         }
+    }
+
+    /// The alert about an event.
+    fn alert(
+        &self,
+        event: &Event<'_>,
+        account: u64,
+        id: String,
+        (score, band): (u8, Band),
+        fired: Vec<(&Rule, FindingDocument)>,
+        geo: Option<&Databases>,
+    ) -> AlertDocument {
+        let cause = Cause {
+            event,
+            id,
+            fired,
+            score,
+            band,
+            profile: self.state.profile(account),
+            contact_as_of: self.contacts.as_of(account),
+            no_sms_until: self.contacts.no_sms_until(account, event.time),
+            versions: Versions {
+                rules: self.rules.digest.clone(),
+                geo: geo.and_then(Databases::date),
+                walletwatch: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+        };
+        cause.document()
     }
 }
 
@@ -363,16 +454,16 @@ impl Engine {
     }
 }
 
+/// `entity`: that of the rule's dedup.
 fn repeat_or_fire(
     at: u16,
     rule: &Rule,
+    entity: Option<Entity>,
     event: &Event<'_>,
-    ids: &mut Ids,
     fired: &mut Fired,
     horizon_ms: i64,
 ) -> RuleOutcome {
-    let Some(dedup) = rule.dedup else { return RuleOutcome::Fired };
-    let Some(entity) = ids.pair(dedup.by, event) else { return RuleOutcome::Fired };
+    let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
     if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
 }
 

@@ -11,7 +11,8 @@ use super::output::{FindingRecord, RuleOutcome};
 use crate::event::{Event, Field, Value};
 use crate::features::key_value;
 use crate::ruleset::row::Row;
-use crate::ruleset::{Piece, Rule, State};
+use crate::ruleset::sequence::Sequence;
+use crate::ruleset::{Key, Piece, Rule, State};
 
 /// The rendered explanation.
 pub fn explanation(rule: &Rule, row: &Row<'_>) -> String {
@@ -30,7 +31,8 @@ pub fn explanation(rule: &Rule, row: &Row<'_>) -> String {
 /// The values the condition read, but for personal ones; where it compares places, both sightings and what lies
 /// between them.
 pub fn evidence(rule: &Rule, row: &Row<'_>) -> BTreeMap<String, Json> {
-    let kept = rule.evidence.iter().chain(&rule.sightings.kept).filter(|(name, ..)| !is_personal(name));
+    let of_steps = rule.sequence.iter().flat_map(|sequence| &sequence.evidence);
+    let kept = rule.evidence.iter().chain(&rule.sightings.kept).chain(of_steps).filter(|(name, ..)| !is_personal(name));
     let kept = kept.map(|(name, ty, cell)| (name.clone(), json(&row.value(*ty, *cell))));
     let own = rule.sightings.own.iter().map(|field| (field.name().to_owned(), json(&field.value(row.event))));
     let travel = rule.sightings.travel.iter().map(|(name, quantity)| {
@@ -85,10 +87,23 @@ pub fn record(rule: &Rule, outcome: RuleOutcome, event: &Event<'_>, row: &Row<'_
     }
 }
 
-/// The entity of the rule's dedup, empty where the event lacks it.
+/// The entity of the rule's dedup where the event has it, else that of its sequence, else none.
 fn by(rule: &Rule, event: &Event<'_>) -> BTreeMap<String, Json> {
-    let Some(dedup) = &rule.dedup else { return BTreeMap::new() };
-    let keys = std::iter::once(dedup.by.first).chain(dedup.by.second);
+    let of_dedup = rule.dedup.map(|dedup| entity(dedup.by, event)).unwrap_or_default();
+    match &rule.sequence {
+        Some(sequence) if of_dedup.is_empty() => by_sequence(sequence, event),
+        _ => of_dedup,
+    }
+}
+
+/// The entity of a sequence.
+pub fn by_sequence(sequence: &Sequence, event: &Event<'_>) -> BTreeMap<String, Json> {
+    entity(sequence.by, event)
+}
+
+/// An entity, empty where the event lacks it or it is personal.
+fn entity(key: Key, event: &Event<'_>) -> BTreeMap<String, Json> {
+    let keys = std::iter::once(key.first).chain(key.second);
     let values: BTreeMap<String, Json> =
         keys.map(|key| key_value(key, event)).map(|(name, value)| (name.to_owned(), json(&value))).collect();
     if values.values().any(Json::is_null) { BTreeMap::new() } else { values }

@@ -28,7 +28,9 @@ impl Index {
         };
         let rules_of = |kind: EventType| {
             let asked = rules.rules.iter().enumerate().filter(|(at, rule)| {
-                rule.on.has(kind) && (matches!(rule.state, State::Live | State::Shadow) || also == Some(*at))
+                rule.sequence.is_none()
+                    && rule.on.has(kind)
+                    && (matches!(rule.state, State::Live | State::Shadow) || also == Some(*at))
             });
             asked.map(|(at, _)| at as u16).collect()
         };

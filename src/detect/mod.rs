@@ -15,7 +15,9 @@ mod lateness;
 mod output;
 mod pins;
 mod score;
+mod sequence;
 mod swap;
+mod watermark;
 
 pub use alert::id as alert_id;
 pub use engine::Engine;

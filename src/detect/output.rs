@@ -198,6 +198,10 @@ pub struct Counters {
     /// Findings, by the place of the rule in the rule set: fired, repeated, excepted. A change of the rules begins
     /// them anew.
     pub findings: Vec<[u64; 3]>,
+    /// Partials of a sequence that went for want of room, by the place of the rule; as findings.
+    pub sequence_overflow: Vec<u64>,
+    /// Rules and entities whose sequences were forgotten because there were too many.
+    pub sequences_forgotten: u64,
     /// Alerts, by the index of their band, `info` first.
     pub alerts: [u64; 5],
     /// Contact documents.
@@ -219,6 +223,8 @@ impl Counters {
             ignored: BTreeMap::new(),
             unknown_fields: 0,
             findings: vec![[0; 3]; rules],
+            sequence_overflow: vec![0; rules],
+            sequences_forgotten: 0,
             alerts: [0; 5],
             contacts: 0,
             geo: [0; 2],

@@ -193,6 +193,24 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_split_merges_to_the_whole(
+            events in prop::collection::vec((0i64..2000, 0u64..6, 0usize..3), 1..80),
+            over_ms in 1i64..2500,
+        ) {
+            let span = Span { over_ms, horizon_ms: i64::MIN };
+            let mut parts = [(); 3].map(|()| Distinct::default());
+            events.iter().for_each(|(time, value, part)| parts[*part].add(*time, value << 1, span));
+            let [mut a, b, c] = parts;
+            a.merge(b);
+            a.merge(c);
+            for asked in [0, 700, 1999, 3000] {
+                let inside = |(t, ..): &&(i64, u64, usize)| *t > asked - over_ms && *t <= asked;
+                let expected: BTreeSet<u64> = events.iter().filter(inside).map(|(_, v, _)| *v).collect();
+                prop_assert_eq!(a.count(asked, over_ms, &mut Vec::new()), expected.len() as u64);
+            }
+        }
+
+        #[test]
         fn equals_keeping_everything(
             steps in prop::collection::vec((0i64..300, -500i64..=0, 0u64..6), 1..150),
             over_ms in 1i64..5000,

@@ -43,18 +43,25 @@ pub struct Table<T> {
     free: Vec<u32>,
     swept: u32,
     entities_max: usize,
+    /// Entities that were forgotten because there were too many.
+    forgotten: u64,
 }
 
 impl<T: Kept> Table<T> {
     /// An empty table of at most `entities_max` entities.
     pub fn new(entities_max: usize) -> Self {
         let entities_max = entities_max.clamp(1, u32::MAX as usize);
-        Table { index: Places::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max }
+        Table { index: Places::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max, forgotten: 0 }
     }
 
     /// How many entities there are.
     pub fn len(&self) -> usize {
         self.index.len()
+    }
+
+    /// How many entities were forgotten because there were too many.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Memory, bytes: the table's own is counted, what its entities point to is extrapolated from a sample that is
@@ -191,7 +198,9 @@ impl<T: Kept> Table<T> {
 
     fn forget_next(&mut self) {
         let at = self.next_place();
+        let before = self.len();
         self.remove(at);
+        self.forgotten += (before - self.len()) as u64;
     }
 
     /// Asks for the memory of what the next sweeps will look at: what the next `steps` entities point to, and the

@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_both_stays_counted_when_they_merge() {
+        let span = Span { over_ms: 1_000_000, horizon_ms: 0 };
+        let (mut a, mut b) = (Habit::default(), Habit::default());
+        for value in 0..70u64 {
+            a.add(value as i64, value, 1, span);
+            b.add(value as i64, value + 3, 2, span);
+        }
+        a.merge(b, span);
+        assert_eq!(a.usual(3, 100, 1_000_000), Some(Usual { count: 3, total: 210 }));
+        assert_eq!(a.usual(0, 100, 1_000_000), Some(Usual { count: 1, total: 210 }));
+    }
+
+    #[test]
     fn many_events_run_together_and_stay_counted() {
         let span = Span { over_ms: 64_000_000, horizon_ms: 0 };
         let mut habit = Habit::default();

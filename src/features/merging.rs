@@ -145,7 +145,10 @@ fn assert_same(told: &[(Name, Ty, Vec<f64>, Vec<u64>)], expected: &[(Name, Ty, V
     }
 }
 
-fn told() -> impl Strategy<Value = (i64, i64, (u8, u8, u8), bool, u32, Option<i64>, bool, bool)> {
+/// Time ahead and back, ms; account, address and device; the rest as in [`Told`].
+type Made = (i64, i64, (u8, u8, u8), bool, u32, Option<i64>, bool, bool);
+
+fn told() -> impl Strategy<Value = Made> {
     let who = (0u8..3, 0u8..3, 0u8..3);
     let cents = prop::option::of(1i64..100_000);
     (1i64..2 * MINUTE, 0i64..LATENESS_MS, who, any::<bool>(), 1u32..3, cents, any::<bool>(), any::<bool>())

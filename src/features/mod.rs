@@ -38,8 +38,10 @@ mod zones;
 
 pub use account::Account;
 pub use banks::Banks;
+pub(crate) use entity::{Kept, Table};
 pub use field::fill;
 pub use finding::Finding;
+pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use state::{Ahead, State, StateLimits};

@@ -50,6 +50,9 @@ struct Kept {
 pub struct Batch {
     /// The moment it was taken: the one use of a clock on events, written into the batch log.
     pub moment: Millis,
+    /// By lane, whether its partition was at its end when the batch was taken; written into the batch log too. Empty
+    /// for a file: its end moves nothing.
+    pub at_end: Vec<bool>,
     bytes: Vec<u8>,
     kept: Vec<Kept>,
 }
@@ -58,6 +61,7 @@ impl Batch {
     /// Empties it, keeping its memory, for records taken at `moment`.
     pub fn clear(&mut self, moment: Millis) {
         self.moment = moment;
+        self.at_end.clear();
         self.bytes.clear();
         self.kept.clear();
     }

@@ -58,6 +58,10 @@ codes! {
     OVERLAY_PARAM = "R032";
     /// A rule means something else than before and has the same revision.
     REVISION = "R033";
+    /// A sequence without steps, or beside what it stands for.
+    SEQUENCE = "R034";
+    /// A rule that informs says what only suspicions have, or is not for the user.
+    INFORM = "R035";
 
     /// A feature that nothing reads.
     UNUSED_FEATURE = "W101";

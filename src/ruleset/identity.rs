@@ -25,7 +25,7 @@ impl FeatureSpec {
             "{}|{}|{measure}|{}|{}|{}|{}",
             self.kind.map_or("", Kind::word),
             if self.of_findings { FINDING.to_owned() } else { types.join(",") },
-            filter.map_or_else(String::new, |filter| canonical(filter, amounts)),
+            filter.map_or_else(String::new, |filter| canonical(filter, amounts, &|_| None)),
             self.by.map_or_else(String::new, Key::text),
             self.over_ms,
             self.include_current,
@@ -35,15 +35,16 @@ impl FeatureSpec {
     }
 }
 
-/// An expression in one spelling: names by what they stand for, without comments and blanks.
-fn canonical(typed: &Typed, amounts: &[NamedAmount]) -> String {
-    let parts = || typed.parts().into_iter().map(|part| canonical(part, amounts)).collect::<Vec<_>>().join(" ");
+/// An expression in one spelling: names by what they stand for, or as `named` calls them, without comments and
+/// blanks.
+pub(super) fn canonical(typed: &Typed, amounts: &[NamedAmount], named: &dyn Fn(Name) -> Option<String>) -> String {
+    let parts = || typed.parts().into_iter().map(|part| canonical(part, amounts, named)).collect::<Vec<_>>().join(" ");
     match &typed.node {
         Expr::Constant(value) => format!("{value:?}"),
         Expr::Name(Name::Amount(at)) => {
             format!("{:?}", amounts.get(usize::from(*at)).map(|amount| amount.values.as_slice()).unwrap_or_default())
         }
-        Expr::Name(name) => format!("{name:?}"),
+        Expr::Name(name) => named(*name).unwrap_or_else(|| format!("{name:?}")),
         Expr::Not(_) => format!("(not {})", parts()),
         Expr::And(_) => format!("(and {})", parts()),
         Expr::Or(_) => format!("(or {})", parts()),

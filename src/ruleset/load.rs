@@ -196,6 +196,7 @@ impl<'s> Loader<'s> {
         let features = with_parts(features, &layout, &rules);
         let ruleset = Ruleset {
             digest: self.sources.digest(),
+            defs: self.declared.names.def_places(),
             rules,
             features,
             amounts: self.declared.names.amounts,
@@ -320,9 +321,9 @@ impl<'s> Loader<'s> {
     fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
         let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
         let all_read = !self.unread.is_partial && self.unread.files.is_empty();
-        let mut features = Vec::new();
+        let (mut features, no_params) = (Vec::new(), BTreeMap::new());
         for (name, (place, spec)) in &self.declared.names.features {
-            let here = Here { names: &self.declared.names, params: &BTreeMap::new(), on: spec.types };
+            let here = Here::of_event(&self.declared.names, &no_params, spec.types);
             let filter = match &spec.filter {
                 Some(ast) if spec.of_findings => {
                     let known = all_read.then_some(&rules);
@@ -364,7 +365,7 @@ impl<'s> Loader<'s> {
         let exceptions: Vec<&expr::Ast> = specs.filter_map(|spec| spec.when.as_ref()).collect();
         let defs = defs_alone(&self.declared.names, mentioned, &exceptions);
         let check = |on: TypeSet| {
-            let here = Here { names: &self.declared.names, params: &params, on };
+            let here = Here::of_event(&self.declared.names, &params, on);
             let (mut told, mut of_defs) = (Vec::new(), Vec::new());
             exceptions.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut told)));
             defs.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut of_defs)));
@@ -485,6 +486,9 @@ fn with_parts(mut features: Vec<Feature>, layout: &Layout, rules: &[Rule]) -> Ve
             feature.parts.push((*part, *ty, *cell));
             let readers = rules.iter().filter(|rule| may_read(rule, *cell));
             feature.read_on = readers.fold(feature.read_on, |types, rule| types.or(rule.on));
+            let sequences = rules.iter().filter_map(|rule| rule.sequence.as_ref());
+            let readers = sequences.filter(|sequence| sequence.reads.contains(cell));
+            feature.read_on = readers.fold(feature.read_on, |types, sequence| types.or(sequence.types()));
         }
     }
     features

@@ -10,6 +10,8 @@ use super::expr::{Condition, Quantity, Ty};
 use super::lists::ListSet;
 use super::mutation::Kept;
 use super::row::{Cell, Layout};
+use super::sequence::Sequence;
+use super::terms::{DefPlace, Terms};
 use crate::event::{Currency, Field, Millis, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
@@ -28,6 +30,8 @@ pub enum Name {
     AccountLogins,
     /// `amounts.NAME` in the event's own currency, by its place in [`Ruleset::amounts`].
     Amount(u16),
+    /// A field of the event that took a step of the rule's sequence, by the place of the step.
+    Alias(u8, Field),
     /// A field of a finding, in the `where` of a feature over findings and nowhere else.
     Finding(FindingField),
 }
@@ -337,10 +341,14 @@ pub struct Rule {
     pub action: Action,
     /// The notice a user gets, where the rule names one.
     pub notice: Option<String>,
-    /// The event types it looks at.
+    /// Whether it tells a fact rather than a suspicion: an alert of band `info`, no score.
+    pub inform: bool,
+    /// The event types it looks at; of a sequence those of its last step.
     pub on: TypeSet,
-    /// When it fires.
+    /// When it fires; never, where it has a sequence.
     pub when: Condition,
+    /// The steps that make it fire.
+    pub sequence: Option<Sequence>,
     /// Whether the condition or an exception reads a feature, `account.…` or a sequence: then the rule is
     /// not evaluated on a late event.
     pub reads_state: bool,
@@ -361,6 +369,8 @@ pub struct Rule {
     pub runbook: String,
     /// Its tests.
     pub tests: Vec<InlineTest>,
+    /// What it was compiled from.
+    pub terms: Terms,
     /// The mutants that no test tells from it.
     pub kept: Vec<Kept>,
     /// The file it stands in and the bytes of its id, for reports.
@@ -400,6 +410,8 @@ pub struct Ruleset {
     pub amounts: Vec<NamedAmount>,
     /// The lists, sorted by name.
     pub lists: Vec<Arc<ListSet>>,
+    /// Where the defs stand.
+    pub defs: Vec<DefPlace>,
     /// Where each name's value stands in a row.
     pub layout: Layout,
     /// What is doubtful but loads.

@@ -12,6 +12,8 @@ use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::FeatureSpec;
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount};
+use super::sequence;
+use super::terms::DefPlace;
 use crate::event::{EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
 
@@ -65,6 +67,74 @@ pub(super) struct Here<'n> {
     pub names: &'n Names,
     pub params: &'n BTreeMap<String, Constant>,
     pub on: TypeSet,
+    /// The aliases of the rule's sequence.
+    pub aliases: &'n [Alias<'n>],
+    /// Which of its steps can be read here.
+    pub steps: Steps,
+}
+
+/// The name of a step of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alias<'n> {
+    pub name: &'n str,
+    pub step: u8,
+    pub types: TypeSet,
+}
+
+/// Which steps of a sequence can be read at one place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Steps {
+    /// So many may have been taken.
+    pub taken: u8,
+    /// So many of them have been.
+    pub certain: u8,
+    /// The step whose condition it is.
+    pub own: Option<u8>,
+}
+
+impl Steps {
+    /// The condition of a step: those before it.
+    pub fn before(step: u8) -> Self {
+        Steps { taken: step, certain: step, own: Some(step) }
+    }
+
+    /// What may come between: the first step, and perhaps others before the last.
+    pub fn some(last: u8) -> Self {
+        Steps { taken: last, certain: last.min(1), own: None }
+    }
+
+    /// Once the last step was taken: all.
+    pub fn all() -> Self {
+        Steps { taken: u8::MAX, certain: u8::MAX, own: None }
+    }
+}
+
+impl<'n> Here<'n> {
+    /// Where no sequence is.
+    pub fn of_event(names: &'n Names, params: &'n BTreeMap<String, Constant>, on: TypeSet) -> Self {
+        Here { names, params, on, aliases: &[], steps: Steps::all() }
+    }
+
+    /// A field of a step that can be read here.
+    fn of_step(&self, path: &str) -> Option<Meaning<'_>> {
+        let (first, rest) = path.split_once('.')?;
+        let alias = self.aliases.iter().find(|alias| alias.name == first && alias.step < self.steps.taken)?;
+        if alias.types.is_empty() {
+            // What its events are was told not to be known.
+            return Some(Meaning::Broken);
+        }
+        let field = Field::parse(rest).filter(|field| !field.types().and(alias.types).is_empty())?;
+        let nullable = alias.step >= self.steps.certain || is_nullable(field, alias.types);
+        Some(Meaning::Value { name: Name::Alias(alias.step, field), ty: Ty::of(field), types: TypeSet::ALL, nullable })
+    }
+
+    /// Every field of a step that can be read here.
+    fn names_of_steps(&self) -> impl Iterator<Item = String> {
+        self.aliases.iter().filter(|alias| alias.step < self.steps.taken).flat_map(|alias| {
+            let fields = Field::all().filter(|field| !field.types().and(alias.types).is_empty());
+            fields.map(|field| format!("{}.{}", alias.name, field.name()))
+        })
+    }
 }
 
 impl Scope for Here<'_> {
@@ -75,6 +145,9 @@ impl Scope for Here<'_> {
         }
         if let Some(def) = self.names.defs.get(path) {
             return Some(def.ast.as_ref().map_or(Meaning::Broken, Meaning::Def));
+        }
+        if let Some(meaning) = self.of_step(path) {
+            return Some(meaning);
         }
         if let Some(field) = Field::parse(path) {
             let (ty, types) = (Ty::of(field), field.types());
@@ -117,7 +190,12 @@ impl Scope for Here<'_> {
         names.extend(["country", "city", "asn", "network"].map(str::to_owned));
         names.extend(["account.risk", "account.known_for", "account.logins"].map(str::to_owned));
         names.extend(self.names.amounts.iter().map(|amount| format!("amounts.{}", amount.name)));
+        names.extend(self.names_of_steps());
         names
+    }
+
+    fn refusal(&self, path: &str) -> Option<(&'static str, String)> {
+        sequence::unread(path, self.aliases, self.steps)
     }
 
     fn list(&self, name: &str) -> Option<&Arc<ListSet>> {
@@ -136,6 +214,15 @@ impl Scope for Here<'_> {
 }
 
 impl Names {
+    /// Where the defs stand that could be read.
+    pub fn def_places(&self) -> Vec<DefPlace> {
+        let place = |(name, def): (&String, &Def)| {
+            let ast = def.ast.as_ref()?;
+            Some(DefPlace { name: name.clone(), at: (Arc::clone(&def.file), ast.span()) })
+        };
+        self.defs.iter().filter_map(place).collect()
+    }
+
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
         with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
@@ -150,6 +237,8 @@ impl Names {
             Name::AccountLogins => "account.logins".to_owned(),
             Name::Finding(field) => field.name().to_owned(),
             Name::Amount(at) => format!("amounts.{}", self.amounts.get(usize::from(at))?.name),
+            // Only its rule knows the alias of a step.
+            Name::Alias(..) => return None,
             Name::Feature(at, part) => {
                 let (name, _) = self.features.iter().find(|(_, (index, _))| *index == Some(at))?;
                 match super::parts::written(part) {

@@ -15,7 +15,7 @@ use super::pack;
 use super::params::NotTaken;
 use super::read;
 use super::rule::{LATER_KEYS, RULE_KEYS, RuleDraft, STATES};
-use crate::report::{Lines, SourceFile};
+use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{Entry, Kind, Node, Reader};
 
 const FILE_KEYS: &[&str] = &["version", "rules"];
@@ -29,6 +29,17 @@ pub(super) struct Overlaid {
     pub score: Option<u8>,
     /// Whether a param has another value: then a test's `{max}` is another number, too.
     pub has_params: bool,
+}
+
+impl Overlaid {
+    /// Makes warnings of what is wrong with tests where the overlay has changed a param. With the rule's own values
+    /// they are read too, and there it is an error.
+    pub fn soften<'p>(&self, problems: impl Iterator<Item = &'p mut Problem>) {
+        for problem in problems.filter(|_| self.has_params) {
+            (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
+            problem.message = format!("with the overlay's params {}", problem.message);
+        }
+    }
 }
 
 /// Reads an overlay and lays it over the rules. `is_partial`: some rules could not be read, so that a rule that is
@@ -78,7 +89,7 @@ fn lay_over_rule(reader: &mut Reader<'_>, entry: &Entry, draft: &mut RuleDraft<'
         let span = entry.key_span.clone();
         if key == "unless" {
             let message = "an overlay adds `exceptions`; it does not touch the rule's own `unless`";
-            let problem = crate::report::Problem::error(codes::OVERLAY, reader.file, span.clone(), message);
+            let problem = Problem::error(codes::OVERLAY, reader.file, span.clone(), message);
             reader.problems.push(problem.fix(span, "exceptions"));
         } else if RULE_KEYS.contains(&key) || LATER_KEYS.contains(&key) {
             let message = format!("an overlay cannot touch the `{key}` of a rule");

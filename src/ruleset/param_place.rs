@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::read::{self, RULE_FILES};
-use super::sources::{FilePath, Layer, Sources};
+use super::sources::{FilePath, Layer, OVERLAY, Sources};
 use crate::event::Value;
 use crate::yaml::{self, Kind, Map, Node};
 
@@ -64,7 +64,35 @@ impl Sources {
             params_of(top, path, None, &[], &mut places);
             rules_of(top, path, &mut places);
         }
+        self.lay_over(&mut places);
         places
+    }
+
+    /// What an overlay sets is set there: the value in force, and where another one goes.
+    fn lay_over(&self, places: &mut [ParamPlace]) {
+        let mut unread = Vec::new();
+        let path = FilePath { layer: Layer::Own, path: OVERLAY };
+        let Some(file) = self.text(path, &mut unread) else { return };
+        let Some(tree) = yaml::parse(&file, &RULE_FILES, &mut unread) else { return };
+        let Some(rules) = map_of(&tree).and_then(|top| map_of(top.get("rules")?)) else { return };
+        let mut alone: Vec<(String, String)> = Vec::new();
+        for place in places.iter_mut() {
+            let params = place.rule.as_deref().and_then(|rule| map_of(map_of(rules.get(rule)?)?.get("params")?));
+            let Some(node) = params.and_then(|params| params.get(&place.name)) else { continue };
+            let Some((value, _)) = read::constant(node) else { continue };
+            *place = ParamPlace {
+                value,
+                layer: path.layer,
+                path: path.path.to_owned(),
+                span: node.span.clone(),
+                shared_with: Vec::new(),
+                ..place.clone()
+            };
+            alone.extend(place.rule.clone().map(|rule| (rule, place.name.clone())));
+        }
+        for ParamPlace { name, shared_with, .. } in places {
+            shared_with.retain(|rule| !alone.iter().any(|(of, set)| of == rule && set == name));
+        }
     }
 
     /// The same rule set with another value of a param, written as a file would.
@@ -150,6 +178,21 @@ rules:
   - id: b
   - id: c
 ";
+
+    #[test]
+    fn an_overlay_has_the_last_word() {
+        let mut sources = Sources::new("rules");
+        sources.add("x.yaml", TEXT, None);
+        let overlay = "version: 1\nrules:\n  b: {params: {share: 0.7}}\n";
+        sources.add("overlay.yaml", overlay, None);
+        let places = sources.params();
+        assert_eq!((&places[2].value, &places[3].value), (&Value::Float(0.7), &Value::Float(0.5)));
+        assert!(!places[2].is_same_place(&places[3]) && places[3].shared_with.is_empty());
+        let changed = sources.with_param(&places[2], "0.9");
+        let file = FilePath { layer: Layer::Own, path: OVERLAY };
+        let text = changed.text(file, &mut Vec::new()).map(|file| file.text.clone());
+        assert_eq!(text, Some(overlay.replace("0.7", "0.9")));
+    }
 
     #[test]
     fn a_value_is_changed_and_nothing_else() {

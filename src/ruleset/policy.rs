@@ -124,7 +124,11 @@ const ROUTES_MAX: usize = 100;
 impl Policy {
     /// The route an alert of this score takes to an audience; `None` where nobody of it is told.
     pub fn route(&self, score: u8, audience: Audience) -> Option<&Route> {
-        let band = self.bands.of(score)?;
+        self.route_of(self.bands.of(score)?, audience)
+    }
+
+    /// The route an alert of this band takes to an audience; one of band `info` has no score to go by.
+    pub fn route_of(&self, band: Band, audience: Audience) -> Option<&Route> {
         self.routes.iter().find(|route| route.audience == audience && band >= route.from)
     }
 }

@@ -34,22 +34,21 @@ const RESERVED: &[&str] = &["and", "or", "not", "in", "is", "missing", "true", "
 impl Reader<'_> {
     /// Whether a key can be a name in expressions.
     pub fn is_name(&mut self, entry: &Entry, what: &str) -> bool {
-        let name = entry.key.as_str();
+        self.is_name_at(&entry.key, entry.key_span.clone(), what)
+    }
+
+    /// Whether a word can be a name in expressions.
+    pub fn is_name_at(&mut self, name: &str, span: std::ops::Range<usize>, what: &str) -> bool {
         let mut bytes = name.bytes();
         let starts = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
         let fits = starts && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !fits || name.len() > NAME_BYTES_MAX {
             let help = "small letters, digits and `_`, a letter first, at most 64";
-            self.error_help(
-                codes::NAME,
-                entry.key_span.clone(),
-                format!("`{name}` cannot be the name of {what}"),
-                help,
-            );
+            self.error_help(codes::NAME, span, format!("`{name}` cannot be the name of {what}"), help);
             return false;
         }
         if RESERVED.contains(&name) {
-            self.error(codes::NAME, entry.key_span.clone(), format!("`{name}` means something else in expressions"));
+            self.error(codes::NAME, span, format!("`{name}` means something else in expressions"));
             return false;
         }
         true

@@ -160,15 +160,25 @@ struct Speller<'s, 't> {
     file: &'t Arc<SourceFile>,
     rule: &'t Map,
     defaults: Option<&'t Map>,
-    /// What it reads, as it was spelled: ``feature `x` `` with the digest.
+    /// What it reads, each by its own text: ``feature `x` `` with the digest.
     reads: RefCell<Parts>,
+    /// The same with what their names stand for.
+    known: RefCell<Parts>,
     /// Names that are being spelled: a def that reads itself does not load.
     open: RefCell<Vec<String>>,
 }
 
 impl<'s, 't> Speller<'s, 't> {
     fn new(declared: &'s Declared<'t>, file: &'t Arc<SourceFile>, rule: &'t Map, defaults: Option<&'t Map>) -> Self {
-        Speller { declared, file, rule, defaults, reads: RefCell::default(), open: RefCell::default() }
+        Speller {
+            declared,
+            file,
+            rule,
+            defaults,
+            reads: RefCell::default(),
+            known: RefCell::default(),
+            open: RefCell::default(),
+        }
     }
 
     fn meaning(self, id: &str) -> Meaning {
@@ -252,7 +262,8 @@ impl<'s, 't> Speller<'s, 't> {
                 return name.to_owned();
             };
             let spelled = self.exception(file, item, resolved);
-            self.reads.borrow_mut().insert(format!("exception `{name}`"), digest(&spelled));
+            let own = self.exception(file, item, false);
+            self.reads.borrow_mut().insert(format!("exception `{name}`"), digest(&own));
             return spelled;
         }
         let part = |key: &str| {
@@ -269,24 +280,25 @@ impl<'s, 't> Speller<'s, 't> {
             return self.param(self.file, param);
         }
         if let Some((file, param)) = self.declared.get("params", path) {
-            return self.read(format!("param `{path}`"), || self.param(file, param));
+            return self.read(format!("param `{path}`"), |_| self.param(file, param));
         }
         if let Some((file, def)) = self.declared.get("defs", path) {
-            return self.read(format!("def `{path}`"), || self.expression(file, def, true));
+            return self.read(format!("def `{path}`"), |resolved| self.expression(file, def, resolved));
         }
         if let Some(field) = Field::parse(path) {
             return field.name().to_owned();
         }
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
         if let Some((file, node)) = self.declared.get("amounts", rest).filter(|_| first == "amounts") {
-            return self.read(format!("amount `{rest}`"), || self.value(file, node, "", true));
+            return self.read(format!("amount `{rest}`"), |_| self.value(file, node, "", true));
         }
         if let Some((file, node)) = self.declared.get("lists", rest).filter(|_| first == "lists") {
-            return self.read(format!("list `{rest}`"), || self.list(file, node, rest));
+            return self.read(format!("list `{rest}`"), |_| self.list(file, node, rest));
         }
         match self.declared.get("features", first) {
             Some((file, node)) => {
-                let feature = self.read(format!("feature `{first}`"), || self.value(file, node, "", true));
+                let spell = |resolved| self.value(file, node, "", resolved);
+                let feature = self.read(format!("feature `{first}`"), spell);
                 format!("{feature}.{rest}")
             }
             None => path.to_owned(),
@@ -308,19 +320,21 @@ impl<'s, 't> Speller<'s, 't> {
         }
     }
 
-    /// Spells something that has a name, as its digest.
-    fn read(&self, label: String, spell: impl FnOnce() -> String) -> String {
-        if let Some(known) = self.reads.borrow().get(&label) {
+    /// Spells something that has a name, as the digest of what it stands for. `spell` takes whether names are to be
+    /// resolved.
+    fn read(&self, label: String, spell: impl Fn(bool) -> String) -> String {
+        if let Some(known) = self.known.borrow().get(&label) {
             return known.clone();
         }
         if self.open.borrow().contains(&label) {
             return label;
         }
         self.open.borrow_mut().push(label.clone());
-        let spelled = digest(&spell());
+        let stands_for = digest(&spell(true));
         self.open.borrow_mut().pop();
-        self.reads.borrow_mut().insert(label, spelled.clone());
-        spelled
+        self.known.borrow_mut().insert(label.clone(), stands_for.clone());
+        self.reads.borrow_mut().insert(label, digest(&spell(false)));
+        stands_for
     }
 }
 

@@ -9,21 +9,24 @@ use std::sync::Arc;
 
 use super::codes;
 use super::constant;
-use super::entity::{check_entity, read_key};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
 use super::hash::HashKey;
 use super::load::Mention;
-use super::model::{Action, Audience, Dedup, Exception, InlineTest, Name, Piece, Rule, Severity, Sightings, State};
+use super::model::{Action, Audience, Exception, InlineTest, Name, Piece, Rule, Severity, Sightings, State};
 use super::mutation::read_kept;
-use super::names::{Constant, Here, Names};
+use super::names::{Alias, Constant, Here, Names, Steps};
 use super::overlay::Overlaid;
 use super::params::{Limits, read_params};
 use super::read::RULE_FILES;
 use super::row::Layout;
+use super::rule_fields::RuleFields;
+use super::rule_kind;
+use super::sequence::{self, Built, SequenceSpec};
 use super::snippet::snippet;
-use super::test_case::{TestReader, expectations};
+use super::terms::Terms;
+use super::test_case::TestReader;
 use crate::event::{Millis, TypeSet};
 use crate::report::{Level, Problem, SourceFile};
 use crate::yaml::{Entry, Kind, Map, Node, Reader, Style};
@@ -40,8 +43,10 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "group",
     "audience",
     "notice",
+    "inform",
     "on",
     "when",
+    "sequence",
     "unless",
     "dedup",
     "explain",
@@ -57,8 +62,8 @@ pub(super) const RULE_KEYS: &[&str] = &[
 const REQUIRED_KEYS: &[&str] =
     &["id", "title", "owner", "severity", "score", "audience", "on", "when", "explain", "runbook"];
 /// Keys that belong to one rule alone.
-const NO_DEFAULT: &[&str] = &["id", "tests", "mutants"];
-pub(super) const LATER_KEYS: &[&str] = &["sequence", "inform", "incident"];
+const NO_DEFAULT: &[&str] = &["id", "sequence", "tests", "mutants"];
+pub(super) const LATER_KEYS: &[&str] = &["incident"];
 
 pub(super) const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
@@ -79,16 +84,17 @@ pub(super) struct RuleDraft<'f> {
     pub file: &'f Arc<SourceFile>,
     pub id: String,
     pub id_span: Range<usize>,
-    own: &'f Map,
+    pub own: &'f Map,
     defaults: Option<&'f Map>,
     pub params: BTreeMap<String, Constant>,
     pub limits: BTreeMap<String, Limits>,
-    on: TypeSet,
+    pub on: TypeSet,
     when: Option<Ast>,
+    sequence: Option<SequenceSpec>,
+    pub informs: bool,
     pub unless: Vec<Unless>,
     /// What the overlay says of it.
     pub overlaid: Overlaid,
-    is_later: bool,
 }
 
 /// Checks a file's `defaults`.
@@ -104,7 +110,7 @@ pub(super) fn check_defaults(reader: &mut Reader<'_>, node: &Node) {
 }
 
 /// Event types: `login` or `[transfer, payment]`.
-fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
+pub(super) fn read_on(reader: &mut Reader<'_>, node: &Node) -> TypeSet {
     let mut types = TypeSet::NONE;
     for item in reader.one_or_more(node, "`on`") {
         if let Some(word) = reader.scalar(item, "`on`")
@@ -126,18 +132,21 @@ impl<'f> RuleDraft<'f> {
     ) -> Option<Self> {
         let own = reader.map(node, "a rule")?;
         reader.keys(own, RULE_KEYS, LATER_KEYS);
-        let is_later = own.entries.iter().any(|entry| LATER_KEYS.contains(&entry.key.as_str()));
+        let informs = own.get("inform").or_else(|| defaults.and_then(|defaults| defaults.get("inform")));
+        let informs = informs.map(|node| reader.bool(node, "`inform`"));
+        // Of one whose `inform` cannot be read nobody knows what it needs.
+        let spared = rule_kind::spared(own, informs.is_some_and(|read| read.unwrap_or(true)));
+        let informs = informs.flatten().unwrap_or(false);
         let required = REQUIRED_KEYS.iter().copied().filter(|key| {
             let by_default = defaults.is_some_and(|defaults| defaults.get(key).is_some());
-            // A rule of a later kind may not need these.
-            let may_lack = is_later && matches!(*key, "on" | "when");
-            !by_default && !may_lack
+            !by_default && !spared.contains(key)
         });
         let what = match own.get("id").map(|id| &id.kind) {
             Some(Kind::Scalar(id)) => format!("the rule `{}`", id.text),
             _ => "a rule".to_owned(),
         };
         reader.require(node, &what, &required.collect::<Vec<_>>());
+        rule_kind::check_keys(reader, own, informs);
         // A rule that cannot be called by its name is read on: what else is wrong with it is told at once.
         let nameless = || format!("rule at byte {}", node.span.start);
         let (id, id_span) = match own.get("id") {
@@ -154,21 +163,43 @@ impl<'f> RuleDraft<'f> {
             limits: BTreeMap::new(),
             on: TypeSet::NONE,
             when: None,
+            sequence: own.get("sequence").and_then(|node| sequence::read(reader, node)),
+            informs,
             unless: Vec::new(),
             overlaid: Overlaid::default(),
-            is_later,
         };
         let params = draft.get("params").map(|node| read_params(reader, node)).unwrap_or_default();
         (draft.params, draft.limits) = (params.values, params.limits);
-        draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
-        draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
+        match &draft.sequence {
+            Some(sequence) => draft.on = sequence.last_types(),
+            None if own.get("sequence").is_some() => {}
+            None => {
+                draft.on = draft.get("on").map_or(TypeSet::NONE, |node| read_on(reader, node));
+                draft.when = draft.get("when").and_then(|node| reader.expression(node, "`when`"));
+            }
+        }
         draft.unless = draft.get("unless").map(|node| read_unless(reader, node, "`unless`")).unwrap_or_default();
         Some(draft)
     }
 
     /// The value of a key: the rule's own, else its file's default.
-    fn get(&self, key: &str) -> Option<&'f Node> {
+    pub fn get(&self, key: &str) -> Option<&'f Node> {
         self.own.get(key).or_else(|| self.defaults.and_then(|defaults| defaults.get(key)))
+    }
+
+    /// The rule's own value of a key.
+    pub fn own_value(&self, key: &str) -> Option<&'f Node> {
+        self.own.get(key)
+    }
+
+    /// The steps of its sequence that have a name.
+    pub fn aliases(&self) -> Vec<Alias<'_>> {
+        self.sequence.as_ref().map(sequence::aliases).unwrap_or_default()
+    }
+
+    /// The names once the rule is true.
+    pub fn here<'n>(&'n self, names: &'n Names, aliases: &'n [Alias<'n>]) -> Here<'n> {
+        Here { names, params: &self.params, on: self.on, aliases, steps: Steps::all() }
     }
 
     /// Whether a param of this name could be read.
@@ -189,7 +220,8 @@ impl<'f> RuleDraft<'f> {
             Unless::Own(_, spec) => spec.when.as_ref(),
             Unless::Shared { .. } => None,
         });
-        self.when.iter().chain(own).for_each(|ast| ast.names(&mut |name, _| each(name)));
+        let of_steps = self.sequence.iter().flat_map(SequenceSpec::expressions);
+        self.when.iter().chain(own).chain(of_steps).for_each(|ast| ast.names(&mut |name, _| each(name)));
         if let Some(Kind::Scalar(explain)) = self.get("explain").map(|node| &node.kind) {
             for part in explain.text.split('{').skip(1) {
                 each(part.split('}').next().unwrap_or("").trim());
@@ -239,6 +271,8 @@ pub(super) struct Builder<'b> {
 struct Conditions {
     when: Option<(Typed, Condition)>,
     unless: Vec<Exception>,
+    /// The terms of the exceptions.
+    excepted: Vec<Typed>,
     reads_state: bool,
 }
 
@@ -246,10 +280,19 @@ impl Builder<'_> {
     /// Builds a rule; `None` where a problem was told.
     pub fn build(&mut self, draft: &RuleDraft<'_>) -> Option<Rule> {
         let before = self.errors();
-        let here = Here { names: self.names, params: &draft.params, on: draft.on };
+        let aliases = draft.aliases();
+        let here = draft.here(self.names, &aliases);
         let conditions = self.conditions(draft, &here);
-        // A rule of a kind that is not known yet has names that are not known either.
-        let explain = if draft.is_later { None } else { self.explain(draft, &here) };
+        let sequence = draft.sequence.as_ref().and_then(|spec| self.sequence(draft, spec));
+        let explain = self.explain(draft, &here).unwrap_or_default();
+        let when = conditions.when.as_ref().map(|(typed, _)| typed).or(sequence.as_ref().and_then(Built::last));
+        let evidence = when.map(|typed| self.evidence(typed)).unwrap_or_default();
+        let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
+        let sequence = sequence.map(|built| {
+            let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
+            let excepted: Vec<_> = conditions.excepted.iter().flat_map(Typed::names).collect();
+            built.finish(self, draft, &excepted, &explain, shown)
+        });
         let tests = self.tests(draft, &here);
         let reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let mut fields = RuleFields { reader, draft, is_present: self.is_present };
@@ -270,6 +313,7 @@ impl Builder<'_> {
             audience: fields.audience(),
             action: fields.word("action", "action", ACTIONS).unwrap_or(Action::None),
             notice: fields.id("notice"),
+            inform: draft.informs,
             on: draft.on,
             dedup: fields.dedup(),
             attack: fields.attack(),
@@ -277,11 +321,16 @@ impl Builder<'_> {
             tests,
             kept,
             at: (Arc::clone(draft.file), draft.id_span.clone()),
-            explain: explain.unwrap_or_default(),
-            reads_state: conditions.reads_state,
+            explain,
+            reads_state: conditions.reads_state || sequence.is_some(),
             unless: conditions.unless,
-            evidence: conditions.when.as_ref().map(|(typed, _)| self.evidence(typed)).unwrap_or_default(),
-            sightings: conditions.when.as_ref().map(|(typed, _)| self.sightings(typed)).unwrap_or_default(),
+            evidence,
+            sightings,
+            sequence,
+            terms: Terms {
+                when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
+                unless: conditions.excepted,
+            },
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,
         };
@@ -293,13 +342,7 @@ impl Builder<'_> {
         let before = self.problems.len();
         let mut reader = Reader { file: draft.file, dialect: &RULE_FILES, problems: &mut *self.problems };
         let tests = TestReader { reader: &mut reader, here, layout: &mut *self.layout }.read(node);
-        if draft.overlaid.has_params {
-            // With the rule's own values they are read too, and there it is an error.
-            for problem in self.problems.iter_mut().skip(before) {
-                (problem.level, problem.code) = (Level::Warning, codes::OVERLAY_TEST);
-                problem.message = format!("with the overlay's params {}", problem.message);
-            }
-        }
+        draft.overlaid.soften(self.problems.iter_mut().skip(before));
         tests
     }
 
@@ -310,7 +353,7 @@ impl Builder<'_> {
     fn conditions(&mut self, draft: &RuleDraft<'_>, here: &Here<'_>) -> Conditions {
         let when = draft.when.as_ref().and_then(|ast| self.condition(ast, here));
         let mut reads_state = when.as_ref().is_some_and(|(typed, _)| typed.reads_state());
-        let mut unless = Vec::new();
+        let (mut unless, mut excepted) = (Vec::new(), Vec::new());
         for exception in &draft.unless {
             let (name, spec) = match exception {
                 Unless::Own(name, spec) => (name, spec),
@@ -335,12 +378,14 @@ impl Builder<'_> {
             }
             if let Some(expires) = spec.expires {
                 unless.push(Exception { name: name.clone(), when: eaten, expires });
+                excepted.push(typed);
             }
         }
-        Conditions { when, unless, reads_state }
+        Conditions { when, unless, excepted, reads_state }
     }
 
-    fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
+    /// Checks and compiles a condition.
+    pub fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
         self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
@@ -367,7 +412,7 @@ impl Builder<'_> {
 
     /// What of the condition's names is not the event's own, as written, sorted.
     fn evidence(&mut self, typed: &Typed) -> Vec<(String, expr::Ty, super::row::Cell)> {
-        let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_)));
+        let names = typed.names().into_iter().filter(|(name, _)| !matches!(name, Name::Field(_) | Name::Alias(..)));
         let mut evidence: Vec<_> =
             names.filter_map(|(name, ty)| Some((self.names.written(name)?, ty, self.layout.cell(name, ty)))).collect();
         evidence.sort_by(|a, b| a.0.cmp(&b.0));
@@ -377,136 +422,4 @@ impl Builder<'_> {
     fn sightings(&mut self, typed: &Typed) -> Sightings {
         super::sightings::sightings(typed, self.names, self.layout, self.key)
     }
-}
-
-/// The keys of a rule that depend on nothing else.
-struct RuleFields<'r, 'f> {
-    reader: Reader<'r>,
-    draft: &'r RuleDraft<'f>,
-    is_present: &'r dyn Fn(&str) -> bool,
-}
-
-impl RuleFields<'_, '_> {
-    fn text(&mut self, key: &str) -> String {
-        self.draft.get(key).and_then(|node| self.reader.text(node, &format!("`{key}`"))).unwrap_or_default()
-    }
-
-    fn word<T: Copy>(&mut self, key: &str, what: &str, words: &[(&str, T)]) -> Option<T> {
-        self.draft.get(key).and_then(|node| self.reader.word(node, what, words))
-    }
-
-    fn int(&mut self, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<u32> {
-        let n = self.draft.get(key).and_then(|node| self.reader.int(node, key, range))?;
-        u32::try_from(n).ok()
-    }
-
-    fn score(&mut self) -> u8 {
-        self.int("score", 0..=100).and_then(|score| u8::try_from(score).ok()).unwrap_or(0)
-    }
-
-    fn id(&mut self, key: &str) -> Option<String> {
-        self.draft.get(key).and_then(|node| self.reader.id(node, &format!("a {key}")))
-    }
-
-    fn audience(&mut self) -> Vec<Audience> {
-        let Some(node) = self.draft.get("audience") else { return Vec::new() };
-        let items = self.reader.one_or_more(node, "`audience`");
-        let mut audience: Vec<Audience> =
-            items.iter().filter_map(|item| self.reader.word(item, "audience", AUDIENCES)).collect();
-        audience.sort_unstable();
-        audience.dedup();
-        audience
-    }
-
-    fn dedup(&mut self) -> Option<Dedup> {
-        let node = self.draft.get("dedup")?;
-        let map = self.reader.map(node, "`dedup`")?;
-        self.reader.keys(map, &["by", "for"], &[]);
-        self.reader.require(node, "`dedup`", &["by", "for"]);
-        let by = map.get("by").and_then(|node| {
-            let by = read_key(&mut self.reader, node)?;
-            check_entity(&mut self.reader, node, by, self.draft.on);
-            Some(by)
-        });
-        let for_ms = map.get("for").and_then(|node| self.reader.some_time(node, "`for`"));
-        Some(Dedup { by: by?, for_ms: for_ms? })
-    }
-
-    fn attack(&mut self) -> Vec<String> {
-        let Some(node) = self.draft.get("attack") else { return Vec::new() };
-        let items = self.reader.seq(node, "`attack`").unwrap_or_default();
-        let mut ids = Vec::new();
-        for item in items {
-            let Some(id) = self.reader.scalar(item, "an id of `attack`") else { continue };
-            if is_attack_id(id) {
-                ids.push(id.to_owned());
-            } else {
-                let message = format!("`{id}` is no id of ATT&CK or F3, such as `T1110.003` or `F1005`");
-                self.reader.error(codes::VALUE, item.span.clone(), message);
-            }
-        }
-        ids
-    }
-
-    fn runbook(&mut self) -> String {
-        let runbook = self.text("runbook");
-        let is_url = runbook.starts_with("https://") || runbook.starts_with("http://");
-        if let Some(node) = self.draft.get("runbook")
-            && !runbook.is_empty()
-            && !is_url
-            && !(self.is_present)(&runbook)
-        {
-            let message = format!("there is no runbook `{runbook}` in the rules directory");
-            let problem = Problem::warning(codes::RUNBOOK, self.draft.file, node.span.clone(), message);
-            self.reader.problems.push(problem);
-        }
-        runbook
-    }
-
-    /// Keys that only people read.
-    fn check_for_people(&mut self) {
-        if let Some(node) = self.draft.get("description") {
-            self.reader.text(node, "`description`");
-        }
-        for key in ["references", "false_positives"] {
-            let Some(node) = self.draft.get(key) else { continue };
-            for item in self.reader.one_or_more(node, &format!("`{key}`")) {
-                self.reader.text(item, &format!("an item of `{key}`"));
-            }
-        }
-    }
-
-    fn check_tests(&mut self, state: State, tests: &[InlineTest]) {
-        if state == State::Draft {
-            return;
-        }
-        let message = match (expectations(tests), tests.is_empty()) {
-            ((true, true), _) => return,
-            (_, true) => "a rule that is not a draft needs tests: one that fires and one that stays quiet",
-            ((false, _), _) => "a rule that is not a draft needs a test that fires",
-            _ => "a rule that is not a draft needs a test that stays quiet",
-        };
-        // Tests that could not be read are told already.
-        let unread = self.draft.own.get("tests").is_some_and(|node| match &node.kind {
-            Kind::Seq(items) => items.len() != tests.len(),
-            _ => true,
-        });
-        if unread {
-            return;
-        }
-        match &self.draft.overlaid.state {
-            Some((_, file, span)) => {
-                self.reader.problems.push(Problem::error(codes::TESTS_MISSING, file, span.clone(), message));
-            }
-            None => self.reader.error(codes::TESTS_MISSING, self.draft.id_span.clone(), message),
-        }
-    }
-}
-
-/// `T1110`, `T1110.003`, `F1005`, `F1005.003`.
-fn is_attack_id(id: &str) -> bool {
-    let Some(rest) = id.strip_prefix(['T', 'F']) else { return false };
-    let (technique, sub) = rest.split_once('.').map_or((rest, None), |(t, s)| (t, Some(s)));
-    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
-    digits(technique, 4) && sub.is_none_or(|sub| digits(sub, 3))
 }

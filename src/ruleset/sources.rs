@@ -104,6 +104,13 @@ impl Sources {
         changed
     }
 
+    /// The same without the overlay: with the values that the files themselves say.
+    pub(super) fn without_overlay(&self) -> Self {
+        let mut changed = self.clone();
+        changed.files.remove(&(Layer::Own, OVERLAY.to_owned()));
+        changed
+    }
+
     /// Says that a file is there.
     pub fn add_present(&mut self, path: impl Into<String>) {
         self.present.insert(path.into());

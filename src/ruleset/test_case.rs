@@ -287,7 +287,10 @@ impl TestReader<'_, '_, '_> {
         for entry in &map.entries {
             let span = entry.key_span.clone();
             match self.here.name(&entry.key) {
-                Some(Meaning::Value { name: Name::Field(_) | Name::Amount(_), .. } | Meaning::Constant(..)) => {
+                Some(
+                    Meaning::Value { name: Name::Field(_) | Name::Amount(_) | Name::Alias(..), .. }
+                    | Meaning::Constant(..),
+                ) => {
                     let message = format!("`{}` is no feature; `set` pins features and `account.…`", entry.key);
                     self.reader.error(codes::TEST, span, message);
                 }

@@ -76,6 +76,11 @@ catalogue! {
     BATCHES = counter("walletwatch_batches_total", [], "Batches of records that were decided.");
     FINDINGS = counter("walletwatch_findings_total", ["rule", "state", "outcome"],
         "Rules that were true. Outcome: fired, repeated (within its dedup time), excepted.");
+    SEQUENCE_OVERFLOW = counter("walletwatch_sequence_overflow_total", ["rule"],
+        "Chains that a sequence had begun and that went for want of room, by rule: more than 16 events of one step, or \
+         more than 4 chains of one event.");
+    SEQUENCES_FORGOTTEN = counter("walletwatch_sequences_forgotten_total", [],
+        "Rules and entities whose chains were forgotten because there were more than limits.entities_max.");
     ALERTS = counter("walletwatch_alerts_total", ["band"], "Alerts made, by the band of their score.");
     ALERT_LATENCY = histogram("walletwatch_alert_latency_seconds", [],
         "Time from the timestamp of an event's record to the moment its alert is acknowledged in the alerts topic.");
@@ -108,7 +113,8 @@ catalogue! {
     QUEUE_CAPACITY = gauge("walletwatch_queue_capacity", ["queue"], "What a queue may hold.");
     STAGE_SILENCE = gauge("walletwatch_stage_silence_seconds", ["stage"],
         "Time since a stage last gave a sign of life; a stage that blocks is silent.");
-    STATE_ENTITIES = gauge("walletwatch_state_entities", ["entity"], "Entities that are remembered, by kind.");
+    STATE_ENTITIES = gauge("walletwatch_state_entities", ["entity"], "Entities that are remembered, by kind; of kind \
+         sequence: rules and entities with chains that have begun.");
     STATE_ENTITIES_LIMIT = gauge("walletwatch_state_entities_limit", [],
         "Entities of one kind that are remembered at most: limits.entities_max.");
     STATE_BYTES = gauge("walletwatch_state_bytes", ["entity"],

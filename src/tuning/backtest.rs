@@ -105,6 +105,19 @@ pub struct Accounts {
     pub lost_sample: Vec<String>,
 }
 
+/// Cases labelled as fraud that have an event in the recording, compared by whether they have an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Cases {
+    /// Found by both.
+    pub both: u64,
+    /// Found with the new rules only.
+    pub gained: u64,
+    /// Found with the old rules only.
+    pub lost: u64,
+    /// Found by neither.
+    pub missed: u64,
+}
+
 /// Compares two rule sets while they run.
 #[derive(Debug)]
 pub struct Comparison {
@@ -191,7 +204,8 @@ impl Comparison {
 
     /// The end.
     pub fn finish(self, recording: &Recording, old: Ran<'_>, new: Ran<'_>) -> Backtest {
-        let [gained, lost, moved] = self.draws.map(Draw::into_drawn);
+        let [gained, lost, moved] = self.draws.map(in_order);
+        let cases = self.labels.as_deref().map(|labels| cases(&self.old, &self.new, labels, recording));
         let side = |tally: &Tally, ran: Ran<'_>| Side {
             source: ran.source,
             outcome: tally.outcome(ran.rules, ran.counters, recording),
@@ -204,6 +218,7 @@ impl Comparison {
             new: side(&self.new, new),
             changes: self.changes,
             accounts: accounts(&self.old, &self.new, self.seed),
+            cases,
             gained,
             lost,
             moved,
@@ -230,6 +245,29 @@ fn brief(alert: &AlertDocument) -> Brief {
     let mut rules: Vec<String> = alert.findings.iter().map(|finding| finding.rule.clone()).collect();
     rules.sort();
     Brief { band: alert.band, score: alert.score, rules }
+}
+
+/// What was drawn, by time.
+fn in_order(draw: Draw<Sample>) -> Vec<Sample> {
+    let mut drawn = draw.into_drawn();
+    let key = |sample: &Sample| (sample.difference.time.clone(), sample.difference.event.clone());
+    drawn.sort_by_cached_key(key);
+    drawn
+}
+
+fn cases(old: &Tally, new: &Tally, labels: &Labels, recording: &Recording) -> Cases {
+    let mut cases = Cases::default();
+    let here = labels.cases().iter().zip(&recording.labelled).enumerate();
+    for (case, _) in here.filter(|(_, (verdict, is_here))| **verdict == Verdict::Fraud && **is_here) {
+        let count = match (old.has_found(case), new.has_found(case)) {
+            (true, true) => &mut cases.both,
+            (false, true) => &mut cases.gained,
+            (true, false) => &mut cases.lost,
+            (false, false) => &mut cases.missed,
+        };
+        *count += 1;
+    }
+    cases
 }
 
 fn accounts(old: &Tally, new: &Tally, seed: u64) -> Accounts {
@@ -353,6 +391,8 @@ pub struct Backtest {
     pub changes: Changes,
     /// How many accounts differ.
     pub accounts: Accounts,
+    /// How many cases labelled as fraud differ, where there are labels.
+    pub cases: Option<Cases>,
     /// Some of the alerts gained.
     pub gained: Vec<Sample>,
     /// Some of the alerts lost.

@@ -3,6 +3,7 @@
 //! Guarantees: what runs here is the production engine on a state of its own. Does no I/O and reads no clock.
 
 pub mod backtest;
+pub mod explain;
 pub mod figures;
 pub mod inline;
 pub mod labels;

@@ -126,6 +126,11 @@ impl Tally {
         &self.accounts
     }
 
+    /// Whether a labelled case has an alert.
+    pub fn has_found(&self, case: usize) -> bool {
+        self.case_scores.get(case).is_some_and(Option::is_some)
+    }
+
     /// Alerts by day, days since 1970 in UTC.
     pub fn by_day(&self) -> &BTreeMap<i64, u64> {
         &self.by_day

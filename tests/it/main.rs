@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so; clippy knows tests only inside #[test]"
 )]
 
+mod backtest;
 mod check;
 mod config;
 mod deliver;
@@ -29,10 +30,13 @@ mod mapping_run;
 mod mutate;
 mod oracle;
 mod readme;
+mod rehearsal;
 mod reload;
 mod replay;
 mod rules;
 mod rules_pack;
+mod rules_page;
+mod rules_tools;
 mod run;
 mod spine;
 mod swap;

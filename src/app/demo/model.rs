@@ -398,7 +398,7 @@ fn letters(alert: &AlertDocument, policy: &Policy) -> usize {
     if !alert.audience.contains(&Audience::User) {
         return 0;
     }
-    match policy.route(alert.score, Audience::User) {
+    match policy.route_of(alert.band, Audience::User) {
         Some(route) if route.all => route.channels.len(),
         Some(_) => 1,
         None => 0,

@@ -13,7 +13,10 @@ mod backtest;
 mod check;
 mod diff;
 mod eject;
+mod explain;
+mod fmt;
 mod mutate;
+mod new;
 mod progress;
 mod recording;
 mod score;
@@ -35,11 +38,14 @@ pub enum Command {
     Check(check::Args),
     Test(test::Args),
     Mutate(mutate::Args),
+    Explain(explain::Args),
     Backtest(backtest::Args),
     Sweep(sweep::Args),
     Score(score::Args),
-    Eject(eject::Args),
     Diff(diff::Args),
+    Fmt(fmt::Args),
+    New(new::Args),
+    Eject(eject::Args),
 }
 
 /// Runs one.
@@ -48,6 +54,9 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Mutate(args) => mutate::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::New(args) => new::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Score(args) => score::run(&args),

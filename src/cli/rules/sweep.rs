@@ -12,6 +12,7 @@ use anyhow::Context;
 use super::KEY;
 use super::backtest::{create, sources};
 use super::recording::{self, Recorded};
+use super::set::Beside;
 use super::table::Table;
 use crate::cli::{Exit, Format, fail, output, replay};
 use crate::detect::Counters;
@@ -43,6 +44,9 @@ pub struct Args {
     /// The rules directory, or `builtin`.
     #[arg(long, value_name = "DIR", default_value = "rules")]
     rules: PathBuf,
+    /// Whether the shipped pack stands beside a directory; without this as `run` would have it here.
+    #[arg(long, value_enum, value_name = "PACK")]
+    pack: Option<Beside>,
     #[command(flatten)]
     recorded: recording::Args,
     /// Where a report for the browser goes: one file, nothing is loaded from anywhere.
@@ -57,7 +61,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs: Vec<&Path> = args.report.iter().map(PathBuf::as_path).collect();
     output::refuse_overwriting(&args.recorded.inputs(), &outputs)?;
-    let sources = sources(&args.rules)?;
+    let sources = sources(&args.rules, args.pack)?;
     // A set with problems is told as it stands before anything of it is changed.
     compiled(&sources)?;
     let places = args.params.iter().map(|asked| place(&sources, asked)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -217,6 +217,7 @@ impl<'r> Reader<'r> {
         while !stop() {
             self.serve_common_queue()?;
             let wait = self.fill(&mut batch)?;
+            batch.at_end.extend(self.merge.ends());
             if self.merge.given_up() > given_up {
                 given_up = self.merge.given_up();
                 told.store(given_up, Ordering::Relaxed);

@@ -184,6 +184,11 @@ impl<T> Merge<T> {
         Next::Take(number, stamp, item)
     }
 
+    /// By lane, whether the end of its partition was seen and nothing is at hand of it.
+    pub fn ends(&self) -> impl Iterator<Item = bool> {
+        self.lanes.iter().map(|lane| (lane.at_end || lane.finished) && lane.queue.is_empty())
+    }
+
     /// How many records are at hand.
     pub fn at_hand(&self) -> usize {
         self.lanes.iter().map(|lane| lane.queue.len()).sum()

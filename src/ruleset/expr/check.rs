@@ -257,7 +257,9 @@ impl<'s, 'p> Checker<'s, 'p> {
     }
 
     fn unknown_name(&mut self, path: &str, span: &Range<usize>) {
-        let problem = if path.starts_with("lists.") {
+        let problem = if let Some((code, message)) = self.scope.refusal(path) {
+            self.problem(code, span, message)
+        } else if path.starts_with("lists.") {
             self.problem(codes::LIST_ALONE, span, format!("`{path}` stands only after `in`"))
         } else {
             let problem = self.problem(codes::UNKNOWN_NAME, span, format!("unknown name `{path}`"));

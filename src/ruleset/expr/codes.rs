@@ -51,6 +51,7 @@ codes! {
     NOT_CONSTANT = "T018", "A value where only a literal can stand.";
     TOO_LARGE = "T019", "An expression that is too large with its defs.";
     NOT_SHOWN = "T020", "A name in an explanation that is no single value.";
+    ALIAS_BEFORE_STEP = "T030", "The alias of a step is read where that step has not been taken.";
 
     NULLABLE = "W001", "`!=` or `not` meets a name that can be missing.";
     NEVER_TRUE = "W002", "A condition, or a part of one, that is never true.";

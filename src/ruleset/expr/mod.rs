@@ -160,6 +160,10 @@ pub enum Meaning<'s> {
 pub trait Scope {
     /// The meaning of a dotted name.
     fn name(&self, path: &str) -> Option<Meaning<'_>>;
+    /// Why a name that would mean something elsewhere has no meaning here: a code and what is told.
+    fn refusal(&self, _path: &str) -> Option<(&'static str, String)> {
+        None
+    }
     /// Every name that has a meaning here, for "did you mean".
     fn names(&self) -> Vec<String>;
     /// `lists.NAME`.

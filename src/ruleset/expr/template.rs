@@ -139,7 +139,7 @@ impl Template<'_, '_, '_> {
 
 fn personal(name: Name) -> bool {
     match name {
-        Name::Field(field) | Name::Feature(_, Part::Field(field)) => Field::is_personal(field),
+        Name::Field(field) | Name::Feature(_, Part::Field(field)) | Name::Alias(_, field) => Field::is_personal(field),
         _ => false,
     }
 }

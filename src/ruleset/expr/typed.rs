@@ -122,7 +122,9 @@ impl Typed {
     /// Whether its value depends on earlier events: then it is not evaluated on a late one.
     pub fn reads_state(&self) -> bool {
         self.names().iter().any(|(name, _)| match name {
-            Name::Feature(..) | Name::AccountRisk | Name::AccountKnownFor | Name::AccountLogins => true,
+            Name::Alias(..) | Name::Feature(..) | Name::AccountRisk | Name::AccountKnownFor | Name::AccountLogins => {
+                true
+            }
             Name::Field(_) | Name::Amount(_) | Name::Finding(_) => false,
         })
     }

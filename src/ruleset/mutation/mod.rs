@@ -61,6 +61,14 @@ struct File<'s> {
 
 /// Surveys a rule set that loads; of one that does not, what can be read.
 pub fn survey(sources: &Sources) -> Survey<'_> {
+    let files = survey_files(sources);
+    let (mut mutants, hears_others) = Finder::new(&files).find();
+    number_names(&mut mutants);
+    Survey { sources, files, mutants, hears_others }
+}
+
+/// The rule files that can be read; what is wrong with the others is told by whoever loads them.
+fn survey_files(sources: &Sources) -> Vec<File<'_>> {
     let mut problems = Vec::new();
     let mut files = Vec::new();
     for path in sources.rule_files() {
@@ -68,9 +76,16 @@ pub fn survey(sources: &Sources) -> Survey<'_> {
         let Some(tree) = crate::yaml::parse(&file, &super::read::RULE_FILES, &mut problems) else { continue };
         files.push(File { path, file, tree });
     }
-    let (mut mutants, hears_others) = Finder::new(&files).find();
-    number_names(&mut mutants);
-    Survey { sources, files, mutants, hears_others }
+    files
+}
+
+/// Whether some file has a rule of this id, whatever else is wrong with it.
+pub fn declares_rule(sources: &Sources, id: &str) -> bool {
+    survey_files(sources).iter().any(|file| {
+        let Kind::Map(map) = &file.tree.kind else { return false };
+        let Some(Kind::Seq(rules)) = map.get("rules").map(|rules| &rules.kind) else { return false };
+        rules.iter().any(|rule| id_of(rule) == Some(id))
+    })
 }
 
 /// Mutants of one name get numbers, in the order of their places.
@@ -91,9 +106,10 @@ fn number_names(mutants: &mut [Mutant]) {
 
 impl Survey<'_> {
     /// The sources with a mutant in them, or without any, for the tests of one rule. Rules that this one cannot
-    /// hear of are left out, which only saves time.
+    /// hear of are left out, which only saves time; the overlay is left out, for tests are written for the values of
+    /// their own file.
     pub fn sources(&self, mutant: Option<&Mutant>, rule: &str) -> Sources {
-        let mut sources = self.sources.clone();
+        let mut sources = self.sources.without_overlay();
         let keeps_others = self.hears_others.contains(rule);
         for File { path, file, tree } in &self.files {
             let mut edits: Vec<(Range<usize>, &str)> = Vec::new();

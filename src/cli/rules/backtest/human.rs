@@ -79,7 +79,12 @@ fn changes(out: &mut String, found: &Backtest) -> std::fmt::Result {
     let all = &found.accounts;
     let (both, gained, lost) = (number(all.both), number(all.gained), number(all.lost));
     writeln!(out, "\naccounts: {both} in both, {gained} gained, {lost} lost")?;
-    for (word, some) in [("gained", &all.gained_sample), ("lost", &all.lost_sample)] {
+    if let Some(cases) = &found.cases {
+        let (both, gained, lost) = (number(cases.both), number(cases.gained), number(cases.lost));
+        let missed = number(cases.missed);
+        writeln!(out, "cases of fraud: {both} found by both, {gained} gained, {lost} lost, {missed} found by neither")?;
+    }
+    for (word, some) in [("accounts gained", &all.gained_sample), ("accounts lost", &all.lost_sample)] {
         if !some.is_empty() {
             writeln!(out, "  {word}: {}", some.join(", "))?;
         }

@@ -16,6 +16,7 @@ use anyhow::Context;
 use self::notices::Desk;
 use super::KEY;
 use super::recording;
+use super::set::{Beside, Set};
 use crate::cli::{Exit, Format, fail, output, replay};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
@@ -45,6 +46,9 @@ pub struct Args {
     /// The rules as they would be: a directory, or `builtin`.
     #[arg(long, visible_alias = "rules", value_name = "DIR", default_value = "rules")]
     new: PathBuf,
+    /// Whether the shipped pack stands beside a directory; without this as `run` would have it here.
+    #[arg(long, value_enum, value_name = "PACK")]
+    pack: Option<Beside>,
     #[command(flatten)]
     recorded: recording::Args,
     /// What an SMS segment costs, such as "0.05 CNY".
@@ -68,7 +72,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let outputs: Vec<&Path> = [&args.report, &args.differences].into_iter().flatten().map(PathBuf::as_path).collect();
     output::refuse_overwriting(&args.recorded.inputs(), &outputs)?;
-    let sides = [Side::load(&args.old)?, Side::load(&args.new)?];
+    let sides = [Side::load(&args.old, args.pack)?, Side::load(&args.new, args.pack)?];
     let labels = args.recorded.read_labels()?;
     let recorded = args.recorded.open()?;
     let mut differences = args.differences.as_deref().map(create).transpose()?;
@@ -148,8 +152,11 @@ pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
 }
 
 /// Reads the texts of a rule set: a directory, or the shipped pack.
-pub(super) fn sources(directory: &Path) -> anyhow::Result<Sources> {
-    if directory.as_os_str() == BUILTIN { Ok(Sources::builtin()) } else { super::read(directory) }
+pub(super) fn sources(directory: &Path, pack: Option<Beside>) -> anyhow::Result<Sources> {
+    if directory.as_os_str() == BUILTIN {
+        return Ok(Sources::builtin());
+    }
+    Set { rules: directory.to_owned(), pack }.sources()
 }
 
 /// One of the two rule sets.
@@ -160,8 +167,8 @@ struct Side {
 }
 
 impl Side {
-    fn load(source: &Path) -> anyhow::Result<Self> {
-        let loaded = ruleset::load(&sources(source)?, HashKey::new(KEY), None).map_err(|problems| {
+    fn load(source: &Path, pack: Option<Beside>) -> anyhow::Result<Self> {
+        let loaded = ruleset::load(&sources(source, pack)?, HashKey::new(KEY), None).map_err(|problems| {
             let text = report::render(&problems, std::io::stderr().is_terminal());
             fail(Exit::Config, format!("the rules in {} have problems\n\n{text}", source.display()))
         })?;

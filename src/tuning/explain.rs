@@ -1,0 +1,335 @@
+//! Why a rule fires on an event or does not: each term with its value and true, false or unknown.
+//!
+//! Guarantees: terms are judged by closures that the production compiler makes, on the row of the production
+//! engine; history goes through that engine too. Does not print.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::detect::document::{AlertDocument, ContactDocument};
+use crate::detect::{Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
+use crate::event::{Closed, Decoded, Event, Millis, Rejection, Value, decode};
+use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
+use crate::ruleset::row::{Layout, Row};
+use crate::ruleset::{Bands, HashKey, Name, Rule, Ruleset, State};
+
+/// No time is in the future of what is explained.
+const MOMENT: Millis = Millis(i64::MAX / 2);
+
+/// What is known of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Something it compares is missing.
+    Unknown,
+}
+
+impl Truth {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Truth::True => "true",
+            Truth::False => "false",
+            Truth::Unknown => "unknown",
+        }
+    }
+}
+
+/// One condition of a tree of conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// As it was written, in one line; of `and`, `or` and `not` that word.
+    pub text: String,
+    /// The def it is, where it is one.
+    pub def: Option<String>,
+    /// What is known of it.
+    pub truth: Truth,
+    /// The values it compares: as written, and what they are.
+    pub values: Vec<(String, Value<'static>)>,
+    /// What stands below.
+    pub parts: Vec<Term>,
+}
+
+/// One exception.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Excepted {
+    /// Its name.
+    pub name: String,
+    /// Whether it had ended at the event's time.
+    pub has_expired: bool,
+    /// Its condition.
+    pub term: Term,
+}
+
+/// How it came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The condition was true.
+    Hit(RuleOutcome),
+    /// The condition was not true.
+    NotTrue,
+    /// The rule does not look at events of this type.
+    OtherType,
+    /// The event is late, and the rule reads what is kept.
+    Late,
+    /// An event of this id was there before.
+    Duplicate,
+}
+
+/// A rule on an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The event's id.
+    pub event: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// Its time, RFC 3339.
+    pub time: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The condition; `None` of a rule that waits for a chain of events.
+    pub when: Option<Term>,
+    /// The exceptions.
+    pub unless: Vec<Excepted>,
+    /// Until when the rule was silent about what the event is about, before it.
+    pub silent_until: Option<String>,
+    /// The alert, where there is one: score and band of the event.
+    pub alert: Option<(u8, &'static str)>,
+    /// The findings of all rules on the event, by rule.
+    pub findings: Vec<(String, RuleOutcome)>,
+}
+
+/// What history was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// Events counted.
+    pub events: u64,
+    /// Lines that are no event.
+    pub refused: u64,
+    /// Events seen before.
+    pub duplicates: u64,
+}
+
+/// An engine that goes through a history and then explains an event.
+pub struct Explainer {
+    rules: Arc<Ruleset>,
+    rule: usize,
+    key: HashKey,
+    engine: Engine,
+    /// What the history was so far.
+    pub history: History,
+}
+
+impl Explainer {
+    /// One for a rule, by its place in the rule set. `key` must be the one it was compiled with.
+    pub fn new(rules: &Arc<Ruleset>, bands: Bands, key: HashKey, rule: usize) -> Self {
+        let options = Options { findings: true, also: Some(rule), ..Options::default() };
+        let engine = Engine::new(Arc::clone(rules), bands, options, key);
+        Explainer { rules: Arc::clone(rules), rule, key, engine, history: History::default() }
+    }
+
+    /// Takes an event of the history.
+    pub fn remember(&mut self, json: &[u8]) {
+        let mut told = Told::default();
+        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        self.history.refused += u64::from(told.rejection.is_some());
+        self.history.duplicates += u64::from(told.is_duplicate);
+        self.history.events += u64::from(told.rejection.is_none() && !told.is_duplicate);
+    }
+
+    /// Takes the event and explains on it the rule this was made for; the error: it is none.
+    pub fn explain(&mut self, rule: &Rule, json: &[u8]) -> Result<Explanation, Rejection> {
+        let Decoded { event, .. } = decode(Some(json), MOMENT, &Options::default().limits)?;
+        let silent_until = self.engine.silent_until(self.rule, &event).map(|until| until.rfc3339());
+        let mut told = Told::default();
+        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        let row = self.engine.row(&event);
+        let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };
+        let when = rule.terms.when.as_ref().filter(|_| rule.on.has(event.kind)).map(|typed| terms.term(typed));
+        let unless = rule.unless.iter().zip(&rule.terms.unless).filter(|_| rule.on.has(event.kind));
+        let unless = unless.map(|(exception, typed)| Excepted {
+            name: exception.name.clone(),
+            has_expired: event.time >= exception.expires,
+            term: terms.term(typed),
+        });
+        let unless = unless.collect();
+        Ok(Explanation {
+            event: event.id.clone().into_owned(),
+            kind: event.kind.word(),
+            time: event.time.rfc3339(),
+            outcome: outcome(rule, &event, &told),
+            when,
+            unless,
+            silent_until,
+            alert: told.alert,
+            findings: told.findings,
+        })
+    }
+}
+
+fn outcome(rule: &Rule, event: &Event<'_>, told: &Told) -> Outcome {
+    let hit = told.findings.iter().find(|(id, _)| *id == rule.id);
+    match hit {
+        Some((_, outcome)) => Outcome::Hit(*outcome),
+        None if told.is_duplicate => Outcome::Duplicate,
+        None if !rule.on.has(event.kind) => Outcome::OtherType,
+        None if told.is_late && rule.reads_state => Outcome::Late,
+        None => Outcome::NotTrue,
+    }
+}
+
+/// What the engine told of one event.
+#[derive(Default)]
+struct Told {
+    rejection: Option<Rejection>,
+    is_duplicate: bool,
+    is_late: bool,
+    findings: Vec<(String, RuleOutcome)>,
+    alert: Option<(u8, &'static str)>,
+}
+
+impl Sink for Told {
+    fn rejected(&mut self, _: usize, rejection: &Rejection) {
+        self.rejection = Some(rejection.clone());
+    }
+    fn duplicate(&mut self, _: usize) {
+        self.is_duplicate = true;
+    }
+    fn accepted(&mut self, _: usize, _: &Event<'_>, late: bool) {
+        self.is_late = late;
+    }
+    fn contact(&mut self, _: usize, _: ContactDocument) {}
+    fn finding(&mut self, _: usize, record: FindingRecord) {
+        self.findings.push((record.rule, record.outcome));
+    }
+    fn alert(&mut self, _: usize, document: AlertDocument) {
+        self.alert = Some((document.score, document.band.word()));
+    }
+}
+
+/// Judges terms on a row.
+struct Terms<'r> {
+    rules: &'r Ruleset,
+    layout: Layout,
+    key: HashKey,
+    row: Row<'r>,
+}
+
+impl Terms<'_> {
+    fn term(&mut self, typed: &Typed) -> Term {
+        let def = self.def(typed);
+        let (text, parts) = match &typed.node {
+            Node::And(parts) => ("and".to_owned(), parts.iter().map(|part| self.term(part)).collect()),
+            Node::Or(parts) => ("or".to_owned(), parts.iter().map(|part| self.term(part)).collect()),
+            Node::Not(inner) if matches!(inner.node, Node::And(_) | Node::Or(_) | Node::Not(_)) => {
+                ("not".to_owned(), vec![self.term(inner)])
+            }
+            _ => (one_line(typed.text()), Vec::new()),
+        };
+        let mut values = Vec::new();
+        if parts.is_empty() {
+            typed.parts().into_iter().for_each(|part| self.values(part, true, &mut values));
+            if let Node::Name(_) = typed.node {
+                self.values(typed, true, &mut values);
+            }
+        }
+        Term { text, def, truth: self.truth(typed), values, parts }
+    }
+
+    /// The name of the def that a tree is.
+    fn def(&self, typed: &Typed) -> Option<String> {
+        let (file, span) = &typed.at;
+        let is_it = |def: &&crate::ruleset::DefPlace| def.at.0.path == file.path && def.at.1 == *span;
+        self.rules.defs.iter().find(is_it).map(|def| def.name.clone())
+    }
+
+    fn truth(&mut self, typed: &Typed) -> Truth {
+        let negated = Typed { node: Node::Not(Box::new(typed.clone())), ..typed.clone() };
+        let is_true = expr::compile(typed, &mut self.layout, self.key).is_true(&self.row);
+        let is_false = expr::compile(&negated, &mut self.layout, self.key).is_true(&self.row);
+        match (is_true, is_false) {
+            (true, _) => Truth::True,
+            (_, true) => Truth::False,
+            _ => Truth::Unknown,
+        }
+    }
+
+    /// The values a term compares: a whole side, then the calls and names it is made of; constants that have a
+    /// name.
+    fn values(&mut self, typed: &Typed, is_side: bool, values: &mut Vec<(String, Value<'static>)>) {
+        let text = match self.def(typed) {
+            Some(def) => def,
+            None => one_line(typed.text()),
+        };
+        let value = match &typed.node {
+            Node::Name(Name::Field(field)) => Some(field.value(self.row.event).into_owned()),
+            Node::Name(name) => {
+                let cell = self.layout.cell(*name, typed.ty);
+                Some(self.row.value(typed.ty, cell).into_owned())
+            }
+            // A param is written as a name, and stands for a constant.
+            Node::Constant(value) if text.starts_with(|c: char| c.is_ascii_lowercase()) && typed.ty != Ty::Bool => {
+                Some(value.clone())
+            }
+            Node::Constant(_) => None,
+            Node::Arithmetic(..) | Node::Coalesce(..) | Node::Negate(_) if is_side => self.number(typed),
+            Node::Call(function, _) if !is_of_texts(*function) => self.number(typed),
+            _ => None,
+        };
+        if let Some(value) = value
+            && !values.iter().any(|(known, _)| *known == text)
+        {
+            values.push((text, value));
+        }
+        typed.parts().into_iter().for_each(|part| self.values(part, false, values));
+    }
+
+    /// What a tree of numbers comes to.
+    fn number(&mut self, typed: &Typed) -> Option<Value<'static>> {
+        if !matches!(typed.ty, Ty::Int | Ty::Float | Ty::Duration) {
+            return None;
+        }
+        let number = expr::compile_quantity(typed, &mut self.layout, self.key).value(&self.row);
+        Some(match typed.ty {
+            _ if number.is_nan() => Value::Missing,
+            Ty::Duration => Value::Duration(number as i64),
+            Ty::Int => Value::Int(number as i64),
+            _ => Value::Float(number),
+        })
+    }
+}
+
+fn is_of_texts(function: Function) -> bool {
+    matches!(function, Function::Lower | Function::Domain)
+}
+
+impl Term {
+    /// As JSON: `term`, `def`, `is`, `values`, `parts`.
+    pub fn json(&self) -> Json {
+        let values: serde_json::Map<String, Json> =
+            self.values.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let mut object = json!({ "term": self.text, "is": self.truth.word() });
+        if let Some(def) = &self.def {
+            object["def"] = json!(def);
+        }
+        if !values.is_empty() {
+            object["values"] = Json::Object(values);
+        }
+        if !self.parts.is_empty() {
+            object["parts"] = self.parts.iter().map(Term::json).collect();
+        }
+        object
+    }
+}
+
+impl Explanation {
+    /// Whether the rule counts as far as its state goes.
+    pub fn score(&self, rule: &Rule) -> u8 {
+        let fired = self.outcome == Outcome::Hit(RuleOutcome::Fired);
+        if fired && rule.state == State::Live { rule.score } else { 0 }
+    }
+}
