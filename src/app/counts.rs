@@ -33,7 +33,7 @@ pub struct EngineCounts {
     ignored: BTreeMap<String, Growth>,
     unknown_fields: Growth,
     /// By rule: fired, repeated, excepted.
-    findings: Vec<[Growth; 3]>,
+    findings: Vec<Option<[Growth; 3]>>,
     /// By rule; those without a sequence have none.
     sequence_overflow: Vec<Option<Growth>>,
     sequences_forgotten: Growth,
@@ -72,15 +72,19 @@ impl EngineCounts {
     /// Takes a rule set that came into force; the engine counts its findings from 0 on.
     pub fn rules(&mut self, rules: &Ruleset) {
         let counter = |rule: &Rule| {
-            ["fired", "repeated", "excepted"].map(|outcome| {
-                let labels = [rule.id.as_str(), state_word(rule.state), outcome];
-                Growth::new(self.metrics.findings.with_label_values(&labels))
+            // A rule that is not asked has no findings to count.
+            rule.state.runs().then(|| {
+                ["fired", "repeated", "excepted"].map(|outcome| {
+                    let labels = [rule.id.as_str(), state_word(rule.state), outcome];
+                    Growth::new(self.metrics.findings.with_label_values(&labels))
+                })
             })
         };
         self.findings = rules.rules.iter().map(counter).collect();
         let overflow = |rule: &Rule| {
             let children = &self.metrics.sequence_overflow;
-            rule.sequence.as_ref().map(|_| Growth::new(children.with_label_values(&[rule.id.as_str()])))
+            let is_counted = rule.sequence.is_some() && rule.state.runs();
+            is_counted.then(|| Growth::new(children.with_label_values(&[rule.id.as_str()])))
         };
         self.sequence_overflow = rules.rules.iter().map(overflow).collect();
         let mut states = BTreeMap::new();
@@ -111,7 +115,7 @@ impl EngineCounts {
         }
         self.unknown_fields.reach(counters.unknown_fields);
         for (growths, totals) in self.findings.iter_mut().zip(&counters.findings) {
-            reach(growths, totals);
+            growths.iter_mut().for_each(|growths| reach(growths, totals));
         }
         for (growth, total) in self.sequence_overflow.iter_mut().zip(&counters.sequence_overflow) {
             if let Some(growth) = growth {

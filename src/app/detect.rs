@@ -64,7 +64,7 @@ impl Detection {
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
             goes_on: consumer.goes_on(),
             rules_digest: &in_force.ruleset.digest,
-            rules: in_force.ruleset.rules.len(),
+            rules: in_force.ruleset.running().count(),
             geo: in_force.geo.date().as_deref(),
         }
         .tell();
@@ -309,7 +309,7 @@ impl Sink for Outputs<'_> {
 fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &Metrics) {
     RulesSwapped {
         digest: &ruleset.digest,
-        rules: ruleset.rules.len(),
+        rules: ruleset.running().count(),
         features_kept: swapped.features_kept,
         features_new: &swapped.features_new,
         took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -32,7 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             if args.format == Format::Json {
                 return Ok(Exit::Done);
             }
-            let rules = prepared.in_force.ruleset.rules.len();
+            let rules = prepared.in_force.ruleset.running().count();
             let channels: Vec<&str> = prepared.channels.names().collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
             let geo = prepared.in_force.geo.files().len();

@@ -75,6 +75,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing. `key` must be the one the rule set was compiled with.
     pub fn new(rules: Arc<Ruleset>, bands: Bands, options: Options, key: HashKey) -> Self {
+        let rules = of_rules(&rules, &options);
         let limits = limits(&rules, &options);
         Engine {
             index: Index::new(&rules, options.also),
@@ -101,6 +102,7 @@ impl Engine {
     /// Goes over to another rule set, between two events. It must be compiled with the same key. Windows,
     /// histories and what rules are silent about go on where their definition stays.
     pub fn swap(&mut self, rules: Arc<Ruleset>, bands: Bands) -> Swapped {
+        let rules = of_rules(&rules, &self.options);
         let limits = limits(&rules, &self.options);
         let cold = self.state.follow(&rules, limits, self.lateness.horizon_ms());
         self.fired.follow(&rules);
@@ -476,6 +478,11 @@ fn repeat_or_fire(
 ) -> RuleOutcome {
     let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
     if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+}
+
+/// What an engine needs of a rule set: all of it where a rule is asked in whatever state, else what runs.
+fn of_rules(rules: &Arc<Ruleset>, options: &Options) -> Arc<Ruleset> {
+    if options.also.is_some() { Arc::clone(rules) } else { rules.in_force() }
 }
 
 fn limits(rules: &Ruleset, options: &Options) -> StateLimits {

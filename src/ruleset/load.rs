@@ -16,11 +16,12 @@ use super::expr;
 use super::feature::FeatureSpec;
 use super::finding;
 use super::hash::HashKey;
-use super::model::{Audience, Feature, Name, NamedAmount, Piece, Rule, Ruleset};
+use super::in_force::with_parts;
+use super::model::{Audience, Feature, NamedAmount, Rule, Ruleset};
 use super::names::{Constant, Here, Names};
 use super::policy::Policy;
 use super::read::RULE_FILES;
-use super::row::{Cell, Layout};
+use super::row::Layout;
 use super::rule::{Builder, RuleDraft};
 use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
 use super::{checks, currencies, overlay, policy, state_bytes};
@@ -128,6 +129,13 @@ fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Me
     policy.unwrap_or_default()
 }
 
+/// A feature that something reads, checked.
+struct Placed {
+    place: u16,
+    name: String,
+    filter: Option<expr::Typed>,
+}
+
 struct Loader<'s> {
     sources: &'s Sources,
     problems: Vec<Problem>,
@@ -180,11 +188,19 @@ impl<'s> Loader<'s> {
         today: Option<Millis>,
     ) -> Result<Loaded, Vec<Problem>> {
         self.check_names(drafts);
-        let mentioned = self.place_features(drafts);
+        let (mentioned, features_in_force) = self.place_features(drafts);
         let mut layout = Layout::default();
-        let features = self.features(drafts, &mut layout, key);
+        let mut placed = self.features(drafts);
+        placed.sort_by_key(|placed| placed.place);
+        let of_others = placed.split_off(features_in_force.min(placed.len()));
         self.check_what_no_rule_uses(drafts, &mentioned);
-        let rules = self.rules(drafts, &mut layout, key, today);
+        // What rules that run read is laid out first, so that the rest can be left out.
+        let mut features = self.build_features(&placed, &mut layout, key);
+        let mut rules = self.rules(drafts.iter().filter(|draft| draft.runs()), &mut layout, key, today);
+        layout.close_in_force();
+        features.extend(self.build_features(&of_others, &mut layout, key));
+        rules.extend(self.rules(drafts.iter().filter(|draft| !draft.runs()), &mut layout, key, today));
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
         checks::stale(&self.declared.names, today, &mut self.problems);
         drop_consequences(&mut self.problems, &self.declared, &self.unread);
         if self.problems.iter().any(|problem| problem.level == Level::Error) {
@@ -201,6 +217,7 @@ impl<'s> Loader<'s> {
             defs: self.declared.names.def_places(),
             rules,
             features,
+            features_in_force,
             amounts: self.declared.names.amounts,
             lists: self.declared.names.lists.into_values().map(|named| named.set).collect(),
             layout,
@@ -288,16 +305,36 @@ impl<'s> Loader<'s> {
         self.problems.extend(told);
     }
 
-    /// Gives the features that something reads their place, and tells all first parts of names mentioned.
-    fn place_features(&mut self, drafts: &[RuleDraft<'_>]) -> BTreeSet<String> {
+    /// Gives the features that something reads their place, those of rules that run first. Tells all first parts
+    /// of names mentioned, and how many features rules that run read.
+    fn place_features(&mut self, drafts: &[RuleDraft<'_>]) -> (BTreeSet<String>, usize) {
+        let mentioned = self.mentioned(drafts.iter());
+        let in_force = self.mentioned(drafts.iter().filter(|draft| draft.runs()));
+        let mut at = 0u16;
+        let mut place = |wanted: &dyn Fn(&str) -> bool| {
+            for (name, (place, _)) in &mut self.declared.names.features {
+                if wanted(name) {
+                    *place = Some(at);
+                    at += 1;
+                }
+            }
+            usize::from(at)
+        };
+        let features_in_force = place(&|name| in_force.contains(name));
+        place(&|name| mentioned.contains(name) && !in_force.contains(name));
+        (mentioned, features_in_force)
+    }
+
+    /// The first parts of the names that rules mention, and of those that their defs and exceptions do.
+    fn mentioned<'d>(&self, drafts: impl Iterator<Item = &'d RuleDraft<'d>> + Clone) -> BTreeSet<String> {
         let mut mentioned = BTreeSet::new();
         let mut pending: Vec<String> = Vec::new();
         let mut mention = |name: &str| {
             let first = name.split('.').next().unwrap_or(name).to_owned();
             pending.push(first);
         };
-        drafts.iter().for_each(|draft| draft.mentions(&mut mention));
-        let shared: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
+        drafts.clone().for_each(|draft| draft.mentions(&mut mention));
+        let shared: BTreeSet<&str> = drafts.flat_map(RuleDraft::shared).collect();
         let asts = self.declared.exceptions.iter().filter(|(name, _)| shared.contains(name.as_str()));
         asts.filter_map(|(_, spec)| spec.when.as_ref()).for_each(|ast| ast.names(&mut |name, _| mention(name)));
         while let Some(name) = pending.pop() {
@@ -308,21 +345,11 @@ impl<'s> Loader<'s> {
                 ast.names(&mut |name, _| pending.push(name.split('.').next().unwrap_or(name).to_owned()));
             }
         }
-        let mut at = 0u16;
-        let names = &mut self.declared.names;
-        for (name, (place, spec)) in &mut names.features {
-            if !mentioned.contains(name) {
-                continue;
-            }
-            names.kinds.push(spec.kind);
-            *place = Some(at);
-            at += 1;
-        }
         mentioned
     }
 
-    /// The features that something reads, without their parts.
-    fn features(&mut self, drafts: &[RuleDraft<'_>], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+    /// Checks all features and gives those that something reads.
+    fn features(&mut self, drafts: &[RuleDraft<'_>]) -> Vec<Placed> {
         let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
         let all_read = !self.unread.is_partial && self.unread.files.is_empty();
         let (mut features, no_params) = (Vec::new(), BTreeMap::new());
@@ -348,14 +375,19 @@ impl<'s> Loader<'s> {
                     |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
                 self.declared.names.judge(spec.types, judged);
             }
-            if place.is_some()
-                && let Some(feature) =
-                    build_feature(name, spec, filter.as_ref(), &self.declared.names.amounts, layout, key)
-            {
-                features.push(feature);
-            }
+            features.extend(place.map(|place| Placed { place, name: name.clone(), filter }));
         }
         features
+    }
+
+    /// Compiles features, without their parts.
+    fn build_features(&self, placed: &[Placed], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
+        let names = &self.declared.names;
+        let built = placed.iter().filter_map(|Placed { name, filter, .. }| {
+            let (_, spec) = names.features.get(name)?;
+            build_feature(name, spec, filter.as_ref(), &names.amounts, layout, key)
+        });
+        built.collect()
     }
 
     /// Types of the defs and shared exceptions that no rule uses, as far as that goes without event types.
@@ -390,9 +422,9 @@ impl<'s> Loader<'s> {
         self.problems.extend(told.into_iter().filter(|problem| !depends_on_use(problem)));
     }
 
-    fn rules(
+    fn rules<'d>(
         &mut self,
-        drafts: &[RuleDraft<'_>],
+        drafts: impl Iterator<Item = &'d RuleDraft<'d>>,
         layout: &mut Layout,
         key: HashKey,
         today: Option<Millis>,
@@ -415,7 +447,6 @@ impl<'s> Loader<'s> {
             };
             rules.extend(builder.build(draft));
         }
-        rules.sort_by(|a, b| a.id.cmp(&b.id));
         rules
     }
 }
@@ -478,30 +509,4 @@ fn build_feature(
         parts: Vec::new(),
         read_on: TypeSet::NONE,
     })
-}
-
-/// Features with the parts that something reads, which the layout knows once all is compiled, and the event
-/// types on which a rule reads them.
-fn with_parts(mut features: Vec<Feature>, layout: &Layout, rules: &[Rule]) -> Vec<Feature> {
-    for (name, ty, cell) in layout.cells() {
-        if let Name::Feature(at, part) = name
-            && let Some(feature) = features.get_mut(usize::from(*at))
-        {
-            feature.parts.push((*part, *ty, *cell));
-            let readers = rules.iter().filter(|rule| may_read(rule, *cell));
-            feature.read_on = readers.fold(feature.read_on, |types, rule| types.or(rule.on));
-            let sequences = rules.iter().filter_map(|rule| rule.sequence.as_ref());
-            let readers = sequences.filter(|sequence| sequence.reads.contains(cell));
-            feature.read_on = readers.fold(feature.read_on, |types, sequence| types.or(sequence.types()));
-        }
-    }
-    features
-}
-
-/// Whether a rule may read a cell. Which ones an exception reads is not kept: one that reads any may read all.
-fn may_read(rule: &Rule, cell: Cell) -> bool {
-    let explained = |piece: &Piece| matches!(piece, Piece::Value(_, read) if *read == cell);
-    rule.evidence.iter().chain(&rule.sightings.kept).any(|(_, _, read)| *read == cell)
-        || rule.explain.iter().any(explained)
-        || (rule.reads_state && !rule.unless.is_empty())
 }

@@ -20,6 +20,7 @@ mod finding;
 pub mod format;
 pub mod hash;
 mod identity;
+mod in_force;
 pub mod lists;
 pub mod load;
 pub mod model;

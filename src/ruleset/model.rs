@@ -159,7 +159,7 @@ pub struct Key {
 }
 
 /// One feature.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Feature {
     /// Its name.
     pub name: String,
@@ -245,7 +245,7 @@ pub enum Action {
 }
 
 /// An exception: where its condition is true the hit is eaten, and counted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Exception {
     /// Its name.
     pub name: String,
@@ -317,7 +317,7 @@ pub struct InlineTest {
 }
 
 /// One rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rule {
     /// Its id.
     pub id: String,
@@ -378,7 +378,7 @@ pub struct Rule {
 }
 
 /// Both ends of a journey, for the evidence of a rule whose condition compares places.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sightings {
     /// What is told of the event's own place: the event's fields.
     pub own: Vec<Field>,
@@ -404,8 +404,10 @@ pub struct Ruleset {
     pub digest: String,
     /// The rules, sorted by id.
     pub rules: Vec<Rule>,
-    /// The features some rule reads, sorted by name.
+    /// The features some rule reads: first those of rules that run, then those of the others, each sorted by name.
     pub features: Vec<Feature>,
+    /// How many of them rules that run read.
+    pub features_in_force: usize,
     /// The named amounts, sorted by name.
     pub amounts: Vec<NamedAmount>,
     /// The lists, sorted by name.

@@ -51,6 +51,17 @@ pub struct Layout {
     pub ids: u16,
     /// Slots in the bank of texts.
     pub texts: u16,
+    /// How far it had come when all was laid out that rules which run read.
+    in_force: Option<Extent>,
+}
+
+/// How far a layout has come.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    cells: usize,
+    numbers: u16,
+    ids: u16,
+    texts: u16,
 }
 
 impl Layout {
@@ -76,6 +87,19 @@ impl Layout {
         self.places.insert(name, self.cells.len());
         self.cells.push((name, ty, cell));
         cell
+    }
+
+    /// From here on it lays out what only drafts and rules that are off read.
+    pub(super) fn close_in_force(&mut self) {
+        let Layout { numbers, ids, texts, .. } = *self;
+        self.in_force = Some(Extent { cells: self.cells.len(), numbers, ids, texts });
+    }
+
+    /// The part of it that rules which run read.
+    pub(super) fn in_force(&self) -> Layout {
+        let Some(Extent { cells, numbers, ids, texts }) = self.in_force else { return self.clone() };
+        let cells = self.cells.iter().take(cells).copied().collect();
+        Layout { cells, numbers, ids, texts, in_force: self.in_force }
     }
 
     /// Every name with its type and cell, in the order of first use.

@@ -250,6 +250,16 @@ impl<'f> RuleDraft<'f> {
         }
     }
 
+    /// Whether it is asked of events: it is live or in shadow. A state that cannot be read is told elsewhere.
+    pub fn runs(&self) -> bool {
+        let own = || match &self.get("state")?.kind {
+            Kind::Scalar(word) => STATES.iter().find(|(state, _)| *state == word.text).map(|(_, state)| *state),
+            _ => None,
+        };
+        let state = self.overlaid.state.as_ref().map(|(state, ..)| *state);
+        state.or_else(own).is_some_and(State::runs)
+    }
+
     /// The names of the shared exceptions it takes.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         self.unless.iter().filter_map(|unless| match unless {

@@ -9,7 +9,7 @@ use super::expr::Typed;
 use crate::report::SourceFile;
 
 /// The terms of one rule.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Terms {
     /// Its condition.
     pub when: Option<Typed>,

@@ -72,7 +72,7 @@ pub fn generator(events: u64, seed: u64) -> Result<Generator, DemoError> {
 /// What is known before anything is sent.
 pub fn setting(generator: &Generator, events: u64, prepared: &Prepared) -> Setting {
     let shadow =
-        prepared.in_force.ruleset.rules.iter().filter(|rule| rule.state != State::Live).map(|rule| rule.id.clone());
+        prepared.in_force.ruleset.rules.iter().filter(|rule| rule.state == State::Shadow).map(|rule| rule.id.clone());
     Setting {
         people: plan(events, 0).accounts(),
         learning_records: generator.learning_records(),

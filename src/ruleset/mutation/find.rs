@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{File, Mutant, id_of, item_lines, line_end, line_start, text_of};
+use super::{File, Mutant, id_of, item_lines, line_end, line_start, map_of, text_of};
 use crate::event::{Currency, Money, Value};
 use crate::ruleset::expr::{self, Ast, Change, steps};
 use crate::ruleset::read;
@@ -46,13 +46,6 @@ struct Rule<'f> {
 impl<'f> Rule<'f> {
     fn get(&self, key: &str) -> Option<&'f Node> {
         self.own.get(key).or_else(|| self.defaults.and_then(|defaults| defaults.get(key)))
-    }
-}
-
-fn map_of(node: &Node) -> Option<&Map> {
-    match &node.kind {
-        Kind::Map(map) => Some(map),
-        _ => None,
     }
 }
 

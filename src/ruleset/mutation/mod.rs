@@ -50,6 +50,8 @@ pub struct Survey<'s> {
     pub mutants: Vec<Mutant>,
     /// Rules that hear of other rules: through `account.risk`, or findings that a feature counts.
     hears_others: BTreeSet<String>,
+    /// Rules that features name: without them the set would not load.
+    named: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,21 @@ pub fn survey(sources: &Sources) -> Survey<'_> {
     let files = survey_files(sources);
     let (mut mutants, hears_others) = Finder::new(&files).find();
     number_names(&mut mutants);
-    Survey { sources, files, mutants, hears_others }
+    let named = named_by_features(&files);
+    Survey { sources, files, mutants, hears_others, named }
+}
+
+/// The ids of rules that stand in the `where` of a feature.
+fn named_by_features(files: &[File<'_>]) -> BTreeSet<String> {
+    let maps = || files.iter().filter_map(|file| map_of(&file.tree));
+    let features = maps().filter_map(|map| map_of(map.get("features")?)).flat_map(|features| &features.entries);
+    let filters: Vec<&str> = features.filter_map(|feature| text_of(map_of(&feature.value)?, "where")).collect();
+    let is_named = |id: &&str| filters.iter().any(|filter| filter.contains(&format!("\"{id}\"")));
+    let items = maps().filter_map(|map| map.get("rules")).filter_map(|rules| match &rules.kind {
+        Kind::Seq(items) => Some(items),
+        _ => None,
+    });
+    items.flatten().filter_map(id_of).filter(is_named).map(str::to_owned).collect()
 }
 
 /// The rule files that can be read; what is wrong with the others is told by whoever loads them.
@@ -117,7 +133,11 @@ impl Survey<'_> {
                 edits.extend(mutant.edits.iter().map(|(span, with)| (span.clone(), with.as_str())));
             }
             if !keeps_others {
-                edits.extend(others(&file.text, tree, rule).into_iter().map(|span| (span, "")));
+                edits.extend(
+                    others(&file.text, tree, |id| id == rule || self.named.contains(id))
+                        .into_iter()
+                        .map(|span| (span, "")),
+                );
             }
             if !edits.is_empty() {
                 sources = sources.replaced(*path, edited(&file.text, edits));
@@ -144,16 +164,16 @@ fn edited(text: &str, mut edits: Vec<(Range<usize>, &str)>) -> String {
     changed
 }
 
-/// The lines of the rules of a file but one; none where the file does not have one rule after the other, each in
+/// The lines of the rules of a file but those kept; none where the file does not have one rule after the other, each in
 /// lines of its own.
-fn others(text: &str, tree: &Node, rule: &str) -> Vec<Range<usize>> {
+fn others(text: &str, tree: &Node, is_kept: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let Kind::Map(map) = &tree.kind else { return Vec::new() };
     let Some(entry) = map.entries.iter().find(|entry| entry.key == "rules") else { return Vec::new() };
     let Kind::Seq(items) = &entry.value.kind else { return Vec::new() };
     let spans: Option<Vec<(bool, Range<usize>)>> = (0..items.len())
         .map(|at| {
             let item = items.get(at)?;
-            Some((id_of(item) == Some(rule), item_lines(text, items, at)?))
+            Some((id_of(item).is_some_and(&is_kept), item_lines(text, items, at)?))
         })
         .collect();
     let Some(spans) = spans else { return Vec::new() };
@@ -163,6 +183,13 @@ fn others(text: &str, tree: &Node, rule: &str) -> Vec<Range<usize>> {
     let end = spans.last().map_or(entry.key_span.end, |(_, span)| span.end);
     let start = line_start(text, entry.key_span.start);
     std::iter::once(start..end).collect()
+}
+
+fn map_of(node: &Node) -> Option<&Map> {
+    match &node.kind {
+        Kind::Map(map) => Some(map),
+        _ => None,
+    }
 }
 
 fn id_of(rule: &Node) -> Option<&str> {

@@ -26,7 +26,7 @@ pub const STEP_EVENTS_MAX: usize = 16;
 pub const EVENT_PARTIALS_MAX: usize = 4;
 
 /// A sequence as the engine follows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sequence {
     /// The entity.
     pub by: Key,
@@ -50,7 +50,7 @@ pub struct Sequence {
 }
 
 /// One step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Step {
     /// Its event types.
     pub types: TypeSet,
@@ -61,7 +61,7 @@ pub struct Step {
 }
 
 /// An item of `without`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Canceller {
     /// Its event types.
     pub types: TypeSet,
@@ -70,7 +70,7 @@ pub struct Canceller {
 }
 
 /// An item of `absent`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Absent {
     /// Its event types.
     pub types: TypeSet,
