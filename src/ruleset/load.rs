@@ -311,9 +311,11 @@ impl<'s> Loader<'s> {
         let mentioned = self.mentioned(drafts.iter());
         let in_force = self.mentioned(drafts.iter().filter(|draft| draft.runs()));
         let mut at = 0u16;
+        let names = &mut self.declared.names;
         let mut place = |wanted: &dyn Fn(&str) -> bool| {
-            for (name, (place, _)) in &mut self.declared.names.features {
+            for (name, (place, spec)) in &mut names.features {
                 if wanted(name) {
+                    names.kinds.push(spec.kind);
                     *place = Some(at);
                     at += 1;
                 }

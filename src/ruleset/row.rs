@@ -98,8 +98,9 @@ impl Layout {
     /// The part of it that rules which run read.
     pub(super) fn in_force(&self) -> Layout {
         let Some(Extent { cells, numbers, ids, texts }) = self.in_force else { return self.clone() };
+        let places = self.places.iter().filter(|(_, at)| **at < cells).map(|(name, at)| (*name, *at)).collect();
         let cells = self.cells.iter().take(cells).copied().collect();
-        Layout { cells, numbers, ids, texts, in_force: self.in_force }
+        Layout { cells, places, numbers, ids, texts, in_force: self.in_force }
     }
 
     /// Every name with its type and cell, in the order of first use.
