@@ -36,8 +36,7 @@ pub(super) fn threshold_above_cap(typed: &Typed, names: &Names, problems: &mut V
 
 fn counts(typed: &Typed, names: &Names) -> bool {
     let Node::Name(Name::Feature(at, _)) = typed.node else { return false };
-    let of = |(index, spec): &(Option<u16>, super::feature::FeatureSpec)| (*index == Some(at)).then_some(spec.kind);
-    matches!(names.features.values().find_map(of), Some(Some(Kind::Count | Kind::Distinct | Kind::Spread)))
+    matches!(names.kinds.get(usize::from(at)), Some(Some(Kind::Count | Kind::Distinct | Kind::Spread)))
 }
 
 fn above_cap(typed: &Typed) -> bool {

@@ -23,7 +23,7 @@ use super::read::RULE_FILES;
 use super::row::{Cell, Layout};
 use super::rule::{Builder, RuleDraft};
 use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
-use super::{checks, overlay, policy};
+use super::{checks, currencies, overlay, policy, state_bytes};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
@@ -190,6 +190,8 @@ impl<'s> Loader<'s> {
         if self.problems.iter().any(|problem| problem.level == Level::Error) {
             return Err(self.problems);
         }
+        currencies::forgotten(&self.declared.names.covered.borrow(), &self.declared.names.amounts, &mut self.problems);
+        state_bytes::over_budget(&self.declared.names, &mut self.problems);
         checks::unused(&self.declared.names, &mentioned, &mut self.problems);
         let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
         checks::exceptions_not_taken(&self.declared.exceptions, &taken, &mut self.problems);
@@ -307,10 +309,12 @@ impl<'s> Loader<'s> {
             }
         }
         let mut at = 0u16;
-        for (name, (place, _)) in &mut self.declared.names.features {
+        let names = &mut self.declared.names;
+        for (name, (place, spec)) in &mut names.features {
             if !mentioned.contains(name) {
                 continue;
             }
+            names.kinds.push(spec.kind);
             *place = Some(at);
             at += 1;
         }

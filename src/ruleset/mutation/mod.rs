@@ -162,7 +162,7 @@ fn others(text: &str, tree: &Node, rule: &str) -> Vec<Range<usize>> {
     }
     let end = spans.last().map_or(entry.key_span.end, |(_, span)| span.end);
     let start = line_start(text, entry.key_span.start);
-    vec![start..end]
+    std::iter::once(start..end).collect()
 }
 
 fn id_of(rule: &Node) -> Option<&str> {
