@@ -14,6 +14,8 @@ use annotate_snippets::{AnnotationKind, Group, Level as Shown, Patch, Renderer, 
 
 /// Problems drawn in full by [`render`]; the rest is only counted. [`to_json`] gives all of them.
 pub const PROBLEMS_DRAWN_MAX: usize = 200;
+/// Length of a word for which the one that was meant is looked for, at most, bytes.
+const MEANT_BYTES_MAX: usize = 128;
 /// Columns of a drawn problem; longer lines are cut around it.
 const WIDTH: usize = 160;
 
@@ -65,7 +67,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error at a place. Bytes that end beyond the file, or inside a character, are those of whole characters.
+    /// An error at a place. Bytes that end beyond the file, or inside a character, are those of whole characters;
+    /// those that begin beyond it stay as they are.
     pub fn error(code: &'static str, file: &Arc<SourceFile>, span: Range<usize>, message: impl Into<String>) -> Self {
         Problem {
             code,
@@ -117,6 +120,10 @@ impl Problem {
 /// The candidate nearest to `word`, if it is near enough to be meant. Of equally near ones the one that
 /// begins most alike: `acount` is `account`, neither `count` nor `amount`.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // Nobody misspells a word of this length; comparing it would cost.
+    if word.len() > MEANT_BYTES_MAX {
+        return None;
+    }
     let length = word.chars().count();
     let near_max = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
     let distances = candidates.into_iter().map(|c| (strsim::damerau_levenshtein(word, c), c));
@@ -276,6 +283,10 @@ impl Lines {
 
 /// The characters of a text that a span touches.
 fn whole_characters(text: &str, span: Range<usize>) -> Range<usize> {
+    if span.start > text.len() {
+        // The configuration counts the values of the environment on from its file's text.
+        return span;
+    }
     let start = boundary_at_or_before(text, span.start);
     let mut end = span.end.clamp(start, text.len());
     while !text.is_char_boundary(end) {
@@ -331,7 +342,8 @@ mod tests {
         let of = |span: Range<usize>| Problem::error("Y001", &file, span, "m").fix(4..5, "y");
         let (_, span) = of(3..4).at.expect("a place");
         assert_eq!(&file.text[span], "题", "a character that is touched is told whole");
-        assert_eq!(of(40..50).at.map(|(_, span)| span), Some(file.text.len()..file.text.len()));
+        let beyond = of(40..50).at.map(|(_, span)| span);
+        assert_eq!(beyond, Some(40..50), "the values of the environment lie beyond a configuration's text");
         assert_eq!(of(0..1).fix.map(|fix| fix.span), Some(3..6));
         let empty = super::tests::file("");
         assert!(render(&[Problem::error("Y001", &empty, 0..1, "nothing in it")], false).contains("bad.yaml:1:1"));

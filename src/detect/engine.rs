@@ -260,6 +260,17 @@ impl Engine {
         (event.time < until).then_some(until)
     }
 
+    /// How many chains of a rule's sequence stand behind each step for what an event is about, and when the newest
+    /// took it; empty for a rule without a sequence.
+    pub fn chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<(usize, Option<Millis>)> {
+        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
+            return Vec::new();
+        };
+        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
+        let begun = self.sequences.begun(place, sequence, event, &mut Ids::new(self.ids.key()));
+        begun.into_iter().map(|(chains, newest)| (chains, newest.map(Millis))).collect()
+    }
+
     fn event<'e>(
         &mut self,
         at: usize,

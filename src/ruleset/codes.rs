@@ -89,14 +89,19 @@ codes! {
     OVERLAY_TEST = "W120";
 }
 
+/// Every code that a rule file can be told, with its meaning: those of YAML, of expressions, and these.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = [crate::yaml::codes::ALL, super::expr::codes::TABLE, ALL];
+    all.into_iter().flatten().map(|(code, meaning)| (*code, meaning.trim()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_code_is_given_twice() {
-        let of_expressions = crate::ruleset::expr::codes::TABLE;
-        let mut codes: Vec<&str> = ALL.iter().chain(of_expressions).map(|(code, _)| *code).collect();
+        let mut codes: Vec<&str> = all().map(|(code, _)| code).collect();
         codes.sort_unstable();
         assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
     }

@@ -10,6 +10,9 @@ use super::declare::Declared;
 use super::expr;
 use crate::report::{Problem, SourceFile};
 
+/// Unknown names that are looked for in what could not be read; further ones are taken as declared there.
+const UNREAD_ASKED_MAX: usize = 100;
+
 /// What could not be read of a rule set.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
@@ -20,8 +23,12 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    fn may_declare(&self, name: &str) -> bool {
-        self.is_partial || self.files.iter().any(|file| declares(&file.text, name))
+    /// Whether what was not read may declare a name; `asked` counts the questions of one run.
+    fn may_declare(&self, name: &str, asked: &mut usize) -> bool {
+        *asked += 1;
+        self.is_partial
+            || (!self.files.is_empty() && *asked > UNREAD_ASKED_MAX)
+            || self.files.iter().any(|file| declares(&file.text, name))
     }
 }
 
@@ -29,6 +36,7 @@ impl Unread {
 pub(super) fn drop_consequences(problems: &mut Vec<Problem>, declared: &Declared<'_>, unread: &Unread) {
     let unknown = [expr::codes::UNKNOWN_NAME, expr::codes::UNKNOWN_LIST, expr::codes::LIST_TYPE, codes::EXCEPTION];
     let features = &declared.names.features;
+    let mut asked = 0;
     problems.retain(|problem| {
         let is_exception = problem.code == codes::EXCEPTION;
         if !unknown.contains(&problem.code) || (is_exception && !problem.message.starts_with("unknown")) {
@@ -40,8 +48,8 @@ pub(super) fn drop_consequences(problems: &mut Vec<Problem>, declared: &Declared
         // The parts of a broken feature are known where its aggregate is.
         let is_known = features.get(name).is_some_and(|(_, spec)| spec.kind.is_some());
         let follows_from_declaration = declared.broken.contains(name) && !is_known;
-        let follows_from_file =
-            problem.code != expr::codes::LIST_TYPE && unread.may_declare(name.strip_prefix("lists.").unwrap_or(name));
+        let follows_from_file = problem.code != expr::codes::LIST_TYPE
+            && unread.may_declare(name.strip_prefix("lists.").unwrap_or(name), &mut asked);
         !follows_from_declaration && !follows_from_file
     });
     for problem in problems {

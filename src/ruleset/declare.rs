@@ -28,8 +28,11 @@ pub const LANGUAGE_VERSION: i64 = 1;
 pub const FEATURES_MAX: usize = 1000;
 /// Defs of a set, at most.
 pub const DEFS_MAX: usize = 1000;
-const FILE_KEYS: &[&str] =
+pub(super) const FILE_KEYS: &[&str] =
     &["version", "lists", "amounts", "features", "defs", "params", "defaults", "exceptions", "rules"];
+
+/// The keys of a list.
+pub(super) const LIST_KEYS: &[&str] = &["type", "owner", "max_age", "items", "file"];
 
 /// What the files read so far declare.
 pub(super) struct Declared<'s> {
@@ -222,7 +225,7 @@ impl<'s> Declared<'s> {
 
     fn list_set(&self, reader: &mut Reader<'_>, path: FilePath<'_>, entry: &yaml::Entry) -> Option<ListSet> {
         let map = reader.map(&entry.value, "a list")?;
-        reader.keys(map, &["type", "owner", "max_age", "items", "file"], &[]);
+        reader.keys(map, LIST_KEYS, &[]);
         reader.require(&entry.value, "a list", &["type", "owner", "max_age"]);
         map.get("owner").and_then(|node| reader.text(node, "`owner`"));
         let max_age_ms = map.get("max_age").and_then(|node| reader.some_time(node, "`max_age`"));

@@ -18,7 +18,7 @@ use crate::yaml::{Kind, Node, Reader};
 /// Exceptions of one rule, at most.
 const EXCEPTIONS_MAX: usize = 100;
 
-const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
+pub(super) const EXCEPTION_KEYS: &[&str] = &["name", "when", "reason", "owner", "expires"];
 
 /// An exception as it was read.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ pub(super) enum Kind {
     Habit,
 }
 
-const KINDS: &[(&str, Kind)] = &[
+pub(super) const KINDS: &[(&str, Kind)] = &[
     ("count", Kind::Count),
     ("sum", Kind::Sum),
     ("rate", Kind::Rate),
@@ -54,7 +54,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("habit", Kind::Habit),
 ];
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "count",
     "sum",
     "rate",

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::constant::{self, Judge};
+use super::currencies::Covered;
 use super::expr::{Ast, Meaning, Scope, Ty};
-use super::feature::FeatureSpec;
+use super::feature::{FeatureSpec, Kind};
 use super::lists::ListSet;
 use super::model::{Name, NamedAmount};
 use super::sequence;
@@ -45,6 +46,8 @@ pub(super) struct NamedList {
 pub(super) struct Names {
     /// Features with their place in the rule set, which only used ones have.
     pub features: BTreeMap<String, (Option<u16>, FeatureSpec)>,
+    /// What the features that have a place keep, by their place.
+    pub kinds: Vec<Option<Kind>>,
     pub defs: BTreeMap<String, Def>,
     pub params: BTreeMap<String, Constant>,
     /// Sorted by name.
@@ -60,6 +63,8 @@ pub(super) struct Names {
     pub suggested: Cell<usize>,
     /// How much was tried so far to find conditions that no event decides.
     pub effort: Cell<usize>,
+    /// The currencies of each live rule that compares money.
+    pub covered: RefCell<Vec<Covered>>,
 }
 
 /// The names at one place: with the params of a rule, on its event types.
@@ -175,8 +180,7 @@ impl Scope for Here<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.names.suggested.set(self.names.suggested.get() + 1);
-        if self.names.suggested.get() > SUGGESTIONS_MAX {
+        if !self.names.may_suggest() {
             return Vec::new();
         }
         let mut names: Vec<String> = self.params.keys().chain(self.names.params.keys()).cloned().collect();
@@ -205,6 +209,9 @@ impl Scope for Here<'_> {
     }
 
     fn lists(&self) -> Vec<&str> {
+        if !self.names.may_suggest() {
+            return Vec::new();
+        }
         self.names.lists.keys().map(String::as_str).collect()
     }
 
@@ -221,6 +228,12 @@ impl Names {
             Some(DefPlace { name: name.clone(), at: (Arc::clone(&def.file), ast.span()) })
         };
         self.defs.iter().filter_map(place).collect()
+    }
+
+    /// Whether one more unknown name is compared with all known ones.
+    pub fn may_suggest(&self) -> bool {
+        self.suggested.set(self.suggested.get() + 1);
+        self.suggested.get() <= SUGGESTIONS_MAX
     }
 
     /// What conditions on some event types are judged by.

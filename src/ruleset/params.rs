@@ -60,6 +60,8 @@ impl Limits {
         Ok(value)
     }
 }
+/// The keys of a param.
+pub(super) const PARAM_KEYS: &[&str] = &["value", "min", "max"];
 
 /// The params of a rule: `{name: {value, min, max}}`.
 pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> Params {
@@ -79,7 +81,7 @@ pub(super) fn read_params(reader: &mut Reader<'_>, node: &Node) -> Params {
 
 fn read_param(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Constant, Limits)> {
     let map = reader.map(&entry.value, "a param")?;
-    reader.keys(map, &["value", "min", "max"], &[]);
+    reader.keys(map, PARAM_KEYS, &[]);
     reader.require(&entry.value, "a param", &["value"]);
     let node = map.get("value")?;
     let mut constant = |node: &Node| {

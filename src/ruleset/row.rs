@@ -3,6 +3,7 @@
 //! Guarantees: a number that is missing is NaN, an id that is missing is 0, a text that is missing is
 //! empty; a [`Cell`] says where a name's value stands and in which bank. Does not fill rows: the engine does.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use compact_str::CompactString;
@@ -42,6 +43,8 @@ pub struct Cell {
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     cells: Vec<(Name, Ty, Cell)>,
+    /// Where in `cells` a name stands: a hostile file has tens of thousands.
+    places: HashMap<Name, usize>,
     /// Slots in the bank of numbers.
     pub numbers: u16,
     /// Slots in the bank of ids.
@@ -64,7 +67,7 @@ struct Extent {
 impl Layout {
     /// The cell of a name, made if there is none yet.
     pub fn cell(&mut self, name: Name, ty: Ty) -> Cell {
-        if let Some((_, _, cell)) = self.cells.iter().find(|(n, _, _)| *n == name) {
+        if let Some((_, _, cell)) = self.places.get(&name).and_then(|at| self.cells.get(*at)) {
             return *cell;
         }
         let rep = ty.rep();
@@ -81,6 +84,7 @@ impl Layout {
             self.texts += 1;
         }
         let cell = Cell { rep, at, text };
+        self.places.insert(name, self.cells.len());
         self.cells.push((name, ty, cell));
         cell
     }
@@ -94,8 +98,9 @@ impl Layout {
     /// The part of it that rules which run read.
     pub(super) fn in_force(&self) -> Layout {
         let Some(Extent { cells, numbers, ids, texts }) = self.in_force else { return self.clone() };
+        let places = self.places.iter().filter(|(_, at)| **at < cells).map(|(name, at)| (*name, *at)).collect();
         let cells = self.cells.iter().take(cells).copied().collect();
-        Layout { cells, numbers, ids, texts, in_force: self.in_force }
+        Layout { cells, places, numbers, ids, texts, in_force: self.in_force }
     }
 
     /// Every name with its type and cell, in the order of first use.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::codes;
 use super::constant;
+use super::currencies::{self, Covered};
 use super::exception::{ExceptionSpec, Unless, read_unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::feature::read_type;
@@ -67,17 +68,19 @@ pub(super) const LATER_KEYS: &[&str] = &["incident"];
 
 pub(super) const STATES: &[(&str, State)] =
     &[("draft", State::Draft), ("shadow", State::Shadow), ("live", State::Live), ("off", State::Off)];
-const SEVERITIES: &[(&str, Severity)] =
+pub(super) const SEVERITIES: &[(&str, Severity)] =
     &[("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High), ("critical", Severity::Critical)];
 pub(super) const AUDIENCES: &[(&str, Audience)] =
     &[("user", Audience::User), ("security", Audience::Security), ("operations", Audience::Operations)];
-const ACTIONS: &[(&str, Action)] = &[
+pub(super) const ACTIONS: &[(&str, Action)] = &[
     ("none", Action::None),
     ("step_up", Action::StepUp),
     ("hold_payment", Action::HoldPayment),
     ("lock_session", Action::LockSession),
     ("lock_account", Action::LockAccount),
 ];
+
+pub(super) const DEDUP_KEYS: &[&str] = &["by", "for"];
 
 /// A rule whose parts were read, names not yet resolved.
 pub(super) struct RuleDraft<'f> {
@@ -310,6 +313,11 @@ impl Builder<'_> {
         let own = fields.word("state", "state", STATES).unwrap_or(State::Draft);
         let state = draft.overlaid.state.as_ref().map_or(own, |(state, ..)| *state);
         fields.check_tests(state, &tests);
+        if let Some((typed, _)) = conditions.when.as_ref().filter(|_| state == State::Live) {
+            let currencies = currencies::of(typed, &self.names.amounts);
+            let at = (Arc::clone(draft.file), draft.id_span.clone());
+            self.names.covered.borrow_mut().push(Covered { at, currencies });
+        }
         fields.check_for_people();
         let id = draft.id.clone();
         let rule = Rule {
@@ -370,7 +378,9 @@ impl Builder<'_> {
                 Unless::Shared { name, file, span } => match self.exceptions.get(name) {
                     Some(spec) => (name, spec),
                     None => {
-                        let known = self.exceptions.keys().map(String::as_str).collect::<Vec<_>>();
+                        let may_suggest = self.names.may_suggest();
+                        let known: Vec<&str> =
+                            self.exceptions.keys().map(String::as_str).filter(|_| may_suggest).collect();
                         let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut *self.problems };
                         let message = format!("unknown exception `{name}`");
                         reader.unknown_word(codes::EXCEPTION, span.clone(), message, name, known);

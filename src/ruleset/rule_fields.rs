@@ -5,7 +5,7 @@
 use super::codes;
 use super::entity::{check_entity, read_key};
 use super::model::{Audience, Dedup, InlineTest, State};
-use super::rule::{AUDIENCES, RuleDraft};
+use super::rule::{AUDIENCES, DEDUP_KEYS, RuleDraft};
 use super::rule_kind;
 use super::test_case::expectations;
 use crate::report::Problem;
@@ -61,7 +61,7 @@ impl RuleFields<'_, '_> {
     pub fn dedup(&mut self) -> Option<Dedup> {
         let node = self.draft.get("dedup")?;
         let map = self.reader.map(node, "`dedup`")?;
-        self.reader.keys(map, &["by", "for"], &[]);
+        self.reader.keys(map, DEDUP_KEYS, &[]);
         self.reader.require(node, "`dedup`", &["by", "for"]);
         let by = map.get("by").and_then(|node| {
             let by = read_key(&mut self.reader, node)?;

@@ -24,9 +24,10 @@ pub const TEST_EVENTS_MAX: i64 = 10_000;
 /// Tests of one rule, at most.
 pub const TESTS_MAX: usize = 200;
 
-const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
-const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
-const EXPECT: &[(&str, Expect)] = &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
+pub(super) const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"];
+pub(super) const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
+pub(super) const EXPECT: &[(&str, Expect)] =
+    &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
 
 /// A field of the wire: one that rules can name, or one of the few that they cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -268,14 +269,19 @@ impl TestReader<'_, '_, '_> {
         if !scalar.text.contains('{') {
             return Cow::Borrowed(node);
         }
-        let mut text = scalar.text.clone();
-        for (name, (value, _)) in self.here.params.iter().chain(&self.here.names.params) {
-            let written = match value {
-                Value::Duration(ms) => format!("{ms}ms"),
-                value => value.to_string(),
-            };
-            text = text.replace(&format!("{{{name}}}"), &written);
+        let mut text = String::with_capacity(scalar.text.len());
+        let mut rest = scalar.text.as_str();
+        while let Some((before, (name, after))) = rest.split_once('{').and_then(|(b, a)| Some((b, a.split_once('}')?)))
+        {
+            text.push_str(before);
+            match self.here.params.get(name).or_else(|| self.here.names.params.get(name)) {
+                Some((Value::Duration(ms), _)) => text.push_str(&format!("{ms}ms")),
+                Some((value, _)) => text.push_str(&value.to_string()),
+                None => text.push_str(&format!("{{{name}}}")),
+            }
+            rest = after;
         }
+        text.push_str(rest);
         let style = if text == scalar.text { scalar.style } else { Style::Plain };
         Cow::Owned(Node { span: node.span.clone(), kind: Kind::Scalar(Scalar { text, style }) })
     }

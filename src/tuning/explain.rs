@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::detect::document::{AlertDocument, ContactDocument};
 use crate::detect::{Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
-use crate::event::{Closed, Decoded, Event, Millis, Rejection, Value, decode};
+use crate::event::{Closed, Decoded, Event, EventType, Millis, Rejection, TypeSet, Value, decode};
 use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
 use crate::ruleset::row::{Layout, Row};
 use crate::ruleset::{Bands, HashKey, Name, Rule, Ruleset, State};
@@ -65,6 +65,19 @@ pub struct Excepted {
     pub term: Term,
 }
 
+/// One step of a chain of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The event types that take it.
+    pub on: Vec<&'static str>,
+    /// Chains that stood behind it before the event.
+    pub before: usize,
+    /// Chains that stand behind it now.
+    pub now: usize,
+    /// When the newest of them took it, RFC 3339.
+    pub newest: Option<String>,
+}
+
 /// How it came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -93,6 +106,8 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// The condition; `None` of a rule that waits for a chain of events.
     pub when: Option<Term>,
+    /// The steps of the chain that the rule waits for; empty of a rule with a condition.
+    pub steps: Vec<Step>,
     /// The exceptions.
     pub unless: Vec<Excepted>,
     /// Until when the rule was silent about what the event is about, before it.
@@ -145,12 +160,15 @@ impl Explainer {
     pub fn explain(&mut self, rule: &Rule, json: &[u8]) -> Result<Explanation, Rejection> {
         let Decoded { event, .. } = decode(Some(json), MOMENT, &Options::default().limits)?;
         let silent_until = self.engine.silent_until(self.rule, &event).map(|until| until.rfc3339());
+        let before = self.engine.chains(self.rule, &event);
         let mut told = Told::default();
         self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        let now = self.engine.chains(self.rule, &event);
         let row = self.engine.row(&event);
         let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };
-        let when = rule.terms.when.as_ref().filter(|_| rule.on.has(event.kind)).map(|typed| terms.term(typed));
-        let unless = rule.unless.iter().zip(&rule.terms.unless).filter(|_| rule.on.has(event.kind));
+        let is_asked = rule.on.has(event.kind);
+        let when = rule.terms.when.as_ref().filter(|_| is_asked).map(|typed| terms.term(typed));
+        let unless = rule.unless.iter().zip(&rule.terms.unless).filter(|_| is_asked);
         let unless = unless.map(|(exception, typed)| Excepted {
             name: exception.name.clone(),
             has_expired: event.time >= exception.expires,
@@ -163,6 +181,7 @@ impl Explainer {
             time: event.time.rfc3339(),
             outcome: outcome(rule, &event, &told),
             when,
+            steps: steps(rule, &before, &now),
             unless,
             silent_until,
             alert: told.alert,
@@ -171,15 +190,32 @@ impl Explainer {
     }
 }
 
+fn steps(rule: &Rule, before: &[(usize, Option<Millis>)], now: &[(usize, Option<Millis>)]) -> Vec<Step> {
+    let Some(sequence) = &rule.sequence else { return Vec::new() };
+    let both = before.iter().zip(now);
+    let told = sequence.steps.iter().zip(both).map(|(step, ((before, _), (now, newest)))| Step {
+        on: step.types.iter().map(EventType::word).collect(),
+        before: *before,
+        now: *now,
+        newest: newest.map(|time| time.rfc3339()),
+    });
+    told.collect()
+}
+
 fn outcome(rule: &Rule, event: &Event<'_>, told: &Told) -> Outcome {
     let hit = told.findings.iter().find(|(id, _)| *id == rule.id);
     match hit {
         Some((_, outcome)) => Outcome::Hit(*outcome),
         None if told.is_duplicate => Outcome::Duplicate,
-        None if !rule.on.has(event.kind) => Outcome::OtherType,
+        None if !looks_at(rule).has(event.kind) => Outcome::OtherType,
         None if told.is_late && rule.reads_state => Outcome::Late,
         None => Outcome::NotTrue,
     }
+}
+
+/// The event types that mean something to a rule.
+pub fn looks_at(rule: &Rule) -> TypeSet {
+    rule.sequence.as_ref().map_or(rule.on, |sequence| sequence.types())
 }
 
 /// What the engine told of one event.

@@ -25,8 +25,11 @@ impl SegmentPrice {
     /// Reads a price such as `0.045 CNY`: at most six decimals.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || "a price such as `0.05 CNY`, at most six decimals".to_owned();
-        let (number, code) = text.trim().split_once(' ').ok_or_else(wrong)?;
-        let currency = Currency::parse(code.trim()).ok_or_else(|| format!("`{code}` is no currency of ISO 4217"))?;
+        let text = text.trim();
+        let (number, code) =
+            text.split_at(text.find(|c: char| c.is_whitespace() || c.is_alphabetic()).ok_or_else(wrong)?);
+        let code = code.trim();
+        let currency = Currency::parse(code).ok_or_else(|| format!("`{code}` is no currency of ISO 4217"))?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if !is_digits(whole) || !is_digits(fraction) || fraction.len() > PRICE_DECIMALS_MAX {
@@ -103,6 +106,7 @@ mod tests {
         assert_eq!(cost("0.05 CNY", 247).as_deref(), Ok("12.35 CNY"));
         assert_eq!(cost("0.045 CNY", 1).as_deref(), Ok("0.05 CNY"), "half up");
         assert_eq!(cost("0.0079 USD", 1_000_000).as_deref(), Ok("7900.00 USD"));
+        assert_eq!(cost("0.05CNY", 1).as_deref(), Ok("0.05 CNY"));
         assert_eq!(cost("3 JPY", 3).as_deref(), Ok("9 JPY"));
         for bad in ["0.05", "CNY", "-1 CNY", "0.0000001 CNY", "1. CNY", ".5 CNY", "1 XXX", "99999999999999999999 CNY"] {
             assert!(SegmentPrice::parse(bad).is_err(), "{bad}");

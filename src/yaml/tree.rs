@@ -23,6 +23,31 @@ pub(super) fn build(
     dialect: &'static Dialect,
     problems: &mut Vec<Problem>,
 ) -> (Option<Node>, bool) {
+    let mut tree = Tree {
+        file,
+        dialect,
+        problems,
+        stack: Vec::new(),
+        root: None,
+        nodes: 0,
+        told: 0,
+        plain_in_flow: false,
+        no_yaml_at: None,
+    };
+    for event in Parser::new_from_str_with_options(&file.text, options()) {
+        let goes_on = match event {
+            Ok((event, span)) => tree.take(event, span),
+            Err(error) => tree.syntax_error(&error),
+        };
+        if !goes_on {
+            tree.later_syntax_errors();
+            return (tree.before_error(), false);
+        }
+    }
+    (tree.root, true)
+}
+
+fn options() -> granit_parser::Options {
     let mut options = granit_parser::options! {
         emit_anchor_events: true,
         emit_unresolved_aliases: true,
@@ -31,19 +56,11 @@ pub(super) fn build(
         block_nesting_limit: DEPTH_MAX,
     };
     options.set_emit_comments(false);
-    let mut tree =
-        Tree { file, dialect, problems, stack: Vec::new(), root: None, nodes: 0, told: 0, plain_in_flow: false };
-    for event in Parser::new_from_str_with_options(&file.text, options) {
-        let goes_on = match event {
-            Ok((event, span)) => tree.take(event, span),
-            Err(error) => tree.syntax_error(&error),
-        };
-        if !goes_on {
-            return (tree.before_error(), false);
-        }
-    }
-    (tree.root, true)
+    options
 }
+
+/// Errors of YAML of one file that are looked for, each by reading the rest once more.
+const SYNTAX_ERRORS_MAX: usize = 20;
 
 /// The depth of a file's sections: the file itself, and the list or mapping of one section.
 const SECTION_DEPTH: usize = 2;
@@ -77,6 +94,8 @@ struct Tree<'a> {
     told: usize,
     /// Whether the scalar just before stood without quotes inside `{…}`: what a syntax error is likely about.
     plain_in_flow: bool,
+    /// Where the file stops being YAML.
+    no_yaml_at: Option<usize>,
 }
 
 impl Tree<'_> {
@@ -241,6 +260,7 @@ impl Tree<'_> {
             let message = format!("YAML directives are not allowed in {}s", self.dialect.file);
             return self.stop(codes::DOCUMENT, at..at + 1, &message);
         }
+        self.no_yaml_at = Some(at);
         let line_start = self.file.text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
         let line = self.file.text.get(line_start..at).unwrap_or("");
         // The parser stops behind a tab, sometimes several; people look for the first.
@@ -270,6 +290,71 @@ impl Tree<'_> {
         self.problems.push(problem);
         false
     }
+}
+
+impl Tree<'_> {
+    /// Tells what else is no YAML further down: the item with the error is blanked out and the text read again.
+    fn later_syntax_errors(&mut self) {
+        let Some(mut at) = self.no_yaml_at else { return };
+        let mut text = self.file.text.clone();
+        for _ in 0..SYNTAX_ERRORS_MAX {
+            let item = item_around(&text, at);
+            if item.end >= text.len() {
+                return;
+            }
+            let blank: String = text.get(item.clone()).unwrap_or_default().chars().map(blanked).collect();
+            text.replace_range(item.clone(), &blank);
+            let next = Parser::new_from_str_with_options(&text, options()).find_map(Result::err);
+            match next.as_ref().and_then(|error| error.marker().byte_offset().map(|at| (error, at))) {
+                // What stands before was cut short here, and is no mistake of its own.
+                Some((error, next_at)) if next_at >= item.end => {
+                    self.plain_in_flow = false;
+                    self.syntax_error(error);
+                    at = next_at;
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// A blank for each byte of a character, so that everything else keeps its place.
+fn blanked(c: char) -> &'static str {
+    match c.len_utf8() {
+        _ if c == '\n' => "\n",
+        1 => " ",
+        2 => "  ",
+        3 => "   ",
+        _ => "    ",
+    }
+}
+
+/// The item of a list, or the section, in which a byte stands: whole lines.
+fn item_around(text: &str, at: usize) -> Range<usize> {
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let line_of = |at: usize| text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let begins_item = |line: &str| {
+        let word = line.trim_start_matches(' ');
+        word.starts_with("- ") || (indent(line) == 0 && word.starts_with(|c: char| c.is_ascii_alphabetic()))
+    };
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let mut start = line_of(at);
+    while start > 0 && !begins_item(text.get(start..).unwrap_or_default()) {
+        start = line_of(start - 1);
+    }
+    let depth = indent(text.get(start..).unwrap_or_default());
+    let mut end = start;
+    for line in text.get(start..).unwrap_or_default().split_inclusive('\n') {
+        let is_next = end > at && !line.trim().is_empty() && indent(line) <= depth;
+        if is_next {
+            return start..end;
+        }
+        end += line.len();
+    }
+    start..text.len()
 }
 
 fn push(map: &mut Map, entry: Entry) -> Option<Problem> {

@@ -168,7 +168,7 @@ fn other_values_of_a_param_are_told_to_people_programs_and_browsers() {
         .iter()
         .map(|p| format!("{} {} {} {}", p["values"], p["is_current"], p["alerts"], p["labelled"]["found"]))
         .collect();
-    assert_eq!(points, ["[\"3\"] true 4 2", "[\"4\"] false 3 2", "[\"5\"] false 3 1", "[\"6\"] false 2 1"]);
+    assert_eq!(points, ["[\"3\"] true 4 1", "[\"4\"] false 3 2", "[\"5\"] false 3 1", "[\"6\"] false 2 1"]);
     // What a sweep says of a value is what a backtest says of a file that holds it.
     write(&folder, "five/r.yaml", &rules(5, 95));
     write(&folder, "five/policy.yaml", POLICY);
@@ -293,7 +293,7 @@ fn what_cannot_be_done_has_its_exit_code_and_says_why() {
     for (from, to, code, says) in [
         ("events", "nowhere", 66, "failed to open nowhere"),
         ("labels", "nowhere", 66, "failed to read the labels nowhere"),
-        ("labels", "bad-labels", 65, "bad-labels:1:21"),
+        ("labels", "bad-labels", 65, "bad-labels:1:22"),
         ("new", "nowhere", 66, "failed to read the rules in nowhere"),
         ("new", "bad", 78, "the rules in bad have problems"),
     ] {

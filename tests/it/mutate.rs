@@ -86,6 +86,22 @@ fn of_a_rule_whose_tests_fail_nothing_is_said() {
 }
 
 #[test]
+fn the_designs_rules_gain_tests_until_every_mutant_is_noticed() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules");
+    let read = |path: &str| std::fs::read_to_string(data.join(path)).expect("it is there");
+    let (design, ours) = (read("takeover.yaml"), read("noticed/takeover.yaml"));
+    let rules = |text: &str| text.split("\n  - id: ").map(|part| part.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(rules(&design).len(), 6, "a head and five rules");
+    for (design, ours) in rules(&design).iter().zip(rules(&ours)) {
+        let more = ours.strip_prefix(design.as_str()).expect("the design's text comes first");
+        assert!(more.is_empty() || more.starts_with("\n      - name: "), "only tests follow: {more}");
+    }
+    let output = walletwatch(&["rules", "mutate", "--rules", &data.join("noticed").to_string_lossy()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn the_shipped_rules_leave_no_survivor_that_they_do_not_name() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let output = walletwatch(&["rules", "mutate", "--rules", &rules.to_string_lossy()]);

@@ -1,14 +1,25 @@
 //! Rule files from the outside: what is told about mistakes, and what the shipped pack is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use walletwatch::event::Millis;
 use walletwatch::report::{self, Problem};
+use walletwatch::ruleset::explain::Example;
 use walletwatch::ruleset::{self, HashKey, Loaded, Sources};
+use walletwatch::tuning;
+
+/// 2027-01-01.
+const TODAY: Millis = Millis(1_798_761_600_000);
+
+fn bytes(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules").join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
 
 fn data(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules").join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    String::from_utf8(bytes(path)).expect("UTF-8")
 }
 
 fn load(files: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
@@ -16,7 +27,7 @@ fn load(files: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
     for (path, text) in files {
         sources.add(*path, text.as_bytes(), None);
     }
-    ruleset::load(&sources, HashKey::new([7; 16]), Some(Millis(1_798_761_600_000)))
+    ruleset::load(&sources, HashKey::new([7; 16]), Some(TODAY))
 }
 
 #[test]
@@ -31,29 +42,84 @@ fn diagnostics_look_as_designed() {
 const GOOD: &str = "version: 1\nrules: []\n";
 
 /// What is told about one file of `mistakes/`, in the place its name says.
-fn told(name: &str, text: &str) -> String {
-    let mut files = vec![];
-    let list = format!("{name}.txt");
-    let own = format!("{name}.yaml");
-    let list_text = if name.starts_with("list-file-with") { data(&format!("mistakes/{list}")) } else { String::new() };
-    let list_path = format!("lists/{list}");
-    let overlaid = data("overlaid.yaml");
+fn told(name: &str) -> Vec<Problem> {
+    let own = bytes(&format!("mistakes/{name}.yaml"));
+    let mut sources = Sources::new("rules");
+    // An age that only a list looks at.
+    let made = Some(Millis(1_767_225_600_000)).filter(|_| name.starts_with("warning-stale"));
     match name.split('-').next() {
-        Some("policy") => files.extend([("policy.yaml", text), ("good.yaml", GOOD)]),
-        Some("overlay") => files.extend([("overlay.yaml", text), ("overlaid.yaml", overlaid.as_str())]),
-        _ => files.push((own.as_str(), text)),
+        Some("policy") => {
+            sources.add("policy.yaml", own, None);
+            sources.add("good.yaml", GOOD, None);
+        }
+        Some("overlay") => {
+            sources.add("overlay.yaml", own, None);
+            sources.add("overlaid.yaml", data("overlaid.yaml"), None);
+        }
+        _ => sources.add(format!("{name}.yaml"), own, made),
     }
-    if !list_text.is_empty() {
-        files.push((list_path.as_str(), list_text.as_str()));
+    if name.starts_with("list-file-with") {
+        sources.add(format!("lists/{name}.txt"), bytes(&format!("mistakes/{name}.txt")), None);
     }
-    match load(&files) {
-        Ok(loaded) => report::render(&loaded.ruleset.warnings, false),
-        Err(problems) => report::render(&problems, false),
+    if name.starts_with("file-beside-one-that-cannot-be-read") {
+        sources.add_unreadable("other.yaml", "permission denied");
+    }
+    match ruleset::load(&sources, HashKey::new([7; 16]), Some(TODAY)) {
+        Ok(loaded) => {
+            let ruleset = Arc::new(loaded.ruleset);
+            let failed = tuning::failed_tests(&ruleset, HashKey::new([7; 16]));
+            ruleset.warnings.iter().cloned().chain(failed).collect()
+        }
+        Err(problems) => problems,
     }
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn the_wrong_example_of_a_code_is_told_it_and_the_mended_one_is_not() {
+    let told = |example: &Example| {
+        let (name, text) = example.whole();
+        let mut sources = Sources::new("rules");
+        sources.add(name, text, Some(Millis(1_767_225_600_000)));
+        if name == "policy.yaml" {
+            sources.add("good.yaml", GOOD, None);
+        }
+        match ruleset::load(&sources, HashKey::new([7; 16]), Some(TODAY)) {
+            Ok(loaded) => {
+                let ruleset = Arc::new(loaded.ruleset);
+                let failed = tuning::failed_tests(&ruleset, HashKey::new([7; 16]));
+                ruleset.warnings.iter().cloned().chain(failed).collect()
+            }
+            Err(problems) => problems,
+        }
+    };
+    for entry in ruleset::explain::entries() {
+        let Some((wrong, mended)) = &entry.examples else { continue };
+        let (wrong, mended) = (told(wrong), told(mended));
+        let shown = || format!("{}\n{}\n{}", entry.code, report::render(&wrong, false), report::render(&mended, false));
+        assert!(wrong.iter().any(|problem| problem.code == entry.code), "{}", shown());
+        assert!(mended.iter().all(|problem| problem.code != entry.code), "{}", shown());
+        assert!(mended.iter().all(|problem| problem.level == report::Level::Warning), "{}", shown());
+    }
+}
+
+#[test]
+fn a_code_is_explained_on_the_command_line() {
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+        let output = command.args(["rules", "explain-code"]).args(arguments).output().expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    insta::assert_snapshot!(run(&["t003"]).1);
+    let (exit, all, _) = run(&["--format", "json"]);
+    assert_eq!((exit, all.lines().count()), (Some(0), ruleset::codes::all().count()));
+    let (exit, _, told) = run(&["T03"]);
+    assert_eq!(exit, Some(64));
+    assert!(told.contains("there is no code T03; did you mean T0"), "{told}");
+}
+
+/// The names of the files of `mistakes/`.
+fn mistakes() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules/mistakes");
     let mut names: Vec<String> = std::fs::read_dir(&directory)
         .expect("the directory")
@@ -61,14 +127,29 @@ fn every_mistake_is_told_with_its_place() {
         .filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned))
         .collect();
     names.sort_unstable();
-    assert!(names.len() > 80, "{}", names.len());
+    names
+}
+
+#[test]
+fn every_code_has_a_file_with_its_mistake() {
+    let told: BTreeSet<&str> = mistakes().iter().flat_map(|name| told(name)).map(|problem| problem.code).collect();
+    // Only those that other stages tell are missing.
+    let all = ruleset::codes::all().map(|(code, _)| code);
+    let missing: Vec<&str> = all.filter(|code| !told.contains(code)).collect();
+    assert!(missing.is_empty(), "no file of mistakes/ is told {missing:?}");
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let names = mistakes();
+    assert!(names.len() > 140, "{}", names.len());
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path("../data/rules/mistakes/told");
     settings.set_omit_expression(true);
     settings.bind(|| {
         for name in names {
-            let told = told(&name, &data(&format!("mistakes/{name}.yaml")));
+            let told = report::render(&told(&name), false);
             assert!(!told.is_empty(), "nothing is told about {name}");
             insta::assert_snapshot!(name, told);
         }

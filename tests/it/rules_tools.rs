@@ -114,6 +114,37 @@ fn explain_tells_each_term_with_its_value() {
 }
 
 #[test]
+fn explain_tells_how_far_the_chains_are() {
+    let folder = folder();
+    let history = r#"{"id":"s1","type":"password_reset","time":"2026-03-01T10:00:00Z","account":"a1","stage":"completed","via":"sms"}
+{"id":"s2","type":"login","time":"2026-03-01T10:05:00Z","account":"a1","result":"success","device":"d9"}
+"#;
+    fs::write(folder.path().join("chain.ndjson"), history).expect("written");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rules/noticed");
+    let explain = |event: &str| {
+        fs::write(folder.path().join("now.json"), event).expect("written");
+        let rules = data.to_string_lossy().into_owned();
+        let words = [
+            "rules",
+            "explain",
+            "--rule",
+            "reset-new-device-drain",
+            "--event",
+            "now.json",
+            "--history",
+            "chain.ndjson",
+        ];
+        let words: Vec<&str> = words.into_iter().chain(["--rules", &rules]).collect();
+        let output = walletwatch(folder.path(), &words);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        out(&output).replace(&rules, "rules")
+    };
+    let transfer = EVENT.replace("T11:00", "T10:10").replace("2500", "12000");
+    insta::assert_snapshot!(explain(&transfer.replace("\"d2\"", "\"d9\"")));
+    insta::assert_snapshot!(explain(&transfer));
+}
+
+#[test]
 fn explain_ends_as_every_command_does() {
     let folder = folder();
     for (rule, event, code) in

@@ -13,7 +13,7 @@ use crate::cli::{Exit, Format, fail};
 use crate::event::Value;
 use crate::report;
 use crate::ruleset::{HashKey, Loaded, Rule};
-use crate::tuning::explain::{Explainer, Explanation, Outcome, Term};
+use crate::tuning::explain::{Explainer, Explanation, Outcome, Step, Term, looks_at};
 
 /// Columns up to which a term's values stand beside it.
 const COLUMNS_MAX: usize = 100;
@@ -105,9 +105,10 @@ fn tell_history(explainer: &Explainer) -> std::io::Result<()> {
 fn words(outcome: Outcome, rule: &Rule) -> String {
     match outcome {
         Outcome::Hit(hit) => json!(hit).as_str().unwrap_or_default().to_owned(),
+        Outcome::NotTrue if rule.sequence.is_some() => "quiet: no chain ends with it".to_owned(),
         Outcome::NotTrue => "quiet: the condition is not true".to_owned(),
         Outcome::OtherType => {
-            let types: Vec<&str> = rule.on.iter().map(crate::event::Closed::word).collect();
+            let types: Vec<&str> = looks_at(rule).iter().map(crate::event::Closed::word).collect();
             format!("not asked: the rule looks at {}", types.join(", "))
         }
         Outcome::Late => "not asked: the event is late, and the rule reads what is kept".to_owned(),
@@ -131,6 +132,10 @@ fn human(rule: &Rule, told: &Explanation) -> String {
     if let Some(when) = &told.when {
         text.push_str("\nwhen\n");
         write_term(when, 0, &mut text);
+    }
+    if !told.steps.is_empty() {
+        text.push_str("\nchains, behind each step\n");
+        told.steps.iter().enumerate().for_each(|(at, step)| write_step(at, step, &mut text));
     }
     for excepted in &told.unless {
         let expired = if excepted.has_expired { ", which has expired and is ignored" } else { "" };
@@ -158,6 +163,13 @@ fn human(rule: &Rule, told: &Explanation) -> String {
         text.push_str(&format!("other rules: {}\n", others.join(", ")));
     }
     text
+}
+
+/// One line for a step: how many chains stand behind it, before the event and now.
+fn write_step(at: usize, step: &Step, text: &mut String) {
+    let newest = step.newest.as_ref().map(|time| format!(", the newest since {time}")).unwrap_or_default();
+    let on = step.on.join(", ");
+    text.push_str(&format!("  {}. {on}: {} before, {} now{newest}\n", at + 1, step.before, step.now));
 }
 
 /// One line for a term and each below it: what is known, the term, its values.
@@ -193,6 +205,8 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
         .iter()
         .map(|one| json!({ "name": one.name, "expired": one.has_expired, "when": one.term.json() }))
         .collect();
+    let step = |step: &Step| json!({ "on": step.on, "before": step.before, "now": step.now, "newest": step.newest });
+    let steps: Vec<Json> = told.steps.iter().map(step).collect();
     let findings: Vec<Json> =
         told.findings.iter().map(|(id, outcome)| json!({ "rule": id, "outcome": outcome })).collect();
     let outcome = match told.outcome {
@@ -205,7 +219,7 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
     json!({
         "rule": rule.id, "revision": rule.revision, "file": rule.at.0.path, "line": line, "column": column,
         "event": told.event, "type": told.kind, "time": told.time, "outcome": outcome,
-        "when": told.when.as_ref().map(Term::json), "unless": unless,
+        "when": told.when.as_ref().map(Term::json), "steps": steps, "unless": unless,
         "silent_until": told.silent_until, "score": told.score(rule),
         "alert": told.alert.map(|(score, band)| json!({ "score": score, "band": band })),
         "findings": findings,

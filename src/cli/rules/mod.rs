@@ -14,11 +14,13 @@ mod check;
 mod diff;
 mod eject;
 mod explain;
+mod explain_code;
 mod fmt;
 mod mutate;
 mod new;
 mod progress;
 mod recording;
+mod schema;
 mod score;
 mod set;
 mod sweep;
@@ -46,6 +48,8 @@ pub enum Command {
     Fmt(fmt::Args),
     New(new::Args),
     Eject(eject::Args),
+    Schema(schema::Args),
+    ExplainCode(explain_code::Args),
 }
 
 /// Runs one.
@@ -62,6 +66,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Score(args) => score::run(&args),
         Command::Eject(args) => eject::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::ExplainCode(args) => explain_code::run(&args),
     }
 }
 

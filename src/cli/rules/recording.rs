@@ -33,6 +33,7 @@ pub struct Args {
     pub events: PathBuf,
     /// What is known of them, one JSON object a line: {"event":"…","label":"fraud|legit"},
     /// {"account":"…","from":"TIME","to":"TIME","label":"…"}, or the truth that `generate --truth` writes.
+    /// A label of one event is found by an alert about that event; one of a time, by any alert in it.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// An MMDB file that tells what the events' own `geo` lacks; may stand several times.

@@ -19,7 +19,7 @@ use crate::detect::Counters;
 use crate::report;
 use crate::ruleset::{self, Bands, HashKey, ParamPlace, Ruleset, Sources};
 use crate::tuning::backtest::Events;
-use crate::tuning::figures::{number, percent};
+use crate::tuning::figures::{counted, number, percent};
 use crate::tuning::labels::Labels;
 use crate::tuning::report as html;
 use crate::tuning::sweep::{Asked, Point, Sweep, Swept, VALUES_MAX, combinations, written};
@@ -239,7 +239,8 @@ fn human(found: &Sweep) -> String {
         table.row(row);
     }
     let events = &found.events;
-    let mut text = format!("{} events of {} days\n\n{}", number(events.accepted), number(events.days), table.text(""));
+    let mut text =
+        format!("{} of {}\n\n{}", counted(events.accepted, "event"), counted(events.days, "day"), table.text(""));
     for param in found.params.iter().filter(|param| !param.shared_with.is_empty()) {
         text.push_str(&format!(
             "\n{} stands under `defaults`: {} change with it\n",
@@ -249,10 +250,8 @@ fn human(found: &Sweep) -> String {
     }
     let absent = found.points.first().and_then(|point| point.outcome.labelled.as_ref()).map_or(0, |l| l.absent);
     if absent > 0 {
-        text.push_str(&format!(
-            "\n{} cases labelled as fraud are not among these events: recall leaves them out\n",
-            number(absent)
-        ));
+        let cases = counted(absent, "case");
+        text.push_str(&format!("\n{cases} labelled as fraud not among these events: recall leaves them out\n"));
     }
     text
 }

@@ -183,6 +183,29 @@ impl Sequences {
         Some(self.key.bytes(&bytes))
     }
 
+    /// How many chains of what an event is about stand behind each step, and when the newest of them took it, ms:
+    /// for whoever explains a rule. Behind the last step stand those that wait for what must not follow.
+    pub fn begun(
+        &mut self,
+        rule: u16,
+        sequence: &Sequence,
+        event: &Event<'_>,
+        ids: &mut Ids,
+    ) -> Vec<(usize, Option<i64>)> {
+        let none = vec![(0, None); sequence.steps.len()];
+        let Some(number) = self.number(rule) else { return none };
+        let Some(key) = self.entity(number, sequence, event, ids) else { return none };
+        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return none };
+        let of_room = |at: usize| {
+            let room = chains.rooms.get(at)?;
+            let newest = room.len().checked_sub(1).and_then(|last| room.get(last)).map(Partial::last_ms);
+            Some((room.len(), newest))
+        };
+        let last = sequence.steps.len().saturating_sub(1);
+        let waiting = (chains.waiting.len(), chains.waiting.iter().map(|waiting| waiting.age().0).max());
+        (0..=last).map(|at| if at == last { waiting } else { of_room(at).unwrap_or_default() }).collect()
+    }
+
     /// What an event is to the sequence of a rule, its fields and features standing in `banks`. Returns the newest
     /// chain that it completes. `overflow` counts what had to go for want of room.
     pub fn watch(

@@ -240,6 +240,8 @@ type Chain = Vec<usize>;
 struct Oracle {
     /// In input order, late ones too.
     seen: Vec<Seen>,
+    /// The ids accepted, each with the newest time there was then.
+    accepted: Vec<(usize, i64)>,
     chains: Vec<Chain>,
     /// Chains that wait, with the end of each item.
     waiting: Vec<(Chain, Vec<i64>)>,
@@ -303,9 +305,12 @@ impl Oracle {
         self.idle[seen.lane] = false;
         self.move_watermark();
         self.decide(spec);
-        if self.seen.iter().any(|other| other.id == seen.id) {
+        let newest_s = self.newest.iter().flatten().copied().max();
+        let is_known = |&(id, then_s): &(usize, i64)| id == seen.id && newest_s.is_some_and(|now| now - then_s <= 600);
+        if self.accepted.iter().any(is_known) {
             return;
         }
+        self.accepted.push((seen.id, newest_s.map_or(seen.time_s, |newest_s| newest_s.max(seen.time_s))));
         let mut last: Vec<i64> =
             self.seen.iter().rev().filter(|other| other.lane == seen.lane).take(9).map(|other| other.time_s).collect();
         last.sort_unstable();

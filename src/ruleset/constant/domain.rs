@@ -20,14 +20,11 @@ pub(in super::super) fn range(names: &Names, name: Name) -> (f64, f64) {
         Name::AccountLogins | Name::AccountRisk => FROM_ZERO,
         Name::Feature(_, Part::Share) => (0.0, 1.0),
         Name::Feature(_, Part::Count | Part::Total) => FROM_ZERO,
-        Name::Feature(at, Part::Value) => {
-            let kind = names.features.values().find(|(place, _)| *place == Some(at)).and_then(|(_, spec)| spec.kind);
-            match kind {
-                Some(Kind::Count | Kind::Distinct | Kind::Rate | Kind::Decayed) => FROM_ZERO,
-                Some(Kind::Share) => (0.0, 1.0),
-                _ => ANY,
-            }
-        }
+        Name::Feature(at, Part::Value) => match names.kinds.get(usize::from(at)).copied().flatten() {
+            Some(Kind::Count | Kind::Distinct | Kind::Rate | Kind::Decayed) => FROM_ZERO,
+            Some(Kind::Share) => (0.0, 1.0),
+            _ => ANY,
+        },
         _ => ANY,
     }
 }

@@ -350,11 +350,11 @@ impl<'s, 'p> Checker<'s, 'p> {
         let name = path.strip_prefix("lists.").unwrap_or(path);
         let Some(list) = self.scope.list(name).map(Arc::clone) else {
             let problem = self.problem(codes::UNKNOWN_LIST, list_span, format!("unknown list `{path}`"));
-            let known: Vec<&str> = self.scope.lists().into_iter().take(LISTS_NAMED_MAX).collect();
-            let problem = match (did_you_mean(name, self.scope.lists()), known.as_slice()) {
+            let known = self.scope.lists();
+            let problem = match (did_you_mean(name, known.iter().copied()), known.get(..LISTS_NAMED_MAX)) {
                 (Some(near), _) => problem.fix(list_span.clone(), format!("lists.{near}")),
-                (None, []) => problem.help("there is none: lists are declared under `lists:`"),
-                (None, known) => problem.help(format!("there are: {}", known.join(", "))),
+                (None, _) if known.is_empty() => problem.help("lists are declared under `lists:`"),
+                (None, some) => problem.help(format!("there are: {}", some.unwrap_or(&known).join(", "))),
             };
             self.tell(problem);
             return None;

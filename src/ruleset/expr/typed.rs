@@ -3,6 +3,7 @@
 //! Guarantees: operands have the types their operator takes; every node knows its type, whether it can be
 //! missing, and where it was written. It is what the compiler reads, and enough for a second evaluator.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -86,18 +87,18 @@ impl Typed {
     /// Every name it reads, each once, in the order of the text.
     pub fn names(&self) -> Vec<(Name, Ty)> {
         let mut names = Vec::new();
-        self.collect_names(&mut names);
+        self.collect_names(&mut HashSet::new(), &mut names);
         names
     }
 
-    fn collect_names(&self, names: &mut Vec<(Name, Ty)>) {
+    fn collect_names(&self, met: &mut HashSet<Name>, names: &mut Vec<(Name, Ty)>) {
         if let Node::Name(name) = self.node
-            && !names.iter().any(|(n, _)| *n == name)
+            && met.insert(name)
         {
             names.push((name, self.ty));
         }
         for part in self.parts() {
-            part.collect_names(names);
+            part.collect_names(met, names);
         }
     }
 

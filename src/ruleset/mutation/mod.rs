@@ -182,7 +182,7 @@ fn others(text: &str, tree: &Node, is_kept: impl Fn(&str) -> bool) -> Vec<Range<
     }
     let end = spans.last().map_or(entry.key_span.end, |(_, span)| span.end);
     let start = line_start(text, entry.key_span.start);
-    vec![start..end]
+    std::iter::once(start..end).collect()
 }
 
 fn map_of(node: &Node) -> Option<&Map> {

@@ -70,7 +70,9 @@ impl Reader<'_> {
             Ok(object) => object,
             Err(error) => {
                 let column = at.start + error.column().saturating_sub(1).min(content.len());
-                return self.tell(SHAPE, column..column + 1, format!("this is no JSON object: {error}"), Some(HELP));
+                let why = error.to_string();
+                let why = why.split(" at line ").next().unwrap_or_default();
+                return self.tell(SHAPE, column..column + 1, format!("this is no JSON object: {why}"), Some(HELP));
             }
         };
         if self.labels.cases.len() >= LABELS_MAX {
@@ -104,7 +106,7 @@ impl Reader<'_> {
             let quoted = format!("\"{word}\"");
             content.find(&quoted).map_or(at.clone(), |found| at.start + found..at.start + found + quoted.len())
         };
-        for key in object.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+        if let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
             let near = did_you_mean(key, KEYS).map(|near| format!("did you mean `{near}`?"));
             return self.tell(SHAPE, place(key), format!("a label has no `{key}`"), near.as_deref().or(Some(HELP)));
         }

@@ -219,7 +219,7 @@ fn tradeoff(found: &Sweep) -> String {
     let point = |point: &super::sweep::Point| {
         let a_day = point.outcome.alerts_a_day?;
         let recall = point.outcome.labelled.as_ref()?.recall?;
-        let now = if point.is_current { ", in force" } else { "" };
+        let now = if point.is_current { ", now" } else { "" };
         Some((
             a_day,
             recall,

@@ -17,6 +17,8 @@ const BOTTOM: f64 = 40.0;
 const TICKS: f64 = 4.0;
 /// Below so many points each is drawn.
 const MARKED_MAX: usize = 60;
+/// So many points have their names beside them.
+const NAMED_MAX: usize = 16;
 /// Words under the axis, at most.
 const WORDS_MAX: usize = 5;
 
@@ -63,10 +65,16 @@ pub fn lines(axes: &Axes, all: &[Series]) -> String {
     plot.end()
 }
 
-/// Points without a line between them.
+/// Points without a line between them; where they are few each is named by what it says up to the first colon.
 pub fn dots(axes: &Axes, all: &[Series]) -> String {
     let mut plot = Plot::new(axes);
+    let are_named = all.iter().map(|series| series.points.len()).sum::<usize>() <= NAMED_MAX;
     for series in all {
+        for (x, y, says) in series.points.iter().filter(|_| are_named) {
+            let (x, y) = (plot.x(*x), plot.y(*y) - 9.0);
+            let name = escaped(says.split(':').next().unwrap_or_default());
+            let _ = write!(plot.svg, "<text class=\"beside\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
+        }
         series.points.iter().for_each(|point| plot.dot(series.class, point));
     }
     plot.end()

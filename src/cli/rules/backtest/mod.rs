@@ -38,7 +38,7 @@ const BUILTIN: &str = "builtin";
 #[command(after_help = "Examples:
   walletwatch rules backtest --old builtin --new rules --events events.ndjson --report report.html
   walletwatch rules backtest --old builtin --new rules --events events.ndjson --labels truth.ndjson
-  walletwatch rules backtest --old before --new rules --events - --sms-cost \"0.05 CNY\" --format json")]
+  walletwatch rules backtest --old before --new rules --events - --sms-cost 0.05CNY --format json")]
 pub struct Args {
     /// The rules as they are: a directory, or `builtin` for the shipped pack.
     #[arg(long, value_name = "DIR")]

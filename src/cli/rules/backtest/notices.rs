@@ -102,7 +102,12 @@ impl Desk {
         notices.users = users.len() as u64;
         notices.sms_cost = price.map(|price| price.of(notices.sms_segments));
         let is_whole = |sample: &NoticeSample| !sample.text.is_empty();
-        notices.samples = mails.into_drawn().into_iter().chain(texts.into_drawn()).filter(is_whole).collect();
+        let by_time = |draw: Draw<NoticeSample>| {
+            let mut drawn = draw.into_drawn();
+            drawn.sort_by(|a, b| (&a.time, &a.event).cmp(&(&b.time, &b.event)));
+            drawn
+        };
+        notices.samples = by_time(mails).into_iter().chain(by_time(texts)).filter(is_whole).collect();
         notices
     }
 }

@@ -98,7 +98,7 @@ fn what_one_name_decides_is_found() {
             &["never: ip in lists.office_ips and ip not in lists.office_ips"],
         ),
         ("loud and acct_fail_10m < 2", &["never: loud and acct_fail_10m < 2"]),
-        ("not (acct_fail_10m > 5 and acct_fail_10m < 3)", &["never: acct_fail_10m > 5 and acct_fail_10m < 3"]),
+        ("not (acct_fail_10m > 5 and acct_fail_10m < 3)", &["never: (acct_fail_10m > 5 and acct_fail_10m < 3)"]),
     ];
     for (text, wanted) in expected {
         assert_eq!(told(text), *wanted, "{text}");
