@@ -11,8 +11,10 @@ use super::exception::EXCEPTION_KEYS;
 use super::feature::{KEYS as FEATURE_KEYS, KINDS, Kind};
 use super::lists::LIST_TYPES;
 use super::model::KeyField;
+use super::mutation::KEPT_KEYS;
 use super::params::PARAM_KEYS;
 use super::rule::{ACTIONS, AUDIENCES, DEDUP_KEYS, RULE_KEYS, SEVERITIES, STATES};
+use super::sequence::read::{ABSENT_KEYS, REQUIRED_KEYS, SEQUENCE_KEYS, STEP_KEYS, WITHOUT_KEYS};
 use super::test_case::{ENTRY_KEYS, EXPECT, TEST_KEYS};
 use crate::event::{Closed, Currency, EventType, Field};
 
@@ -50,6 +52,11 @@ pub fn rule_files() -> Value {
             "exception": closed(EXCEPTION_KEYS, of_exception, EXCEPTION_KEYS),
             "defaults": closed(RULE_KEYS, of_rule, &[]),
             "rule": closed(RULE_KEYS, of_rule, &["id"]),
+            "sequence": closed(SEQUENCE_KEYS, of_sequence, REQUIRED_KEYS),
+            "step": closed(STEP_KEYS, of_step, &["on"]),
+            "cancelling": closed(WITHOUT_KEYS, of_step, &["on"]),
+            "absence": closed(ABSENT_KEYS, of_step, &["on", "within"]),
+            "mutant": closed(KEPT_KEYS, |_| reference("text"), KEPT_KEYS),
             "test": closed(TEST_KEYS, of_test, &["name", "events"]),
             "event": fields(&[]),
             "entry": fields(ENTRY_KEYS),
@@ -131,9 +138,31 @@ fn of_rule(key: &str) -> Value {
         "references" | "false_positives" => one_or_more(reference("text")),
         "params" => reference("params"),
         "tests" => many(reference("test")),
+        "sequence" => about("Steps by one entity, in order, in place of `on` and `when`.", reference("sequence")),
+        "inform" => about("A fact for the user, not a suspicion.", json!({ "type": "boolean" })),
+        "mutants" => about("Mutants that no test can tell from the rule.", many(reference("mutant"))),
         "title" | "description" | "owner" | "explain" | "runbook" => reference("text"),
         // A key that came later: it is known, and what it holds is not said here.
         _ => json!({}),
+    }
+}
+
+fn of_sequence(key: &str) -> Value {
+    match key {
+        "by" => reference("by"),
+        "within" => about("From the first step to the last.", reference("time")),
+        "steps" => about("What happens, in order.", many(reference("step"))),
+        "without" => about("What cancels it in between.", many(reference("cancelling"))),
+        _ => about("What must not follow the last step.", many(reference("absence"))),
+    }
+}
+
+fn of_step(key: &str) -> Value {
+    match key {
+        "on" => one_or_more(reference("event_type")),
+        "as" => about("The name by which later steps read its fields.", json!({ "type": "string" })),
+        "within" => reference("time"),
+        _ => reference("expression"),
     }
 }
 

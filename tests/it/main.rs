@@ -14,6 +14,7 @@ mod demo;
 mod demo_terminal;
 mod deploy;
 mod desk;
+mod differential;
 mod generate;
 mod generate_pace;
 mod generate_people;

@@ -133,8 +133,8 @@ fn mistakes() -> Vec<String> {
 #[test]
 fn every_code_has_a_file_with_its_mistake() {
     let told: BTreeSet<&str> = mistakes().iter().flat_map(|name| told(name)).map(|problem| problem.code).collect();
-    // Only those that other stages tell are missing.
-    let all = ruleset::codes::all().map(|(code, _)| code);
+    // A revision is compared with that of another set: `rules check --base` has tests of its own.
+    let all = ruleset::codes::all().map(|(code, _)| code).filter(|code| *code != ruleset::codes::REVISION);
     let missing: Vec<&str> = all.filter(|code| !told.contains(code)).collect();
     assert!(missing.is_empty(), "no file of mistakes/ is told {missing:?}");
 }

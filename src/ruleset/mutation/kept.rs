@@ -21,6 +21,9 @@ pub struct Kept {
 /// Mutants one rule may name, at most.
 const KEPT_MAX: usize = 200;
 
+/// The keys of one, all of them needed.
+pub(in crate::ruleset) const KEPT_KEYS: &[&str] = &["keep", "reason"];
+
 /// Reads the `mutants` of a rule.
 pub fn read_kept(reader: &mut Reader<'_>, node: &Node) -> Vec<Kept> {
     let items = reader.seq(node, "`mutants`").unwrap_or_default();
@@ -30,8 +33,8 @@ pub fn read_kept(reader: &mut Reader<'_>, node: &Node) -> Vec<Kept> {
     let mut kept: Vec<Kept> = Vec::new();
     for item in items.iter().take(KEPT_MAX) {
         let Some(map) = reader.map(item, "a mutant") else { continue };
-        reader.keys(map, &["keep", "reason"], &[]);
-        reader.require(item, "a mutant", &["keep", "reason"]);
+        reader.keys(map, KEPT_KEYS, &[]);
+        reader.require(item, "a mutant", KEPT_KEYS);
         let name = map.get("keep").and_then(|node| reader.text(node, "`keep`"));
         let reason = map.get("reason").and_then(|node| reader.text(node, "`reason`"));
         let (Some(name), Some(reason), Some(node)) = (name, reason, map.get("keep")) else { continue };

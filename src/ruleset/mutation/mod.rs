@@ -17,7 +17,7 @@ use crate::yaml::{Kind, Map, Node};
 use find::Finder;
 
 pub use kept::Kept;
-pub(super) use kept::read_kept;
+pub(super) use kept::{KEPT_KEYS, read_kept};
 
 /// One change that some test should notice.
 #[derive(Debug, Clone)]

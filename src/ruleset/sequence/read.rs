@@ -50,16 +50,27 @@ impl SequenceSpec {
     }
 }
 
+/// The keys of a sequence.
+pub(in crate::ruleset) const SEQUENCE_KEYS: &[&str] = &["by", "within", "steps", "without", "absent"];
+/// Those that it must have.
+pub(in crate::ruleset) const REQUIRED_KEYS: &[&str] = &["by", "within", "steps"];
+/// The keys of a step.
+pub(in crate::ruleset) const STEP_KEYS: &[&str] = &["on", "as", "where"];
+/// The keys of what cancels.
+pub(in crate::ruleset) const WITHOUT_KEYS: &[&str] = &["on", "where"];
+/// The keys of what must not follow.
+pub(in crate::ruleset) const ABSENT_KEYS: &[&str] = &["on", "where", "within"];
+
 /// Reads `sequence`; what is wrong is told.
 pub(in crate::ruleset) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<SequenceSpec> {
     let map = reader.map(node, "`sequence`")?;
-    reader.keys(map, &["by", "within", "steps", "without", "absent"], &[]);
-    reader.require(node, "`sequence`", &["by", "within", "steps"]);
+    reader.keys(map, SEQUENCE_KEYS, &[]);
+    reader.require(node, "`sequence`", REQUIRED_KEYS);
     let by = map.get("by").and_then(|node| read_key(reader, node));
     let within_ms = read_within(reader, map);
     let step = |reader: &mut Reader<'_>, node: &Node| {
         let map = reader.map(node, "a step")?;
-        let item = read_item(reader, node, map, "a step", &["on", "as", "where"], by)?;
+        let item = read_item(reader, node, map, "a step", STEP_KEYS, by)?;
         let alias = map.get("as").and_then(|node| Some((read_alias(reader, node)?, node.span.clone())));
         Some(StepSpec { item, alias })
     };
@@ -71,11 +82,11 @@ pub(in crate::ruleset) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<S
     }
     let without = items(reader, map, "without", ITEMS_MAX, |reader, node| {
         let map = reader.map(node, "an item of `without`")?;
-        read_item(reader, node, map, "an item of `without`", &["on", "where"], by)
+        read_item(reader, node, map, "an item of `without`", WITHOUT_KEYS, by)
     });
     let absent = items(reader, map, "absent", ITEMS_MAX, |reader, node| {
         let map = reader.map(node, "an item of `absent`")?;
-        let mut item = read_item(reader, node, map, "an item of `absent`", &["on", "where", "within"], by)?;
+        let mut item = read_item(reader, node, map, "an item of `absent`", ABSENT_KEYS, by)?;
         reader.require(node, "an item of `absent`", &["within"]);
         item.within_ms = read_within(reader, map);
         Some(item)
