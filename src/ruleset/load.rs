@@ -18,7 +18,7 @@ use super::finding;
 use super::hash::HashKey;
 use super::in_force::with_parts;
 use super::model::{Audience, Feature, NamedAmount, Rule, Ruleset};
-use super::names::{Constant, Here, Names};
+use super::names::{Constant, Here};
 use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::Layout;
@@ -401,7 +401,7 @@ impl<'s> Loader<'s> {
         let shared = self.declared.exceptions.iter().filter(|(name, _)| !taken.contains(name.as_str()));
         let specs = shared.map(|(_, spec)| spec).chain(&self.declared.untakeable);
         let exceptions: Vec<&expr::Ast> = specs.filter_map(|spec| spec.when.as_ref()).collect();
-        let defs = defs_alone(&self.declared.names, mentioned, &exceptions);
+        let defs = checks::defs_alone(&self.declared.names, mentioned, &exceptions);
         let check = |on: TypeSet| {
             let here = Here::of_event(&self.declared.names, &params, on);
             let (mut told, mut of_defs) = (Vec::new(), Vec::new());
@@ -451,42 +451,6 @@ impl<'s> Loader<'s> {
         }
         rules
     }
-}
-
-/// The defs that are checked on their own, because neither a rule, nor one of these exceptions, nor another def
-/// checks them with it. Of defs that only read each other it is the first.
-fn defs_alone<'n>(names: &'n Names, mentioned: &BTreeSet<String>, exceptions: &[&expr::Ast]) -> Vec<&'n expr::Ast> {
-    let reads = |ast: &expr::Ast, into: &mut Vec<String>| ast.names(&mut |name, _| into.push(name.to_owned()));
-    let mut checked = mentioned.clone();
-    let mut pending = Vec::new();
-    exceptions.iter().for_each(|ast| reads(ast, &mut pending));
-    let mut read_by_another = BTreeSet::new();
-    for (name, def) in &names.defs {
-        let Some(ast) = &def.ast else { continue };
-        ast.names(&mut |read, _| {
-            if read != name {
-                read_by_another.insert(read.to_owned());
-            }
-        });
-    }
-    let (inner, outer): (Vec<_>, Vec<_>) = names.defs.iter().partition(|(name, _)| read_by_another.contains(*name));
-    let mut alone = Vec::new();
-    for root in std::iter::once(None).chain(outer.into_iter().chain(inner).map(Some)) {
-        if let Some((name, def)) = root
-            && let Some(ast) = &def.ast
-            && !checked.contains(name)
-        {
-            alone.push(ast);
-            pending.push(name.clone());
-        }
-        while let Some(name) = pending.pop() {
-            let ast = names.defs.get(&name).and_then(|def| def.ast.as_ref());
-            if let Some(ast) = ast.filter(|_| checked.insert(name)) {
-                reads(ast, &mut pending);
-            }
-        }
-    }
-    alone
 }
 
 fn build_feature(
