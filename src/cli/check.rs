@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use super::rules::print_problems;
+use super::output::print_problems;
 use super::{Exit, Format, fail};
 use crate::app::{self, BadRules, Prepared};
 use crate::config::{Config, Environment, NOT_TO_BE_GUESSED, PLACES};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::rules::print_problems;
+use super::output::print_problems;
 use super::{Exit, Format, fail};
 use crate::clock;
 use crate::event::mapping::{self, Failure, Mapped, Mapping, Origin, Test};

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod generate;
 mod geo;
+mod look;
 mod mapping;
 mod output;
 mod replay;

@@ -2,11 +2,12 @@
 //!
 //! Guarantees: a closed pipe ends a command quietly; a failure prints its whole chain in one line.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
+use crate::report::{self, Problem};
 
 /// How a command that reads prints what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -46,6 +47,20 @@ pub fn report_failure(error: &anyhow::Error) -> Exit {
         None if io.is_some() => Exit::Io,
         None => Exit::Bug,
     }
+}
+
+/// Prints problems to stdout.
+pub fn print_problems(problems: &[Problem], format: Format) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = match format {
+        Format::Human => report::render(problems, has_color(&out)),
+        Format::Json => report::to_json(problems),
+    };
+    out.write_all(text.as_bytes())
+}
+
+pub fn has_color(out: &impl IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Refuses outputs that are an input, or one file twice, under whatever names: before anything is opened for

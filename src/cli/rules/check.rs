@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::set::Set;
-use super::{KEY, print_problems, read};
+use super::{KEY, read};
+use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format};
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::{NoticesConfig, Templates};

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::eject::{RECORD, VERSION};
-use super::{KEY, print_problems, read};
+use super::{KEY, read};
+use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format, fail};
 use crate::ruleset::changes::{Change, Contents, Kind, Row, contents, three_ways, two_ways};
 use crate::ruleset::{self, HashKey, Sources};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::set::Set;
-use super::{KEY, find, print_problems};
+use super::{KEY, find};
 use crate::cli::{Exit, Format, fail};
 use crate::event::Value;
 use crate::report;
@@ -44,12 +44,9 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Loaded { ruleset, policy, .. } = match args.set.load_partly()?.0 {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            print_problems(&problems, args.format)?;
-            return Ok(Exit::No);
-        }
+    let Loaded { ruleset, policy, .. } = match args.set.load(args.format)? {
+        Some(loaded) => loaded,
+        None => return Ok(Exit::No),
     };
     let ruleset = Arc::new(ruleset);
     let at = find(&ruleset, &args.rule)?;

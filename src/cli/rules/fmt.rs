@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::print_problems;
+use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format, fail};
 use crate::report::{Problem, SourceFile};
 use crate::ruleset::format;

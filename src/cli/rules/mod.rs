@@ -2,11 +2,10 @@
 //!
 //! Guarantees: each takes `--rules DIR` and reads rules as the service does. Does no work of its own.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use super::{Exit, Format, fail};
-use crate::report::{self, Problem};
+use super::{Exit, fail};
+use crate::report;
 use crate::ruleset::{self, Ruleset, Sources};
 
 mod backtest;
@@ -83,18 +82,4 @@ fn find(ruleset: &Ruleset, id: &str) -> anyhow::Result<usize> {
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         fail(Exit::Usage, format!("there is no rule `{id}`{near}"))
     })
-}
-
-/// Prints problems to stdout.
-pub(super) fn print_problems(problems: &[Problem], format: Format) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let text = match format {
-        Format::Human => report::render(problems, has_color(&out)),
-        Format::Json => report::to_json(problems),
-    };
-    out.write_all(text.as_bytes())
-}
-
-fn has_color(out: &impl IsTerminal) -> bool {
-    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::set::Set;
-use super::{KEY, find, print_problems};
+use super::{KEY, find};
+use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format};
 use crate::report::{self, Problem};
 use crate::ruleset::mutation::{self, Kept, Mutant, Survey};
-use crate::ruleset::{HashKey, Rule, Ruleset};
+use crate::ruleset::{HashKey, Loaded, Rule, Ruleset};
 use crate::tuning::mutate::{self, Fate};
 
 /// A mutant that no test notices.
@@ -52,13 +53,7 @@ struct Judged<'m> {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let ruleset = match args.set.load_partly()?.0 {
-        Ok(loaded) => loaded.ruleset,
-        Err(problems) => {
-            print_problems(&problems, args.format)?;
-            return Ok(Exit::No);
-        }
-    };
+    let Some(Loaded { ruleset, .. }) = args.set.load(args.format)? else { return Ok(Exit::No) };
     let only = match &args.rule {
         Some(id) => ruleset.rules.get(find(&ruleset, id)?),
         None => None,

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::KEY;
 use super::set::Set;
-use super::{KEY, print_problems};
+use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format, fail};
 use crate::event::{Closed, EventType};
 use crate::report::Level;

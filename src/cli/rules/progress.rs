@@ -1,28 +1,11 @@
-//! How far a command is, on stderr: a bar on a terminal, a line every few seconds elsewhere.
+//! How far a command is that reads recorded events, on stderr.
 //!
-//! Guarantees: silent with `--no-progress`; no colour with `NO_COLOR`, no bar on a dumb terminal. Decides nothing.
+//! Guarantees: looks as all progress does. Decides nothing.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How often progress is told, where nobody watches.
-const EVERY: Duration = Duration::from_secs(5);
-/// … and on a terminal.
-const EVERY_TERMINAL: Duration = Duration::from_millis(200);
-/// Cells of the bar.
-const BAR_CELLS: u64 = 20;
-/// A terminal's line is made so wide that nothing of a longer one before it is left, columns.
-const LINE_COLUMNS: usize = 78;
-/// What begins and ends the bar's colour.
-const COLOR: (&str, &str) = ("\x1b[36m", "\x1b[0m");
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    Silent,
-    Lines,
-    Bar { is_colored: bool },
-}
+use crate::cli::look::{BAR_CELLS, Look, bar};
 
 /// Tells on stderr how far it is.
 #[derive(Debug)]
@@ -38,23 +21,13 @@ impl Progress {
     /// Of a command called `what`.
     pub fn new(what: impl Into<String>, is_quiet: bool) -> Self {
         let now = Instant::now();
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let look = match (is_quiet, std::io::stderr().is_terminal() && !is_dumb) {
-            (true, _) => Look::Silent,
-            (false, false) => Look::Lines,
-            (false, true) => Look::Bar { is_colored: !set("NO_COLOR") },
-        };
+        let look = Look::here(is_quiet);
         Progress { what: what.into(), look, began: now, told: now, has_told: false }
     }
 
     /// So many events are done, which are so many bytes of all, where that is known.
     pub fn tell(&mut self, events: u64, bytes: u64, total_bytes: Option<u64>) {
-        let every = match self.look {
-            Look::Silent => return,
-            Look::Lines => EVERY,
-            Look::Bar { .. } => EVERY_TERMINAL,
-        };
+        let Some(every) = self.look.every() else { return };
         if self.told.elapsed() >= every {
             self.told = Instant::now();
             self.has_told = true;
@@ -86,13 +59,7 @@ fn text(look: Look, what: &str, events: u64, (bytes, total): (u64, Option<u64>),
     let percent = parts(100).map_or(String::new(), |percent| format!(" ({percent} %)"));
     let line = format!("{events} records{percent}, {per_second:.0} a second");
     match look {
-        Look::Bar { is_colored } => {
-            let full = usize::try_from(parts(BAR_CELLS).unwrap_or(0)).unwrap_or(0);
-            let empty = (BAR_CELLS as usize).saturating_sub(full);
-            let (on, off) = if is_colored { COLOR } else { ("", "") };
-            let width = LINE_COLUMNS.saturating_sub(what.len() + BAR_CELLS as usize + 4);
-            format!("\r{what} [{on}{}{off}{}] {line:<width$}", "#".repeat(full), ".".repeat(empty))
-        }
+        Look::Bar { is_colored } => bar(what, parts(BAR_CELLS as u64).unwrap_or(0), &format!(" {line}"), is_colored),
         _ => format!("{what}: {line}"),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::progress::Progress;
+use crate::cli::output::has_color;
 use crate::cli::{Exit, fail, replay};
 use crate::clock;
 use crate::detect::Input;
@@ -71,7 +72,7 @@ impl Args {
             _ => failed(error),
         })?;
         let labels = labels::read(&shown.to_string(), &text).map_err(|problems| {
-            let text = report::render(&problems, super::has_color(&std::io::stderr()));
+            let text = report::render(&problems, has_color(&std::io::stderr()));
             fail(Exit::Data, format!("the labels have problems\n\n{text}"))
         })?;
         Ok(Some(Arc::new(labels)))

@@ -6,9 +6,9 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::find;
 use super::set::Set;
 use super::table::Table;
-use super::{find, print_problems};
 use crate::cli::{Exit, Format};
 use crate::detect::{Scored, score};
 use crate::ruleset::{Action, Audience, Policy, Rule, State};
@@ -33,13 +33,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let loaded = match args.set.load_partly()?.0 {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            print_problems(&problems, args.format)?;
-            return Ok(Exit::No);
-        }
-    };
+    let Some(loaded) = args.set.load(args.format)? else { return Ok(Exit::No) };
     let mut places = args.fired.iter().map(|id| find(&loaded.ruleset, id)).collect::<anyhow::Result<Vec<_>>>()?;
     places.sort_unstable();
     places.dedup();

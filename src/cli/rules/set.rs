@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{KEY, read};
-use crate::cli::{Exit, check};
+use crate::cli::output::print_problems;
+use crate::cli::{Exit, Format, check};
 use crate::clock;
 use crate::config::{Config, Pack};
 use crate::report::Problem;
@@ -43,6 +44,17 @@ impl Set {
     /// Loads it as of today.
     pub fn load_partly(&self) -> anyhow::Result<(Result<Loaded, Vec<Problem>>, Mentions)> {
         Ok(ruleset::load_partly(&self.sources()?, HashKey::new(KEY), Some(clock::now())))
+    }
+
+    /// The same; where it does not load, its problems are printed.
+    pub fn load(&self, format: Format) -> anyhow::Result<Option<Loaded>> {
+        match self.load_partly()?.0 {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(problems) => {
+                print_problems(&problems, format)?;
+                Ok(None)
+            }
+        }
     }
 
     /// Whether the pack stands beside the directory.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::set::Set;
-use super::{KEY, find, print_problems};
+use super::{KEY, find};
 use crate::cli::{Exit, Format};
 use crate::event::Value;
 use crate::report;
@@ -32,13 +32,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let loaded = match args.set.load_partly()?.0 {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            print_problems(&problems, args.format)?;
-            return Ok(Exit::No);
-        }
-    };
+    let Some(loaded) = args.set.load(args.format)? else { return Ok(Exit::No) };
     // Tests are written for the values of the rules' own files.
     let (own, overlaid) = match loaded.own_values {
         Some(own) => (Arc::new(own), Some(Arc::new(loaded.ruleset))),
