@@ -25,6 +25,12 @@ pub fn sequence(dice: &mut Dice, set: &RuleSet) -> (Trigger, Vec<&'static str>) 
         aliases.push(format!("s{i}"));
         made.push((format!("s{i}"), step));
     }
+    if steps == 3 && dice.once_in(2) {
+        // Which of the chains through one event are kept shows where the last step asks for the first.
+        let device = || Term::Field("device");
+        made[0].1.filter = None;
+        made[2].1.filter = Some(Expr::Compare(device(), Op::Eq, Term::Alias("s0".into(), "device")));
+    }
     let without = (0..dice.below(3).saturating_sub(1)).map(|_| arm(dice, None, &aliases[..steps - 1])).collect();
     let absent = (0..if absent { 1 + dice.below(2) } else { 0 })
         .map(|_| (arm(dice, None, &aliases), dice.pick(&WITHIN[..3])))

@@ -78,16 +78,17 @@ pub fn records(dice: &mut Dice, rules: &RuleSet) -> Vec<Record> {
             continue;
         }
         let burst = if dice.once_in(20) { 2 + dice.below(18) } else { 1 };
+        let apart = dice.pick(&[0, SECOND]);
         let time = clock.tick(dice);
         let model = event(dice, &kinds, time, format!("e{i}"));
         for n in 0..burst {
             let mut one = model.clone();
             if n > 0 {
                 one.id = format!("e{i}.{n}");
-                one.time += n as Ms * SECOND;
+                one.time += n as Ms * apart;
                 clock.now = clock.now.max(one.time);
                 clock.accepted.push(one.time);
-                one.fields.insert("device", Val::word(format!("d{}", dice.below(4))));
+                one.fields.insert("device", Val::word(format!("d{}", dice.below(6))));
                 set_local_time(&mut one);
             }
             records.push(if dice.once_in(60) { Record::Refused(one) } else { Record::Event(one) });
@@ -176,7 +177,7 @@ fn event(dice: &mut Dice, kinds: &[&'static str], time: Ms, id: String) -> Event
             fields.insert("balance", balance);
         }
     }
-    let count = if dice.once_in(10) { 2 + dice.below(3) as i64 } else { 1 };
+    let count = if dice.once_in(6) { 2 + dice.below(3) as i64 } else { 1 };
     let mut event = Event { id, kind, time, count, fields };
     set_local_time(&mut event);
     event
