@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes;
 use super::exception::ExceptionSpec;
-use super::expr::{self, Comparison, Node, Typed};
+use super::expr::{Comparison, Node, Typed};
 use super::feature::Kind;
 use super::model::Name;
 use super::names::Names;
@@ -104,44 +104,4 @@ pub(super) fn stale(names: &Names, today: Option<Millis>, problems: &mut Vec<Pro
             problems.push(Problem::warning(codes::STALE_LIST, &list.file, list.span.clone(), message));
         }
     }
-}
-
-/// The defs that are checked on their own, because neither a rule, nor one of these exceptions, nor another def
-/// checks them with it. Of defs that only read each other it is the first.
-pub(super) fn defs_alone<'n>(
-    names: &'n Names,
-    mentioned: &BTreeSet<String>,
-    exceptions: &[&expr::Ast],
-) -> Vec<&'n expr::Ast> {
-    let reads = |ast: &expr::Ast, into: &mut Vec<String>| ast.names(&mut |name, _| into.push(name.to_owned()));
-    let mut checked = mentioned.clone();
-    let mut pending = Vec::new();
-    exceptions.iter().for_each(|ast| reads(ast, &mut pending));
-    let mut read_by_another = BTreeSet::new();
-    for (name, def) in &names.defs {
-        let Some(ast) = &def.ast else { continue };
-        ast.names(&mut |read, _| {
-            if read != name {
-                read_by_another.insert(read.to_owned());
-            }
-        });
-    }
-    let (inner, outer): (Vec<_>, Vec<_>) = names.defs.iter().partition(|(name, _)| read_by_another.contains(*name));
-    let mut alone = Vec::new();
-    for root in std::iter::once(None).chain(outer.into_iter().chain(inner).map(Some)) {
-        if let Some((name, def)) = root
-            && let Some(ast) = &def.ast
-            && !checked.contains(name)
-        {
-            alone.push(ast);
-            pending.push(name.clone());
-        }
-        while let Some(name) = pending.pop() {
-            let ast = names.defs.get(&name).and_then(|def| def.ast.as_ref());
-            if let Some(ast) = ast.filter(|_| checked.insert(name)) {
-                reads(ast, &mut pending);
-            }
-        }
-    }
-    alone
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
-use super::consequences::{Unread, drop_consequences, text_at};
+use super::consequences::{Unread, drop_consequences};
 use super::constant::{self, Judge};
 use super::declare::{Declared, first_stands};
 use super::expr;
@@ -18,13 +18,13 @@ use super::finding;
 use super::hash::HashKey;
 use super::in_force::with_parts;
 use super::model::{Audience, Feature, NamedAmount, Rule, Ruleset};
-use super::names::{Constant, Here};
+use super::names::Here;
 use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::Layout;
 use super::rule::{Builder, RuleDraft};
 use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
-use super::{checks, currencies, overlay, policy, state_bytes};
+use super::{checks, currencies, not_used, overlay, policy, state_bytes};
 use crate::event::{Field, Millis, TypeSet};
 use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{self, Kind, Node, Reader};
@@ -193,7 +193,7 @@ impl<'s> Loader<'s> {
         let mut placed = self.features(drafts);
         placed.sort_by_key(|placed| placed.place);
         let of_others = placed.split_off(features_in_force.min(placed.len()));
-        self.check_what_no_rule_uses(drafts, &mentioned);
+        self.problems.extend(not_used::problems(&self.declared, drafts, &mentioned));
         // What rules that run read is laid out first, so that the rest can be left out.
         let mut features = self.build_features(&placed, &mut layout, key);
         let mut rules = self.rules(drafts.iter().filter(|draft| draft.runs()), &mut layout, key, today);
@@ -390,38 +390,6 @@ impl<'s> Loader<'s> {
             build_feature(name, spec, filter.as_ref(), &names.amounts, layout, key)
         });
         built.collect()
-    }
-
-    /// Types of the defs and shared exceptions that no rule uses, as far as that goes without event types.
-    fn check_what_no_rule_uses(&mut self, drafts: &[RuleDraft<'_>], mentioned: &BTreeSet<String>) {
-        let params: BTreeMap<String, Constant> = BTreeMap::new();
-        let rule_params: BTreeSet<&str> =
-            drafts.iter().flat_map(|draft| draft.params()).map(|(name, _)| name).collect();
-        let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
-        let shared = self.declared.exceptions.iter().filter(|(name, _)| !taken.contains(name.as_str()));
-        let specs = shared.map(|(_, spec)| spec).chain(&self.declared.untakeable);
-        let exceptions: Vec<&expr::Ast> = specs.filter_map(|spec| spec.when.as_ref()).collect();
-        let defs = checks::defs_alone(&self.declared.names, mentioned, &exceptions);
-        let check = |on: TypeSet| {
-            let here = Here::of_event(&self.declared.names, &params, on);
-            let (mut told, mut of_defs) = (Vec::new(), Vec::new());
-            exceptions.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut told)));
-            defs.iter().for_each(|ast| drop(expr::check_condition(ast, &here, &mut of_defs)));
-            // Whether a def is a condition is known where it is used.
-            told.extend(of_defs.into_iter().filter(|problem| problem.code != expr::codes::NOT_BOOL));
-            told
-        };
-        // On no type every field exists, on all types every word does.
-        let (mut told, words) = (check(TypeSet::NONE), check(TypeSet::ALL));
-        told.retain(|problem| problem.code != expr::codes::NEVER_EQUAL);
-        told.extend(words.into_iter().filter(|problem| problem.code == expr::codes::NEVER_EQUAL));
-        // So is on which events it runs.
-        let depends_on_use = |problem: &Problem| {
-            let is_param = problem.code == expr::codes::UNKNOWN_NAME
-                && text_at(problem).is_some_and(|text| rule_params.contains(text));
-            is_param || problem.code == expr::codes::NOT_ON_TYPE || problem.level == Level::Warning
-        };
-        self.problems.extend(told.into_iter().filter(|problem| !depends_on_use(problem)));
     }
 
     fn rules<'d>(

@@ -26,6 +26,7 @@ pub mod load;
 pub mod model;
 pub mod mutation;
 mod names;
+mod not_used;
 mod overlay;
 pub mod pack;
 mod param_place;

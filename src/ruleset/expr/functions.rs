@@ -73,6 +73,11 @@ pub(super) fn usage(name: &str) -> Option<&'static str> {
     CATALOGUE.iter().find(|row| row.name == name).map(|row| row.usage)
 }
 
+/// The names of all functions.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CATALOGUE.iter().map(|row| row.name)
+}
+
 impl Takes {
     fn named(self) -> &'static str {
         match self {
@@ -160,8 +165,8 @@ impl Checker<'_, '_> {
         let typed: Vec<Option<Typed>> = arguments.iter().map(|one| self.expr(one)).collect();
         let Some(row) = CATALOGUE.iter().find(|row| row.name == name) else {
             let problem = self.problem(codes::UNKNOWN_FUNCTION, name_span, format!("unknown function `{name}`"));
-            let near = did_you_mean(name, CATALOGUE.iter().map(|row| row.name));
-            let known = || CATALOGUE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+            let near = did_you_mean(name, names());
+            let known = || names().collect::<Vec<_>>().join(", ");
             self.tell(match (near, name) {
                 (_, "now" | "today") => problem.help(NO_CLOCK),
                 (Some(near), _) => problem.fix(name_span.clone(), near),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use super::oracle::{V, eval, of_value, word};
 use super::*;
@@ -314,6 +316,53 @@ impl Choices<'_> {
     }
 }
 
+/// What an expression is made from.
+fn any_expression() -> impl Strategy<Value = Vec<u16>> {
+    prop::collection::vec(any::<u16>(), 0..120)
+}
+
+/// As the random expressions write them; the names of functions stand in their catalogue.
+const OPERATORS: &[&str] = &[
+    " == ",
+    " != ",
+    " < ",
+    " <= ",
+    " > ",
+    " >= ",
+    " + ",
+    " - ",
+    " * ",
+    " / ",
+    "(-",
+    " ?? ",
+    " and ",
+    " or ",
+    "(not ",
+    " in [",
+    " not in [",
+    " in lists.",
+    " not in lists.",
+    " is missing",
+    " is not missing",
+];
+/// In how many of `CASES` expressions each occurs, at least.
+const OCCURS_MIN: usize = 20;
+
+/// Without it a function that is added is agreed on by nobody having asked.
+#[test]
+fn every_operator_and_function_is_among_the_random_expressions() {
+    let mut runner = TestRunner::deterministic();
+    let texts: Vec<String> = (0..CASES)
+        .map(|_| any_expression().new_tree(&mut runner).expect("choices").current())
+        .map(|choices| Choices { rest: choices.iter() }.boolean(LEVELS))
+        .collect();
+    let calls: Vec<String> = functions::names().map(|name| format!("{name}(")).collect();
+    for wanted in OPERATORS.iter().copied().chain(calls.iter().map(String::as_str)) {
+        let count = texts.iter().filter(|text| text.contains(wanted)).count();
+        assert!(count >= OCCURS_MIN, "`{wanted}` is in {count} of {CASES} expressions");
+    }
+}
+
 const CASES: u32 = 2500;
 const ROWS: usize = 44;
 
@@ -334,7 +383,7 @@ proptest! {
 
     #[test]
     fn closures_and_walker_agree(
-        expression in prop::collection::vec(any::<u16>(), 0..120),
+        expression in any_expression(),
         rows in prop::collection::vec(prop::collection::vec(any::<u16>(), 0..80), ROWS),
     ) {
         // On no type every field exists.
