@@ -10,19 +10,22 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use walletwatch::detect::document::{AlertDocument, ContactDocument};
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::event::{Event, Limits, Millis, Rejection, decode};
 use walletwatch::ruleset::row::{Layout, Row};
-use walletwatch::ruleset::{HashKey, Loaded, Sources, load};
+use walletwatch::ruleset::{Bands, HashKey, Loaded, Sources, load};
 
+mod cpu;
 mod hostile;
 
 const KEY: HashKey = HashKey::new([7; 16]);
 /// Rounds of which the median counts.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 7;
+/// The kernel counts CPU time in ticks of some ms: something is run until it has used so much.
+const MEASURED_NS_MIN: u64 = 100_000_000;
 
 fn median(mut one: impl FnMut() -> Duration, rounds: usize) -> Duration {
     let mut times: Vec<Duration> = (0..rounds).map(|_| one()).collect();
@@ -30,10 +33,17 @@ fn median(mut one: impl FnMut() -> Duration, rounds: usize) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn timed<T>(run: impl FnOnce() -> T) -> Duration {
-    let began = Instant::now();
-    black_box(run());
-    began.elapsed()
+/// CPU time of one run: what else the machine does is not counted.
+fn timed<T>(mut run: impl FnMut() -> T) -> Duration {
+    let began = cpu::now_ns();
+    for times in 1.. {
+        black_box(run());
+        let spent = cpu::now_ns().saturating_sub(began);
+        if spent >= MEASURED_NS_MIN {
+            return Duration::from_nanos(spent / times);
+        }
+    }
+    Duration::ZERO
 }
 
 fn sources(text: &str) -> Sources {
@@ -143,25 +153,43 @@ impl Sink for Nobody {
     fn alert(&mut self, _: usize, _: AlertDocument) {}
 }
 
-/// What fifty rules cost an event beyond what one does. Conditions only: the features are one for all.
-fn fifty_conditions() {
-    let rule = |n: usize, on: &str| {
+/// What a rule of the fifty asks. Each is four terms; the feature is one for all.
+#[derive(Clone, Copy)]
+enum Asks {
+    /// The feature first, then what is false of every event: conditions stop there, as they mostly do.
+    AsUsual,
+    /// Three terms that are true, then one that is false: nothing is spared.
+    EveryTerm,
+}
+
+impl Asks {
+    fn condition(self, n: usize) -> String {
+        match self {
+            Asks::AsUsual => format!("n > {} and channel == \"api\" and device != \"d{n}\" and count < 9", n + 3),
+            Asks::EveryTerm => format!("channel == \"app\" and device != \"d{n}\" and count < 9 and n > {}", n + 500),
+        }
+    }
+}
+
+fn engine(rules: usize, types: &[&str], asks: Asks) -> Engine {
+    let rule = |n: usize| {
+        let (on, when) = (types[n % types.len()], asks.condition(n));
         format!(
             "  - {{id: r{n}, title: t, owner: o, severity: low, score: 10, state: live, on: {on}, audience: [security], when: \
-             'n > {} and channel == \"api\" and device != \"d{n}\" and count < 9', explain: e, runbook: https://example.org/r, tests: \
-             [{{name: t, given: {{type: {on}, account: a, channel: api, device: d}}, set: {{n: 500}}, events: [{{expect: fire}}, \
-             {{channel: web, expect: quiet}}]}}]}}\n",
-            n + 3
+             '{when}', explain: e, runbook: https://example.org/r, tests: [{{name: t, given: {{type: {on}, account: a, \
+             channel: api, device: d}}, set: {{n: 500}}, events: [{{expect: fire}}, {{channel: web, expect: quiet}}]}}]}}\n"
         )
     };
-    let types = ["login", "transfer", "payment", "withdrawal", "top_up"];
-    let engine = |rules: usize| {
-        let all: String = (0..rules).map(|n| rule(n, types[n % types.len()])).collect();
-        let text =
-            format!("version: 1\nfeatures:\n  n: {{count: [login, transfer], by: account, over: 10m}}\nrules:\n{all}");
-        Engine::new(Arc::new(loaded(&text).ruleset), Bands::default(), Options::default(), KEY)
-    };
-    let lines: Vec<String> = (0..20_000_u64)
+    let all: String = (0..rules).map(rule).collect();
+    let text =
+        format!("version: 1\nfeatures:\n  n: {{count: [login, transfer], by: account, over: 10m}}\nrules:\n{all}");
+    Engine::new(Arc::new(loaded(&text).ruleset), Bands::default(), Options::default(), KEY)
+}
+
+/// What fifty rules cost a login beyond what one does. Rules are indexed by the type of event they are on: those of
+/// other types are not visited. All fifty conditions of a type are run, each until its first false term.
+fn fifty_conditions() {
+    let lines: Vec<String> = (0..100_000_u64)
         .map(|n| {
             let (account, time) = (n % 500, 1_767_571_200_000 + n * 50);
             format!(
@@ -169,31 +197,42 @@ fn fifty_conditions() {
             )
         })
         .collect();
-    let per_event = |rules: usize| {
-        let time = median(
-            || {
-                let mut engine = engine(rules);
-                timed(|| {
-                    for batch in lines.chunks(1024) {
-                        let inputs = batch.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
-                        engine.take(inputs, Millis(1_767_671_200_000), None, &mut Nobody);
-                    }
-                })
-            },
-            ROUNDS,
-        );
-        time.as_secs_f64() * 1e6 / lines.len() as f64
+    let per_event = |mut engine: Engine| {
+        let began = cpu::now_ns();
+        for batch in lines.chunks(1024) {
+            let inputs = batch.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
+            engine.take(inputs, Millis(1_767_671_200_000), None, &mut Nobody);
+        }
+        cpu::now_ns().saturating_sub(began) as f64 / 1e3 / lines.len() as f64
     };
-    let (none, fifty) = (per_event(1), per_event(50));
-    println!("50 indexed rules: {:.3} µs per event beyond one rule's {none:.3} µs; must < 0.6 µs", fifty - none);
+    let five_types = ["login", "transfer", "payment", "withdrawal", "top_up"];
+    for (types, asks, name, limit) in [
+        (&["login"][..], Asks::AsUsual, "50 rules, all of the event's type", "must < 0.6 µs"),
+        (&["login"], Asks::EveryTerm, "the same, all four terms of each looked at", "told only"),
+        (&five_types, Asks::AsUsual, "50 rules of five types, 40 skipped by the index", "told only"),
+    ] {
+        // By turns: what else the machine does meets both.
+        let mut pairs: Vec<[f64; 2]> =
+            (0..ROUNDS).map(|_| [1, 50].map(|rules| per_event(engine(rules, types, asks)))).collect();
+        let least = |at: usize| pairs.iter().map(|pair| pair[at]).fold(f64::INFINITY, f64::min);
+        let (one, fifty) = (least(0), least(1));
+        pairs.sort_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0])));
+        let median = pairs.get(pairs.len() / 2).map_or(f64::NAN, |pair| pair[1] - pair[0]);
+        println!(
+            "{name}: {median:.3} µs per event beyond one rule's {one:.3} µs (fastest rounds: {:.3} µs); {limit}",
+            fifty - one
+        );
+    }
 }
 
 fn hostile_files() {
-    println!("hostile files, ms at 256 KiB, 512 KiB and 1 MiB, and how much more twice the size takes:");
+    println!(
+        "hostile files, ms at 240, 480 and 960 KiB (1 MiB is the most a file may have), and how much more twice the size takes:"
+    );
     let mut worst = Duration::ZERO;
     for shape in hostile::SHAPES {
-        let texts = [256 << 10, 512 << 10, (1 << 20) - 200].map(shape.make);
-        let [a, b, c] = texts.map(|text| median(|| timed(|| load(&sources(&text), KEY, None)), 3));
+        let texts = [240 << 10, 480 << 10, 960 << 10].map(shape.make);
+        let [a, b, c] = texts.map(|text| timed(|| load(&sources(&text), KEY, None)));
         worst = worst.max(c);
         let growth = |less: Duration, more: Duration| more.as_secs_f64() / less.as_secs_f64().max(1e-6);
         println!(
@@ -206,7 +245,7 @@ fn hostile_files() {
             shape.name
         );
     }
-    println!("the worst at 1 MiB: {:.0} ms; linear is × 2", ms(worst));
+    println!("the worst at 960 KiB: {:.0} ms; linear is × 2", ms(worst));
 }
 
 fn ms(time: Duration) -> f64 {
