@@ -295,7 +295,7 @@ impl Choices<'_> {
             Ty::Text if name == Name::Field(Field::Zone) => {
                 Value::Text(self.of(&["Asia/Shanghai", "UTC", "Mars"]).into())
             }
-            Ty::Text => Value::Text(self.of(&["a", "A@b.C", "zh", "b@", "ÉÀ@É"]).into()),
+            Ty::Text => Value::Text(self.of(&["a", "A@b.C", "zh", "b@", "ÉÀ@É", "a@z@b.C"]).into()),
             Ty::Id(IdKind::Account) => Value::Text(self.of(&["a1", "a9"]).into()),
             Ty::Id(_) => Value::Text(self.of(&["d1", "D1", "c", "x"]).into()),
             Ty::Geo => {

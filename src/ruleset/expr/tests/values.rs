@@ -234,3 +234,15 @@ fn the_deepest_tree_that_loads_is_evaluated() {
     banks.set(Ty::Bool, layout.cells()[0].2, &Value::Bool(true));
     assert!(condition.is_true(&banks.row()));
 }
+
+#[test]
+fn the_least_of_two_currencies_is_missing_and_said_to_be() {
+    assert_eq!(transfer("min(amount, 1 USD) is missing", &[("amount", money(5, "CNY"))]), TRUE);
+    let world = World::on(&[EventType::Transfer]);
+    let can_be_missing = |text: &str| match typed(&world, text).node {
+        Node::IsMissing(inner) => inner.nullable,
+        other => panic!("{other:?}"),
+    };
+    assert!(can_be_missing("min(amount, 1 USD) is missing"));
+    assert!(!can_be_missing("abs(amount) is missing"));
+}
