@@ -257,7 +257,10 @@ impl Watcher {
         for list in &self.in_force.ruleset.lists {
             let labels = &[list.name.as_str()];
             metrics.list_entries.with_label_values(labels).set(whole(list.len()));
-            metrics.list_age_limit.with_label_values(labels).set(seconds(list.max_age_ms));
+            // What is compiled in is an example, which nobody can renew: no alert may wait for it.
+            if !list.is_shipped {
+                metrics.list_age_limit.with_label_values(labels).set(seconds(list.max_age_ms));
+            }
             if let Some(as_of) = list.as_of {
                 metrics.list_age.with_label_values(labels).set(seconds(now.since(as_of)));
             }

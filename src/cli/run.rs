@@ -6,6 +6,7 @@ use super::{Exit, check, fail};
 use crate::app::{self, BadRules, Controls, Role, RunError, Until};
 use crate::config::LogFormat;
 use crate::ingest::kafka::error::Kind;
+use crate::telemetry::events::ListsAreExamples;
 use crate::telemetry::log::{self, Form};
 
 /// Runs the service: reads events, scores them, sends alerts and notices.
@@ -44,6 +45,11 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     log::start(form, &prepared.config.log_filter);
     for warning in &prepared.warnings {
         tracing::warn!(code = warning.code, "{}", warning.message);
+    }
+    let lists = &prepared.in_force.ruleset.lists;
+    let examples: Vec<&str> = lists.iter().filter(|list| list.is_shipped).map(|list| list.name.as_str()).collect();
+    if !examples.is_empty() {
+        ListsAreExamples { lists: &examples }.tell();
     }
     let until = if args.until_end { Until::End } else { Until::Stopped };
     let run = Controls::new().and_then(|controls| app::run(prepared, args.role, &until, controls));

@@ -24,6 +24,7 @@ pub mod stand_in;
 pub mod template;
 mod template_check;
 pub mod tls;
+mod unreached;
 pub mod webhook;
 pub mod worker;
 

@@ -93,7 +93,8 @@ catalogue! {
     LIST_AGE = gauge("walletwatch_list_age_seconds", ["list"],
         "Time since the entries of a list were last known to be right.");
     LIST_AGE_LIMIT = gauge("walletwatch_list_age_limit_seconds", ["list"],
-        "The age from which on a list is stale, as its file says.");
+        "The age from which on a list is stale, as its file says; the lists compiled into the program are examples and \
+         have none.");
     LIST_ENTRIES = gauge("walletwatch_list_entries", ["list"], "Entries of a list.");
     BUILD = gauge("walletwatch_build_info", ["version"], "The program that runs. Always 1.");
     RULESET = gauge("walletwatch_ruleset_info", ["digest"], "The rule set in force. Always 1.");

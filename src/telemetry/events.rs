@@ -46,6 +46,24 @@ impl DetectionStarted<'_> {
     }
 }
 
+/// Rules read lists that are compiled in: examples, to be replaced by one's own.
+#[derive(Debug)]
+pub struct ListsAreExamples<'a> {
+    /// Their names.
+    pub lists: &'a [&'a str],
+}
+
+impl ListsAreExamples<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        tracing::info!(
+            lists = self.lists.join(","),
+            "these lists of the shipped rules are examples, as old as their files say: `walletwatch rules eject` makes \
+             them yours, to be filled and renewed"
+        );
+    }
+}
+
 /// Over one in a hundred records of a topic have a key that is not their account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeysAreNotAccounts<'a> {

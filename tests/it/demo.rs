@@ -76,6 +76,10 @@ fn a_day_is_played_told_and_left_to_look_at() {
     let accounted = ["accepted", "duplicates", "rejected"].map(|name| number(&summary[name]));
     assert_eq!(accounted.iter().sum::<usize>(), 40_000);
     the_rows_add_up(&summary);
+    // The day is played at its own pace; the days before it went in a rush.
+    let [before, rate] = ["events_learning", "events_per_second"].map(|name| number(&summary[name]));
+    let whole_rate = 40_000 * 1000 / number(&summary["elapsed_ms"]);
+    assert!((1..10_000).contains(&before) && rate > 0 && rate < whole_rate, "{rate} of {whole_rate}: {summary}");
 
     let alerts = std::fs::read_to_string(out.join("alerts.ndjson")).expect("alerts");
     assert_eq!(alerts.lines().count(), number(&summary["alerts"]));
@@ -198,7 +202,10 @@ fn what_is_kept_up_can_be_scraped_and_an_interrupt_is_its_end() {
         "{alerts} alerts took {latency} s, of a day that lies back"
     );
     assert_eq!(get(&address, "/readyz").expect("an answer").0, 200);
-    assert_eq!(json(&out.join("summary.json"))["complete"], true, "there before it ends");
+    let summary = json(&out.join("summary.json"));
+    assert_eq!(summary["complete"], true, "there before it ends");
+    let accounted = ["accepted", "duplicates", "rejected"].map(|name| number(&summary[name]));
+    assert_eq!((number(&summary["events"]), accounted.iter().sum()), (10_000, 10_000), "{summary}");
     let kept = std::fs::read_to_string(out.join("alerts.ndjson")).expect("alerts").lines().count();
     assert_eq!(kept as f64, alerts);
     interrupt(&child);

@@ -110,15 +110,24 @@ impl<'b> Wallet<'b> {
     }
 
     fn write(&self, records: &[(usize, String)]) {
-        write(self.broker, &records.iter().map(|(topic, v)| (self.topics[*topic].as_str(), v)).collect::<Vec<_>>());
+        self.write_with_key("acc-1", records);
+    }
+
+    fn write_with_key(&self, key: &str, records: &[(usize, String)]) {
+        let records: Vec<_> = records.iter().map(|(topic, value)| (self.topics[*topic].as_str(), value)).collect();
+        write_keyed(self.broker, key, &records);
     }
 }
 
 fn write(broker: &Broker, records: &[(&str, &String)]) {
+    write_keyed(broker, "acc-1", records);
+}
+
+fn write_keyed(broker: &Broker, key: &str, records: &[(&str, &String)]) {
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", &broker.bootstrap).create().expect("a producer");
     for (topic, value) in records {
-        while producer.send(BaseRecord::to(topic).partition(0).key("acc-1").payload(value.as_str())).is_err() {
+        while producer.send(BaseRecord::to(topic).partition(0).key(key).payload(value.as_str())).is_err() {
             producer.poll(Duration::from_millis(10));
         }
     }
@@ -161,8 +170,12 @@ fn ten_events_are_counted_as_ten() {
     let wallet = Wallet::new("ten", broker(), "");
     let service = wallet.start();
     service.is_ready();
-    wallet.write(&ten_events());
-    let first = &wallet.topics[0];
+    let ten = ten_events();
+    // The first two have a key that is not their account.
+    let (of_another_key, rest) = ten.split_at(2);
+    wallet.write_with_key("a-realm", of_another_key);
+    wallet.write(rest);
+    let [first, second, third] = &wallet.topics;
     let expected: BTreeMap<String, f64> = [
         (r#"walletwatch_events_total{outcome="accepted",type="login"}"#.to_owned(), 4.0),
         (r#"walletwatch_events_total{outcome="late",type="login"}"#.to_owned(), 1.0),
@@ -171,6 +184,12 @@ fn ten_events_are_counted_as_ten() {
         (r#"walletwatch_events_total{outcome="accepted",type="transfer"}"#.to_owned(), 1.0),
         (r#"walletwatch_events_rejected_total{reason="not_json"}"#.to_owned(), 1.0),
         (r#"walletwatch_events_rejected_total{reason="missing_field"}"#.to_owned(), 1.0),
+        (format!(r#"walletwatch_events_with_account_total{{topic="{first}"}}"#), 5.0),
+        (format!(r#"walletwatch_events_key_not_account_total{{topic="{first}"}}"#), 2.0),
+        (format!(r#"walletwatch_events_with_account_total{{topic="{second}"}}"#), 1.0),
+        (format!(r#"walletwatch_events_key_not_account_total{{topic="{second}"}}"#), 0.0),
+        (format!(r#"walletwatch_events_with_account_total{{topic="{third}"}}"#), 1.0),
+        (format!(r#"walletwatch_events_key_not_account_total{{topic="{third}"}}"#), 0.0),
         (r#"walletwatch_findings_total{outcome="fired",rule="three-failures",state="live"}"#.to_owned(), 1.0),
         (r#"walletwatch_findings_total{outcome="repeated",rule="three-failures",state="live"}"#.to_owned(), 1.0),
         (r#"walletwatch_findings_total{outcome="excepted",rule="three-failures",state="live"}"#.to_owned(), 0.0),
@@ -365,7 +384,7 @@ fn a_dead_channel_is_named_within_fifteen_seconds() {
     service.is_ready();
     drop(wallet.gateway.take());
     wallet.write(&[login("l-1", 0), login("l-2", 1), login("l-3", 2)]);
-    service.fails("channel.soc", "tries failed in a row, the last one: ", SHOWS_WITHIN);
+    service.fails("channel.soc", "tries failed in a row, the last one: refused", SHOWS_WITHIN);
     let scrape = service.scrape().expect("a scrape");
     assert!(scrape[r#"walletwatch_channel_failures_in_a_row{channel="soc"}"#] >= 2.0);
     let retried = scrape.iter().filter(|(s, _)| s.contains("channel=\"soc\",outcome=\"retried\""));

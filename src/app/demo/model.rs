@@ -185,6 +185,9 @@ pub struct Model {
     pub elapsed_ms: u64,
     /// Records sent.
     pub sent: u64,
+    /// When the day began and when its clock was heard last, ms since the demo began, each with the records sent
+    /// until then.
+    pub day: Option<[(u64, u64); 2]>,
     /// What is counted elsewhere.
     pub counts: Counts,
     /// Records taken a second, of late.
@@ -199,6 +202,8 @@ pub struct Model {
     pub recent: VecDeque<Recent>,
     /// Alerts seen in Kafka.
     pub alerts: u64,
+    /// Those of them on look-alikes.
+    pub alerts_on_look_alikes: u64,
     /// Those of them on what nobody planted.
     pub strays: u64,
     /// Mails that arrived.
@@ -228,6 +233,7 @@ impl Model {
             clock: setting.day.0,
             elapsed_ms: 0,
             sent: 0,
+            day: None,
             counts: Counts::default(),
             rate: 0,
             rates: VecDeque::new(),
@@ -235,6 +241,7 @@ impl Model {
             story,
             recent: VecDeque::new(),
             alerts: 0,
+            alerts_on_look_alikes: 0,
             strays: 0,
             mails: 0,
             texts: 0,
@@ -256,6 +263,8 @@ impl Model {
                 self.stage = self.stage.max(Stage::Playing);
                 self.clock = *now;
                 self.sent = *sent;
+                let heard = (at_ms, *sent);
+                self.day = Some([self.day.map_or(heard, |[began, _]| began), heard]);
             }
             Fact::Step(step) => return self.step(at_ms, step),
             Fact::Contact { account, email, phone } => {
@@ -346,6 +355,7 @@ impl Model {
         scene.found.extend(rules.filter_map(|rule| scene.live.get(rule)));
         let is_new = scene.is_found() && !was_found;
         scene.told |= alert.audience.contains(&Audience::User);
+        self.alerts_on_look_alikes += u64::from(!scene.is_attack);
         let is_disturbed = !scene.is_attack && scene.told;
         if self.story.scene == Some(at) {
             if is_new {

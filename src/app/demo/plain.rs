@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::model::{Entry, Model, News, Scene, Stage};
 use super::view::wrap::wrapped;
-use super::words::{action, clock, day_and_clock, last_seen, thousands, usual};
+use super::words::{action, clock, day_and_clock, last_seen, learning, thousands, usual};
 use crate::detect::document::AlertDocument;
 
 /// How often it is told how far it is.
@@ -81,9 +81,9 @@ impl<'o> Lines<'o> {
         let is_first = self.stage.is_none();
         self.stage = Some(model.stage);
         if is_first {
-            let (people, days) = (thousands(model.setting.people), model.setting.learning_days);
+            let people = thousands(model.setting.people);
             writeln!(self.out, "walletwatch demo: the whole service for an invented wallet of {people} people")?;
-            writeln!(self.out, "{}  learning what is usual: the {days} days before", at_s(model))?;
+            writeln!(self.out, "{}  {}", at_s(model), learning(model))?;
         }
         if model.stage == Stage::Playing {
             let ((live, _), (shadow, _)) = (model.score(), model.shadow_score());

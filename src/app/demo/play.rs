@@ -142,6 +142,8 @@ impl Play<'_> {
             // Kept up is what is whole: its last alerts may still be on their way.
             let is_read = model.alerts >= model.counts.alerts;
             if self.options.keep && day.is_whole && is_read && model.stage != Stage::Kept {
+                // The clock was heard a little before the last record was sent.
+                model.sent = day.sent;
                 self.keep(model)?;
             }
             if ended(&threads.pipeline) {

@@ -32,21 +32,25 @@ pub struct Outcome {
     pub lookalikes_told: usize,
     /// Alerts.
     pub alerts: u64,
-    /// Those of them on what nobody planted.
+    /// Those of them on look-alikes; a user may hear of none of these.
+    pub alerts_lookalikes: u64,
+    /// Those of them on what nobody planted, neither as an attack nor as a look-alike.
     pub alerts_not_planted: u64,
     /// Mails that arrived.
     pub mails: u64,
     /// Text messages that arrived at the gateway.
     pub sms: u64,
-    /// Records sent.
+    /// Records sent: accepted, duplicates and refused together, where it is complete.
     pub events: u64,
+    /// Those of them before the played day: what the service learns from, three thin weeks.
+    pub events_learning: u64,
     /// Records accepted.
     pub accepted: u64,
     /// Records that came twice.
     pub duplicates: u64,
     /// Records refused.
     pub rejected: u64,
-    /// Records taken in a second, on average: the day is slowed to its clock.
+    /// Records of the played day in a second, on average: the day is slowed to its clock.
     pub events_per_second: u64,
     /// From sending an event to its alert: median, 99th percentile and longest, ms.
     pub latency_ms: Latency,
@@ -102,14 +106,16 @@ impl Outcome {
             lookalikes: look_alikes.planted,
             lookalikes_told: look_alikes.told,
             alerts: model.alerts,
+            alerts_lookalikes: model.alerts_on_look_alikes,
             alerts_not_planted: model.strays,
             mails: model.mails,
             sms: model.texts,
             events: model.sent,
+            events_learning: model.setting.learning_records.min(model.sent),
             accepted: summary.accepted,
             duplicates: summary.duplicates,
             rejected: summary.rejected,
-            events_per_second: summary.records * 1000 / model.elapsed_ms.max(1),
+            events_per_second: model.day_rate().unwrap_or(0),
             latency_ms: Latency { p50: latency(50), p99: latency(99), max: latency(100) },
             first_attack_told_ms: model.story.told_ms,
             elapsed_ms: model.elapsed_ms,

@@ -14,7 +14,7 @@ pub fn table(model: &Model, outcome: &Outcome, folder: &Path, out: &mut dyn Writ
     let stopped = if outcome.complete { "" } else { ", stopped before its end" };
     writeln!(out, "\nwalletwatch demo{stopped}: {:.0} s\n", seconds(outcome.elapsed_ms))?;
     kinds(outcome, out)?;
-    numbers(outcome, out)?;
+    numbers(model, outcome, out)?;
     files(model, folder, out)?;
     if !outcome.complete {
         writeln!(out, "\n  It was stopped before its end, so it has shown nothing: exit code 1.")?;
@@ -45,16 +45,19 @@ fn kinds(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {:<22}  {:>7}      -  {told}\n", "look-alikes", outcome.lookalikes)
 }
 
-fn numbers(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+fn numbers(model: &Model, outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<12}  {value}");
-    row("events", format!("{}, {} a second", thousands(outcome.events), thousands(outcome.events_per_second)))?;
+    let days = model.setting.learning_days;
+    let [all, before] = [outcome.events, outcome.events_learning].map(thousands);
+    row("events", format!("{all}, {before} of them of the {days} days before"))?;
+    row("", format!("the day's own: {} a second", thousands(outcome.events_per_second)))?;
     let [accepted, duplicates, refused] = [outcome.accepted, outcome.duplicates, outcome.rejected].map(thousands);
     row("", format!("{accepted} accepted, {duplicates} duplicates, {refused} refused"))?;
-    let strays = match outcome.alerts_not_planted {
-        0 => "none on anything that was not planted".to_owned(),
-        strays => format!("{strays} of them on what nobody planted"),
-    };
-    row("alerts", format!("{}, {strays}", thousands(outcome.alerts)))?;
+    let (similar, strays) = (outcome.alerts_lookalikes, outcome.alerts_not_planted);
+    let on_attacks = outcome.alerts.saturating_sub(similar).saturating_sub(strays);
+    let [all, on_attacks, similar] = [outcome.alerts, on_attacks, similar].map(thousands);
+    let strays = if strays == 0 { "none".to_owned() } else { thousands(strays) };
+    row("alerts", format!("{all}: {on_attacks} on attacks, {similar} on look-alikes, {strays} on anything else"))?;
     row("told", format!("{}, {} SMS", count(outcome.mails, "mail", "mails"), thousands(outcome.sms)))?;
     if let (Some(p50), Some(p99)) = (outcome.latency_ms.p50, outcome.latency_ms.p99) {
         row("latency", format!("event to alert {p50} ms at the median, {p99} ms at the 99th percentile"))?;

@@ -83,6 +83,13 @@ impl Model {
         sorted.get((sorted.len().checked_sub(1)? * percent).div_ceil(100)).copied()
     }
 
+    /// Records of the played day that were sent in a second, on average; `None` before it has a length. The days
+    /// before it go as fast as they can, and are no part of it.
+    pub fn day_rate(&self) -> Option<u64> {
+        let [(began_ms, sent_before), (last_ms, sent)] = self.day?;
+        (sent.saturating_sub(sent_before) * 1000).checked_div(last_ms.saturating_sub(began_ms))
+    }
+
     /// How much of the day is over, 0 to 1.
     pub fn day_part(&self) -> f64 {
         let (from, to) = self.setting.day;

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
+use super::model::Model;
 use crate::deliver::places::country_name;
 use crate::detect::document::AlertDocument;
 use crate::event::{Closed, Country, Event, EventType, Millis, Money, Network, Outcome};
@@ -79,6 +80,12 @@ fn amount(money: &Money) -> String {
 pub fn action(action: Action) -> Option<String> {
     let word = serde_json::to_value(action).ok()?.as_str()?.replace('_', " ");
     (word != "none").then_some(word)
+}
+
+/// What is sent before the day: three weeks, but far fewer events than a wallet has in them.
+pub fn learning(model: &Model) -> String {
+    let (events, days) = (thousands(model.setting.learning_records), model.setting.learning_days);
+    format!("learning what is usual: {events} events of the {days} days before")
 }
 
 /// What the account's owner usually does.

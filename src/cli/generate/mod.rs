@@ -35,6 +35,11 @@ const FILE_BUFFER_BYTES: usize = 1 << 20;
 The last one is live traffic: three weeks in which people learn to know the wallet, in a minute
 and a half, then each record at the moment it is stamped with, until Ctrl-C.
 
+The first three weeks are a thin history: they hold a fifth of the records, so that rules know
+the people they are about, and everything else falls into the busy days after them. The step
+from one to the other is the generator's; no wallet grows so. Take no baseline of the whole
+wallet's traffic, and no figure of a usual day, from it.
+
 The times begin at --start and not at now, so give Kafka topics that keep records so old,
 or a --start so many days ago as the stream is long (it is told on stderr).")]
 pub struct Args {

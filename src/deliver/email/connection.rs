@@ -6,6 +6,7 @@
 //! Guarantees: without TLS nothing is said (but to loopback, where that is configured); a mail counts as sent
 //! on reply 250 only; every try ends in time. Does not retry.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
+use tokio::net::lookup_host;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::deliver::config::EmailSecurity;
 use crate::deliver::retry::Outcome;
+use crate::deliver::unreached;
 
 /// A connection idle for longer is not used again: servers close them.
 const IDLE_MAX: Duration = Duration::from_secs(20);
@@ -87,11 +90,13 @@ impl Connections {
     /// What fails here is the server's or the configuration's fault, not the mail's: it may pass.
     async fn connect(&self) -> Result<AsyncSmtpConnection, &'static str> {
         let Server { host, port, security, tls, hello_name, credentials, timeout } = &self.server;
+        let found = lookup_host((host.as_str(), *port)).await.map_err(|_| unreached::DNS)?;
+        let addresses: Vec<SocketAddr> = found.collect();
         let wrapped = (*security == EmailSecurity::Tls).then(|| tls.clone());
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), Some(*timeout), hello_name, wrapped, None)
+            AsyncSmtpConnection::connect_tokio1(addresses.as_slice(), Some(*timeout), hello_name, wrapped, None)
                 .await
-                .map_err(|e| if e.is_tls() { "tls" } else { "connect" })?;
+                .map_err(|e| unconnected(&e))?;
         if *security == EmailSecurity::StartTls {
             connection.starttls(tls.clone(), hello_name).await.map_err(|_| "starttls")?;
         }
@@ -115,6 +120,15 @@ impl Connections {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((connection, Instant::now()));
         }
+    }
+}
+
+/// Why there is no connection. `greeting`: somebody answers, and not as a mail server that takes mail does.
+fn unconnected(error: &lettre::transport::smtp::Error) -> &'static str {
+    match error {
+        e if e.is_tls() => "tls",
+        e if e.is_response() || e.is_permanent() || e.is_transient() => "greeting",
+        e => unreached::io_cause(e).map_or("connect", unreached::reason),
     }
 }
 

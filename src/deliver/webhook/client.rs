@@ -17,7 +17,7 @@ use super::address::{Reach, check_url};
 use super::signature::{KeyRefused, Signer, seconds};
 use crate::deliver::config::WebhookConfig;
 use crate::deliver::retry::Outcome;
-use crate::deliver::tls;
+use crate::deliver::{tls, unreached};
 use crate::event::Millis;
 use crate::report::Problem;
 
@@ -37,6 +37,11 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 #[error("the name leads to a private or reserved address")]
 struct AddressRefused;
+
+/// What the resolver says of a name that it cannot resolve.
+#[derive(Debug, thiserror::Error)]
+#[error("the name cannot be resolved")]
+struct NameUnknown;
 
 struct CheckedResolver(Reach);
 
@@ -122,7 +127,7 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| NameUnknown)?;
             let allowed: Vec<SocketAddr> = found.filter(|address| reach.allows(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(AddressRefused.into());
@@ -181,12 +186,19 @@ fn retry_after_ms(value: &str, now: Millis) -> Option<i64> {
 
 fn failure(error: &reqwest::Error) -> &'static str {
     let mut cause = std::error::Error::source(error);
+    let mut reason = "connect";
     while let Some(inner) = cause {
+        if inner.is::<NameUnknown>() {
+            return unreached::DNS;
+        }
         if inner.is::<AddressRefused>() {
             return "address_refused";
         }
         if inner.is::<rustls::Error>() {
             return "tls";
+        }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            reason = unreached::reason(io);
         }
         cause = inner.source().or_else(|| {
             // A TLS failure travels inside an I/O error, which does not name it as its source.
@@ -195,7 +207,7 @@ fn failure(error: &reqwest::Error) -> &'static str {
     }
     match error {
         e if e.is_timeout() => "timeout",
-        e if e.is_connect() => "connect",
+        e if e.is_connect() => reason,
         _ => "broken_off",
     }
 }

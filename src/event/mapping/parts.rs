@@ -11,6 +11,7 @@ use super::source::{Otherwise, Part, Source, Take, TimeUnit};
 use super::target::Target;
 use crate::event::EventType;
 use crate::event::key::Key;
+use crate::report::Problem;
 use crate::yaml::{Entry, Kind, Map, Node, Reader};
 
 /// Rows of one table, at most.
@@ -97,7 +98,7 @@ impl Parts<'_, '_> {
             self.reader.error_help(codes::CONSTANT, node.span.clone(), message, &help);
             return None;
         }
-        self.constant(node, of)
+        self.of_value(node, of, true).flatten().map(Source::Constant)
     }
 
     fn constant(&mut self, node: &Node, of: For) -> Option<Source> {
@@ -106,12 +107,23 @@ impl Parts<'_, '_> {
 
     /// A value of the field: `Some(None)` for null.
     fn value(&mut self, node: &Node, of: For) -> Option<Option<String>> {
+        self.of_value(node, of, false)
+    }
+
+    /// The same. `is_bare`: it stands where a pointer may, and may be one without its `/`.
+    fn of_value(&mut self, node: &Node, of: For, is_bare: bool) -> Option<Option<String>> {
         if node.is_null() {
             return Some(None);
         }
         let text = self.reader.scalar(node, of.target.name())?.to_owned();
         match check(of, &text) {
             Ok(()) => Some(Some(text)),
+            Err(_) if is_bare && is_like_pointer(&text) => {
+                let message = format!("`{text}` is neither a pointer nor a value of `{}`", of.target.name());
+                let problem = Problem::error(codes::CONSTANT, self.reader.file, node.span.clone(), message);
+                self.reader.problems.push(problem.fix(node.span.clone(), format!("/{text}")));
+                None
+            }
             Err(Unfit::Word(words)) => {
                 let on = of.kind.map(|kind| format!(" on `{kind}`")).unwrap_or_default();
                 let message = format!("`{}`{on} is never `{text}`", of.target.name());
@@ -319,4 +331,9 @@ impl Parts<'_, '_> {
         self.reader.error(codes::SHAPE, node.head(), message);
         None
     }
+}
+
+/// Whether a text could be names of a pointer without its first `/`: `client/ip`, and not `203.0.113.0/24`.
+fn is_like_pointer(text: &str) -> bool {
+    text.contains('/') && text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }

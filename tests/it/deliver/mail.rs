@@ -185,14 +185,22 @@ async fn only_reply_250_is_success() {
         (with(""), Outcome::transient("smtp_reply")),
         (vec!["220 hello", "250 hello", "250 from", "550 nobody here"], Outcome::Permanent { reason: "smtp_5xx" }),
         (vec!["220 hello", "250 hello", "421 closing"], Outcome::transient("smtp_4xx")),
-        (vec!["554 go away"], Outcome::transient("connect")),
-        (vec!["nonsense"], Outcome::transient("connect")),
+        (vec!["554 go away"], Outcome::transient("greeting")),
+        (vec!["nonsense"], Outcome::transient("greeting")),
     ];
     for (script, expected) in cases {
         let shown = format!("{:?}", script.last());
         let (port, _serving) = server(vec![script]).await;
         assert_eq!(send(&channel(plain(port))).await, expected, "{shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_told_from_who_has_no_name() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    assert_eq!(send(&channel(plain(free))).await, Outcome::transient("refused"));
+    let nowhere = EmailConfig::new("mail.invalid", free, FROM);
+    assert_eq!(send(&channel(nowhere)).await, Outcome::transient("dns"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ async fn what_is_not_trusted_gets_nothing() {
     let port = gateway.url.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
     let mut config = at(&gateway);
     config.url = Secret::new(format!("https://127.0.0.2:{port}/sms"));
-    assert_eq!(send(&channel(config), NOW).await.reason(), "connect", "another address is another place");
+    assert_eq!(send(&channel(config), NOW).await.reason(), "refused", "another address is another place");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,9 @@ async fn a_slow_answer_ends_in_time_and_a_large_one_is_not_read() {
     config.timeout_ms = 200;
     assert_eq!(send(&channel(config.clone()), NOW).await, Outcome::transient("timeout"), "accepted, never answered");
     drop(listener);
-    assert_eq!(send(&channel(config), NOW).await, Outcome::transient("connect"));
+    assert_eq!(send(&channel(config), NOW).await, Outcome::transient("refused"));
+    let nowhere = WebhookConfig::new("https://sms.invalid/".to_owned(), Secret::new(SIGNING_KEY));
+    assert_eq!(send(&channel(nowhere), NOW).await, Outcome::transient("dns"));
     let (url, _serving) = raw_server(vec!["HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nx"]).await;
     let config = WebhookConfig::new(url, Secret::new(SIGNING_KEY));
     assert_eq!(send(&channel(config), NOW).await, Outcome::Delivered);

@@ -215,6 +215,7 @@ fn a_real_prometheus_scrapes_the_service_and_fires_when_the_lag_grows() {
         firing.iter().find(|alert| alert["labels"]["alertname"] == "WalletwatchLagOverLimit").cloned()
     };
     assert!(of_lag(&prometheus.firing()).is_none(), "nothing was written yet");
+    compiled_in_lists_have_an_age_and_no_limit(&service);
 
     let (alert, firing) = wallet.flood(Duration::from_secs(120), || {
         let firing = prometheus.firing();
@@ -235,6 +236,15 @@ fn a_real_prometheus_scrapes_the_service_and_fires_when_the_lag_grows() {
     wait_until("a stopped service is told of", Duration::from_secs(30), || {
         names(&prometheus.firing()).contains(&"WalletwatchDown").then_some(())
     });
+}
+
+/// However old the program grows: its own lists are told of once, and then nobody is woken for them.
+fn compiled_in_lists_have_an_age_and_no_limit(service: &Running) {
+    let scrape = service.scrape().expect("a scrape");
+    assert!(scrape.contains_key(r#"walletwatch_list_age_seconds{list="tor_exits"}"#), "{scrape:#?}");
+    assert!(!scrape.keys().any(|series| series.starts_with("walletwatch_list_age_limit_seconds")), "{scrape:#?}");
+    let told = |line: &&Value| line["lists"].as_str().is_some_and(|lists| lists.split(',').any(|l| l == "tor_exits"));
+    assert_eq!(service.log().iter().filter(told).count(), 1);
 }
 
 /// Prometheus answers to every panel, and what a wallet without attacks has is there to be seen.

@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Padding, Paragraph};
 
 use super::model::{Model, Stage};
-use super::words::{day_and_clock, thousands};
+use super::words::{day_and_clock, learning, thousands};
 use crate::ruleset::Band;
 
 /// Less than this cannot hold the picture.
@@ -148,11 +148,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     frame.render_widget(Paragraph::new(name), line);
     frame.render_widget(Paragraph::new(clock).alignment(Alignment::Right), line);
     let (part, label) = match model.stage {
-        Stage::Learning => {
-            let learning = model.setting.learning_records.max(1);
-            let days = model.setting.learning_days;
-            (model.sent as f64 / learning as f64, format!("learning what is usual: the {days} days before"))
-        }
+        Stage::Learning => (model.sent as f64 / model.setting.learning_records.max(1) as f64, learning(model)),
         Stage::Playing | Stage::Kept => (model.day_part(), format!("{:.0} % of the day", model.day_part() * 100.0)),
     };
     progress(frame, bar, part, &label, theme);

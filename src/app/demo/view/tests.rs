@@ -238,6 +238,15 @@ fn a_missed_attack_and_a_disturbed_look_alike_are_no_success() {
     assert!(!outcome(&model, false).is_good(), "though all that it was to find is found");
     assert_eq!(model.apply(2001, &alert("f1", 310, 60, &[("new-place", 1.0, "")])), Some(News::Disturbed(3)));
     assert!(!outcome(&model, true).is_good());
+    let of = |outcome: Outcome| (outcome.alerts, outcome.alerts_lookalikes, outcome.alerts_not_planted);
+    let (alerts, similar, strays) = of(outcome(&model, true));
+    assert_eq!((similar, strays), (1, 0), "on a look-alike is not on nothing, and not on an attack");
+    assert_eq!(model.apply(2002, &alert("nobody", 311, 60, &[("new-place", 1.0, "")])), Some(News::Stray));
+    assert_eq!(of(outcome(&model, true)), (alerts + 1, 1, 1));
+    let mut out = Vec::new();
+    table(&model, &outcome(&model, true), Path::new("x"), &mut out).expect("written");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(text.contains(&format!("{}: {} on attacks, 1 on look-alikes, 1 on anything else", alerts + 1, alerts - 1)));
 }
 
 #[test]
@@ -266,9 +275,12 @@ fn the_rows_add_up_to_the_figures_above_them() {
 #[test]
 fn what_is_kept_up_afterwards_is_no_part_of_the_days_figures() {
     let mut model = model();
-    model.apply(14_000, &Fact::Learned { sent: 9 });
+    model.apply(4000, &Fact::Learned { sent: 8000 });
+    model.apply(4000, &Fact::Clock { now: MORNING, sent: 8000 });
+    model.apply(14_000, &Fact::Clock { now: MORNING.plus(MINUTE), sent: 15_000 });
     model.stage = Stage::Kept;
     model.count(169_000, Counts::default());
-    let outcome = Outcome::new(&model, &Summary { records: 14_000, ..Summary::default() }, 1, true);
-    assert_eq!((outcome.elapsed_ms, outcome.events_per_second), (14_000, 1000));
+    let outcome = Outcome::new(&model, &Summary { records: 15_000, ..Summary::default() }, 1, true);
+    assert_eq!(outcome.elapsed_ms, 14_000);
+    assert_eq!(outcome.events_per_second, 700, "the 8000 of the days before went in a rush");
 }
