@@ -69,7 +69,7 @@ codes! {
     UNUSED_LIST = "W102";
     /// A def that nothing reads.
     UNUSED_DEF = "W103";
-    /// A named amount that nothing reads, or a shared exception that no rule takes.
+    /// A named amount or a param that nothing reads, or a shared exception that no rule takes.
     UNUSED = "W104";
     /// A list that is older than its `max_age`.
     STALE_LIST = "W105";
@@ -79,7 +79,7 @@ codes! {
     EXPIRED = "W107";
     /// A threshold above what a window counts exactly.
     ABOVE_CAP = "W108";
-    /// An exception that is true wherever its rule is.
+    /// An exception that is true wherever its rule is, or a `without` wherever a step of its sequence is.
     UNREACHABLE = "W109";
     /// One entity can take more memory than is good.
     STATE_BYTES = "W110";

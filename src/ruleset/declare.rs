@@ -43,7 +43,7 @@ pub(super) struct Declared<'s> {
     /// checked all the same.
     pub untakeable: Vec<ExceptionSpec>,
     /// Where each shared param is declared.
-    params_at: BTreeMap<String, (Arc<SourceFile>, Range<usize>)>,
+    pub(super) params_at: BTreeMap<String, (Arc<SourceFile>, Range<usize>)>,
     lines: Lines,
     /// Names that a problem was told about where they are declared.
     pub broken: BTreeSet<String>,

@@ -100,11 +100,18 @@ impl Scope for OfFinding<'_> {
     }
 }
 
-/// Checks the `where` of a feature over findings. `rules`: the ids there are; `None` where they are not all known.
+/// The rules of a set and the groups they are in.
+#[derive(Debug, Default)]
+pub(super) struct Known<'s> {
+    pub rules: BTreeSet<&'s str>,
+    pub groups: BTreeSet<&'s str>,
+}
+
+/// Checks the `where` of a feature over findings. `known` is `None` where not all rules are known.
 pub(super) fn check_filter(
     ast: &Ast,
     here: Here<'_>,
-    rules: Option<&BTreeSet<&str>>,
+    known: Option<&Known<'_>>,
     problems: &mut Vec<Problem>,
 ) -> Option<Typed> {
     let before = problems.len();
@@ -113,43 +120,54 @@ pub(super) fn check_filter(
         let names = field_names().collect::<Vec<_>>().join(", ");
         problem.help.get_or_insert_with(|| format!("a finding has: {names}"));
     }
-    if let (Some(typed), Some(rules)) = (&typed, rules) {
-        unknown_rules(typed, rules, problems);
+    if let (Some(typed), Some(known)) = (&typed, known) {
+        unknown_words(typed, known, problems);
     }
     typed
 }
 
-/// Tells rules that a `where` names and that are not there.
-fn unknown_rules(typed: &Typed, rules: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
-    let is_rule = |typed: &Typed| matches!(typed.node, Node::Name(Name::Finding(FindingField::Rule)));
-    let mut named: Vec<(&Typed, &Value<'static>)> = Vec::new();
+/// Tells rules and groups that a `where` names and that are not there.
+fn unknown_words(typed: &Typed, known: &Known<'_>, problems: &mut Vec<Problem>) {
+    let words_of = |typed: &Typed| match typed.node {
+        Node::Name(Name::Finding(FindingField::Rule)) => {
+            Some(("rule", &known.rules, "a finding's `rule` is the id of a rule of this set"))
+        }
+        Node::Name(Name::Finding(FindingField::Group)) => Some((
+            "group",
+            &known.groups,
+            "a finding's `group` is that of a rule of this set; without one, the rule's id",
+        )),
+        _ => None,
+    };
+    let mut named = Vec::new();
     match &typed.node {
         Node::Compare(_, a, b) => {
             for (name, constant) in [(a, b), (b, a)] {
-                if let Node::Constant(value) = &constant.node
-                    && is_rule(name)
-                {
-                    named.push((constant, value));
+                if let (Node::Constant(value), Some(words)) = (&constant.node, words_of(name)) {
+                    named.push((&**constant, value, words));
                 }
             }
         }
-        Node::InSet(name, values) if is_rule(name) => named.extend(values.iter().map(|value| (typed, value))),
+        Node::InSet(name, values) => {
+            let words = words_of(name);
+            named.extend(values.iter().filter_map(|value| Some((typed, value, words?))));
+        }
         _ => {}
     }
-    for (at, value) in named {
+    for (at, value, (what, words, help)) in named {
         let Value::Text(id) = value else { continue };
-        if rules.contains(id.as_ref()) {
+        if words.contains(id.as_ref()) {
             continue;
         }
         let (file, span) = &at.at;
-        let problem = Problem::error(codes::VALUE, file, span.clone(), format!("there is no rule `{id}`"));
-        let near = did_you_mean(id, rules.iter().copied());
+        let problem = Problem::error(codes::VALUE, file, span.clone(), format!("there is no {what} `{id}`"));
+        let near = did_you_mean(id, words.iter().copied());
         let is_whole = file.text.get(span.clone()).is_some_and(|text| text.len() == id.len() + 2);
         problems.push(match near {
             Some(near) if is_whole => problem.fix(span.start + 1..span.end - 1, near),
             Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help("a finding's `rule` is the id of a rule of this set"),
+            None => problem.help(help),
         });
     }
-    typed.parts().into_iter().for_each(|part| unknown_rules(part, rules, problems));
+    typed.parts().into_iter().for_each(|part| unknown_words(part, known, problems));
 }

@@ -211,6 +211,7 @@ impl<'s> Loader<'s> {
         checks::unused(&self.declared.names, &mentioned, &mut self.problems);
         let taken: BTreeSet<&str> = drafts.iter().flat_map(RuleDraft::shared).collect();
         checks::exceptions_not_taken(&self.declared.exceptions, &taken, &mut self.problems);
+        self.params_not_read(drafts);
         let features = with_parts(features, &layout, &rules);
         let ruleset = Ruleset {
             digest: self.sources.digest(),
@@ -350,17 +351,39 @@ impl<'s> Loader<'s> {
         mentioned
     }
 
+    /// Warns of params that nothing reads; of a default's, that no rule of its file does.
+    fn params_not_read(&mut self, drafts: &[RuleDraft<'_>]) {
+        let mut params: BTreeMap<_, (&str, bool)> = BTreeMap::new();
+        for draft in drafts.iter().filter(|draft| !draft.params.is_empty()) {
+            let mentioned = self.mentioned(std::iter::once(draft));
+            for (name, span) in draft.params() {
+                let place = (draft.file.path.as_str(), span.start, span.end);
+                params.entry(place).or_insert((name, false)).1 |= mentioned.contains(name);
+            }
+        }
+        let files = |path: &str| drafts.iter().map(|draft| draft.file).find(|file| file.path == path);
+        let of_rules = params.iter().filter(|(_, (_, is_read))| !is_read);
+        let of_rules = of_rules.filter_map(|((path, start, end), (name, _))| Some((*name, files(path)?, *start..*end)));
+        let used = self.declared.names.used.borrow();
+        let shared = self.declared.params_at.iter().filter(|(name, _)| !used.contains(*name));
+        let shared = shared.map(|(name, (file, span))| (name.as_str(), file, span.clone()));
+        for (name, file, span) in of_rules.chain(shared) {
+            let message = format!("nothing reads the param `{name}`: to turn it changes nothing");
+            self.problems.push(Problem::warning(codes::UNUSED, file, span, message));
+        }
+    }
+
     /// Checks all features and gives those that something reads.
     fn features(&mut self, drafts: &[RuleDraft<'_>]) -> Vec<Placed> {
-        let rules: BTreeSet<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
+        let rules = drafts.iter().map(|draft| draft.id.as_str()).collect();
+        let known = finding::Known { rules, groups: drafts.iter().map(RuleDraft::group).collect() };
         let all_read = !self.unread.is_partial && self.unread.files.is_empty();
         let (mut features, no_params) = (Vec::new(), BTreeMap::new());
         for (name, (place, spec)) in &self.declared.names.features {
             let here = Here::of_event(&self.declared.names, &no_params, spec.types);
             let filter = match &spec.filter {
                 Some(ast) if spec.of_findings => {
-                    let known = all_read.then_some(&rules);
-                    finding::check_filter(ast, here, known, &mut self.problems)
+                    finding::check_filter(ast, here, all_read.then_some(&known), &mut self.problems)
                 }
                 Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
                 _ => None,

@@ -260,6 +260,14 @@ impl<'f> RuleDraft<'f> {
         state.or_else(own).is_some_and(State::runs)
     }
 
+    /// Its group: without one, its id.
+    pub fn group(&self) -> &str {
+        match self.get("group").map(|node| &node.kind) {
+            Some(Kind::Scalar(word)) => word.text.as_str(),
+            _ => self.id.as_str(),
+        }
+    }
+
     /// The names of the shared exceptions it takes.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         self.unless.iter().filter_map(|unless| match unless {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map as Json, Value as JsonValue, json};
 
 use super::codes;
+use super::constant;
 use super::expr::{Meaning, Scope, Ty};
 use super::feature::{read_type, type_words};
 use super::lists::parse_asn;
@@ -17,6 +18,7 @@ use super::names::Here;
 use super::read;
 use super::row::Layout;
 use crate::event::{Closed, Country, Currency, EventType, Field, FieldKind, Millis, Money, Point, TypeSet, Value};
+use crate::report::did_you_mean;
 use crate::yaml::{Entry, Kind, Map, Node, Reader, Scalar, Style, is_plain};
 
 /// Events of one test, at most.
@@ -263,8 +265,8 @@ impl TestReader<'_, '_, '_> {
         event.json.insert("contact".to_owned(), JsonValue::Object(contact));
     }
 
-    /// A scalar with the rule's params in place of `{name}`.
-    fn filled<'m>(&self, node: &'m Node) -> Cow<'m, Node> {
+    /// A scalar with the rule's params in place of `{name}`; `{n}` stays for whoever repeats the event.
+    fn filled<'m>(&mut self, node: &'m Node) -> Cow<'m, Node> {
         let Kind::Scalar(scalar) = &node.kind else { return Cow::Borrowed(node) };
         if !scalar.text.contains('{') {
             return Cow::Borrowed(node);
@@ -277,13 +279,31 @@ impl TestReader<'_, '_, '_> {
             match self.here.params.get(name).or_else(|| self.here.names.params.get(name)) {
                 Some((Value::Duration(ms), _)) => text.push_str(&format!("{ms}ms")),
                 Some((value, _)) => text.push_str(&value.to_string()),
-                None => text.push_str(&format!("{{{name}}}")),
+                None if name == "n" => text.push_str("{n}"),
+                None => {
+                    // A param that could not be read is told where it stands.
+                    if !matches!(self.here.name(name), Some(Meaning::Broken)) {
+                        self.unknown_placeholder(node, name);
+                    }
+                    return Cow::Owned(Node { span: node.span.clone(), kind: Kind::Broken });
+                }
             }
             rest = after;
         }
         text.push_str(rest);
         let style = if text == scalar.text { scalar.style } else { Style::Plain };
         Cow::Owned(Node { span: node.span.clone(), kind: Kind::Scalar(Scalar { text, style }) })
+    }
+
+    fn unknown_placeholder(&mut self, node: &Node, name: &str) {
+        let known = self.here.params.keys().chain(self.here.names.params.keys()).map(String::as_str);
+        let known: Vec<&str> = known.chain(["n"]).collect();
+        let problem = match did_you_mean(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{{{near}}}`?"),
+            None => "`{n}` counts the repeats of an entry, any other is a param of the rule".to_owned(),
+        };
+        let message = format!("`{{{name}}}` stands for nothing here");
+        self.reader.error_help(codes::TEST, node.span.clone(), message, &problem);
     }
 
     /// `set: {acct_out_90d.count: 50}`.
@@ -302,7 +322,7 @@ impl TestReader<'_, '_, '_> {
                 }
                 Some(Meaning::Value { name, ty, .. }) => {
                     let node = self.filled(&entry.value).into_owned();
-                    if let Some(value) = self.pinned(&node, ty) {
+                    if let Some(value) = self.pinned(&node, ty).filter(|value| self.can_be(name, value, &node)) {
                         set.push((ty, self.layout.cell(name, ty), value));
                     }
                 }
@@ -318,6 +338,23 @@ impl TestReader<'_, '_, '_> {
             }
         }
         set
+    }
+
+    /// Whether a number is one that its name can have.
+    fn can_be(&mut self, name: Name, value: &Value<'_>, node: &Node) -> bool {
+        let number = match value {
+            Value::Int(n) => *n as f64,
+            Value::Float(n) => *n,
+            _ => return true,
+        };
+        let (least, largest) = constant::range(self.here.names, name);
+        let told = match () {
+            () if number < least => format!("the pinned value is at least {least}"),
+            () if number > largest => format!("the pinned value is at most {largest}"),
+            () => return true,
+        };
+        self.reader.error(codes::TEST, node.span.clone(), told);
+        false
     }
 
     fn pinned(&mut self, node: &Node, ty: Ty) -> Option<Value<'static>> {

@@ -10,7 +10,7 @@ use crate::cli::{Exit, Format};
 use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report::{Level, Problem};
-use crate::ruleset::{self, HashKey, Mentions, codes, revisions};
+use crate::ruleset::{self, HashKey, Mentions, Rule, State, codes, revisions};
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (mut problems, summary) = match loaded {
         Ok(loaded) => {
             let ruleset = &loaded.ruleset;
-            let summary = format!("{} rules and {} features", ruleset.rules.len(), ruleset.features.len());
+            let (rules, features) = (ruleset.rules.len(), ruleset.features.len());
+            let summary = format!("{rules} rules{} and {features} features", in_states(&ruleset.rules));
             (loaded.ruleset.warnings, Some(summary))
         }
         Err(problems) => (problems, None),
@@ -58,6 +59,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         writeln!(std::io::stdout(), "{summary}: {}", args.set.rules.display())?;
     }
     Ok(if is_wrong { Exit::No } else { Exit::Done })
+}
+
+/// How many rules are in each state, such as ` (9 live, 46 draft)`: a draft tells nobody anything.
+fn in_states(rules: &[Rule]) -> String {
+    let states = [(State::Live, "live"), (State::Shadow, "shadow"), (State::Draft, "draft"), (State::Off, "off")];
+    let count = |state: State| rules.iter().filter(|rule| rule.state == state).count();
+    let counted = states.iter().map(|(state, word)| (count(*state), word)).filter(|(count, _)| *count > 0);
+    let words: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
 /// The rules that mean something else than in the base, under the same revision. The pack stands beside both or none.

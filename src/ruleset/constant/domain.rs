@@ -20,6 +20,14 @@ pub(in super::super) fn range(names: &Names, name: Name) -> (f64, f64) {
         Name::AccountLogins | Name::AccountRisk => FROM_ZERO,
         Name::Feature(_, Part::Share) => (0.0, 1.0),
         Name::Feature(_, Part::Count | Part::Total) => FROM_ZERO,
+        Name::Feature(at, Part::Age) => {
+            let spec = names.features.values().find(|(place, _)| *place == Some(at)).map(|(_, spec)| spec);
+            match spec {
+                // What is as old as the window is forgotten. (The oldest time that `first_seen` keeps may be older.)
+                Some(spec) if spec.kind == Some(Kind::Last) && spec.over_ms > 0 => (0.0, (spec.over_ms - 1) as f64),
+                _ => ANY,
+            }
+        }
         Name::Feature(at, Part::Value) => match names.kinds.get(usize::from(at)).copied().flatten() {
             Some(Kind::Count | Kind::Distinct | Kind::Rate | Kind::Decayed) => FROM_ZERO,
             Some(Kind::Share) => (0.0, 1.0),

@@ -6,6 +6,7 @@ use super::super::codes as rule_codes;
 use super::super::exception::ExceptionSpec;
 use super::super::expr::{Node, Ty, Typed, codes};
 use super::{Doubt, Finding, Variable};
+use crate::event::Value;
 use crate::report::Problem;
 
 /// Characters of another part that are shown.
@@ -75,6 +76,10 @@ fn with_reason(problem: Problem, finding: &Finding<'_>) -> Problem {
         }
         (Ty::Int | Ty::Float, (least, largest)) if least.is_finite() && largest.is_finite() => {
             format!("`{name}` lies between {least} and {largest}")
+        }
+        (Ty::Duration, (_, largest)) if largest.is_finite() => {
+            let window = Value::Duration(largest as i64 + 1);
+            format!("`{name}` is less than {window}, the window of its feature: what is older is forgotten")
         }
         (Ty::Int | Ty::Float, (least, _)) if least.is_finite() => format!("`{name}` is at least {least}"),
         _ => return problem,

@@ -15,7 +15,7 @@ use crate::ruleset::identity::canonical;
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
 use crate::ruleset::rule::{Builder, RuleDraft};
-use crate::ruleset::{codes, row::Cell};
+use crate::ruleset::{codes, constant, row::Cell};
 
 /// The conditions of a sequence, compiled, before it is known what of its steps is read.
 pub(in crate::ruleset) struct Built {
@@ -25,6 +25,9 @@ pub(in crate::ruleset) struct Built {
     without: Vec<(TypeSet, Option<Compiled>)>,
     absent: Vec<(TypeSet, Option<Compiled>, i64)>,
 }
+
+/// The event types of a step or of what cancels, with its condition.
+type Item = (TypeSet, Option<Compiled>);
 
 struct Compiled {
     typed: Typed,
@@ -204,12 +207,38 @@ impl Builder<'_> {
             // A partial has taken at least its first step.
             without.push((item.types, self.filter(draft, item.filter.as_ref(), item.types, Steps::some(last))));
         }
+        self.tell_cancelled(draft, (spec, &steps, &without));
         let mut absent = Vec::new();
         for item in &spec.absent {
             let compiled = self.filter(draft, item.filter.as_ref(), item.types, Steps::all());
             absent.push((item.types, compiled, item.within_ms.unwrap_or(0)));
         }
         Some(Built { by: spec.by?, within_ms: spec.within_ms?, steps, without, absent })
+    }
+
+    /// Warns of what cancels each event that a step takes: an event that cancels takes none.
+    fn tell_cancelled(&mut self, draft: &RuleDraft<'_>, (spec, steps, without): (&SequenceSpec, &[Item], &[Item])) {
+        for (item, (types, cancels)) in spec.without.iter().zip(without) {
+            let taken = (1..).zip(spec.steps.iter().zip(steps)).find(|(_, (step, (on, takes)))| {
+                let is_each = match (&item.filter, cancels, &step.item.filter, takes) {
+                    (None, ..) => true,
+                    // What reads steps cancels some partials and leaves others.
+                    (Some(_), Some(cancels), ..) if cancels.filter.reads_aliases => false,
+                    (Some(except), Some(cancels), Some(when), Some(takes)) => self
+                        .names
+                        .judge(*on, |judge| constant::covers(judge, (except, &cancels.typed), (when, &takes.typed))),
+                    _ => false,
+                };
+                !on.is_empty() && on.within(*types) && is_each
+            });
+            if let Some((at, (step, _))) = taken {
+                let step =
+                    step.alias.as_ref().map_or_else(|| format!("step {at}"), |(name, _)| format!("the step `{name}`"));
+                let message = format!("this cancels each event that {step} takes: the rule never fires");
+                let problem = Problem::warning(codes::UNREACHABLE, draft.file, item.at.clone(), message);
+                self.problems.push(problem.help("what cancels takes no step; say what tells it from the step"));
+            }
+        }
     }
 
     /// A condition on events of these types.

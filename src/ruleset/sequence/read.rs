@@ -35,6 +35,8 @@ pub(in crate::ruleset) struct ItemSpec {
     pub filter: Option<Ast>,
     /// How long, for an item of `absent`.
     pub within_ms: Option<i64>,
+    /// Where it stands.
+    pub at: Range<usize>,
 }
 
 impl SequenceSpec {
@@ -129,7 +131,7 @@ fn read_item(
         check_entity(reader, on, by, types);
     }
     let filter = map.get("where").and_then(|node| reader.expression(node, "`where`"));
-    Some(ItemSpec { types, filter, within_ms: None })
+    Some(ItemSpec { types, filter, within_ms: None, at: node.head() })
 }
 
 fn read_within(reader: &mut Reader<'_>, map: &Map) -> Option<i64> {
