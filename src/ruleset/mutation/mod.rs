@@ -70,17 +70,24 @@ pub fn survey(sources: &Sources) -> Survey<'_> {
     Survey { sources, files, mutants, hears_others, named }
 }
 
-/// The ids of rules that stand in the `where` of a feature.
+/// The ids of rules that stand in the `where` of a feature, and of one rule of each group that does.
 fn named_by_features(files: &[File<'_>]) -> BTreeSet<String> {
     let maps = || files.iter().filter_map(|file| map_of(&file.tree));
     let features = maps().filter_map(|map| map_of(map.get("features")?)).flat_map(|features| &features.entries);
     let filters: Vec<&str> = features.filter_map(|feature| text_of(map_of(&feature.value)?, "where")).collect();
-    let is_named = |id: &&str| filters.iter().any(|filter| filter.contains(&format!("\"{id}\"")));
-    let items = maps().filter_map(|map| map.get("rules")).filter_map(|rules| match &rules.kind {
-        Kind::Seq(items) => Some(items),
-        _ => None,
-    });
-    items.flatten().filter_map(id_of).filter(is_named).map(str::to_owned).collect()
+    let is_named = |word: &str| filters.iter().any(|filter| filter.contains(&format!("\"{word}\"")));
+    let (mut named, mut groups) = (BTreeSet::new(), BTreeSet::new());
+    for map in maps() {
+        let by_default = map.get("defaults").and_then(map_of).and_then(|defaults| text_of(defaults, "group"));
+        let Some(Kind::Seq(items)) = map.get("rules").map(|rules| &rules.kind) else { continue };
+        for (item, id) in items.iter().filter_map(|item| Some((item, id_of(item)?))) {
+            let group = map_of(item).and_then(|rule| text_of(rule, "group")).or(by_default).unwrap_or(id);
+            if is_named(id) || (is_named(group) && groups.insert(group.to_owned())) {
+                named.insert(id.to_owned());
+            }
+        }
+    }
+    named
 }
 
 /// The rule files that can be read; what is wrong with the others is told by whoever loads them.
