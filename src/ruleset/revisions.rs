@@ -52,9 +52,9 @@ pub type Parts = BTreeMap<String, String>;
 pub struct Meaning {
     /// Its revision.
     pub revision: u32,
-    /// Where that stands, or the rule's id where it has none.
+    /// Where that stands in the rule, or the rule's id where it does not.
     pub at: (Arc<SourceFile>, Range<usize>),
-    /// Whether the rule says its revision.
+    /// Whether the rule itself says its revision.
     has_revision: bool,
     /// The digest of all that decides what it does.
     pub digest: String,
@@ -105,7 +105,7 @@ pub fn not_raised(base: &BTreeMap<String, Meaning>, now: &BTreeMap<String, Meani
         let next = old.revision.saturating_add(1);
         problems.push(match new.has_revision {
             true => problem.fix(span.clone(), next.to_string()),
-            false => problem.help(format!("add `revision: {next}`")),
+            false => problem.help(format!("add `revision: {next}` to the rule itself")),
         });
     }
     problems
@@ -197,12 +197,14 @@ impl<'s, 't> Speller<'s, 't> {
         resolved.sort_unstable();
         let get = |key: &str| self.rule.get(key).or_else(|| self.defaults.and_then(|map| map.get(key)));
         let revision = get("revision");
-        let place = revision.or_else(|| self.rule.get("id"));
+        // What is written under `defaults` is every rule's: one rule's revision is raised in the rule.
+        let own_revision = self.rule.get("revision");
+        let place = own_revision.or_else(|| self.rule.get("id"));
         parts.extend(self.reads.take());
         Meaning {
             revision: revision.and_then(as_text).and_then(|text| text.parse().ok()).unwrap_or(1),
             at: (Arc::clone(self.file), place.map_or(0..0, |node| node.span.clone())),
-            has_revision: revision.is_some(),
+            has_revision: own_revision.is_some(),
             digest: digest(&format!("{resolved:?}")),
             parts,
         }
@@ -472,5 +474,13 @@ rules:
                 .replace("score: 10\n", "score: 20\n")
                 .replace("CNY: 5000", "CNY: 1")
         ));
+    }
+
+    #[test]
+    fn a_revision_by_default_is_raised_in_the_rule_alone() {
+        let by_default = BASE.replace("defaults: {owner: team}", "defaults: {owner: team, revision: 2}");
+        let problems = not_raised(&of(&by_default), &of(&by_default.replace("CNY: 5000", "CNY: 1")));
+        assert!(problems.iter().all(|problem| problem.fix.is_none()), "that would raise every rule of the file");
+        insta::assert_snapshot!(crate::report::render(&problems, false));
     }
 }
