@@ -14,7 +14,7 @@ use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
 use crate::ruleset::row::{Layout, Row};
 use crate::ruleset::{Bands, HashKey, Name, Rule, Ruleset, State};
 
-/// No time is in the future of what is explained.
+/// The moment of whoever does not say one: no time is in the future of what is explained.
 const MOMENT: Millis = Millis(i64::MAX / 2);
 
 /// What is known of a condition.
@@ -135,22 +135,26 @@ pub struct Explainer {
     rule: usize,
     key: HashKey,
     engine: Engine,
+    /// The moment after which a time is in the future.
+    moment: Millis,
     /// What the history was so far.
     pub history: History,
 }
 
 impl Explainer {
-    /// One for a rule, by its place in the rule set. `key` must be the one it was compiled with.
-    pub fn new(rules: &Arc<Ruleset>, bands: Bands, key: HashKey, rule: usize) -> Self {
+    /// One for a rule, by its place in the rule set. `key` must be the one it was compiled with; `moment`: the one
+    /// after which a time is in the future, none where no time is.
+    pub fn new(rules: &Arc<Ruleset>, bands: Bands, key: HashKey, rule: usize, moment: Option<Millis>) -> Self {
         let options = Options { findings: true, also: Some(rule), ..Options::default() };
         let engine = Engine::new(Arc::clone(rules), bands, options, key);
-        Explainer { rules: Arc::clone(rules), rule, key, engine, history: History::default() }
+        let moment = moment.unwrap_or(MOMENT);
+        Explainer { rules: Arc::clone(rules), rule, key, engine, moment, history: History::default() }
     }
 
     /// Takes an event of the history.
     pub fn remember(&mut self, json: &[u8]) {
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
         self.history.refused += u64::from(told.rejection.is_some());
         self.history.duplicates += u64::from(told.is_duplicate);
         self.history.events += u64::from(told.rejection.is_none() && !told.is_duplicate);
@@ -158,11 +162,11 @@ impl Explainer {
 
     /// Takes the event and explains on it the rule this was made for; the error: it is none.
     pub fn explain(&mut self, rule: &Rule, json: &[u8]) -> Result<Explanation, Rejection> {
-        let Decoded { event, .. } = decode(Some(json), MOMENT, &Options::default().limits)?;
+        let Decoded { event, .. } = decode(Some(json), self.moment, &Options::default().limits)?;
         let silent_until = self.engine.silent_until(self.rule, &event).map(|until| until.rfc3339());
         let before = self.engine.chains(self.rule, &event);
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
         let now = self.engine.chains(self.rule, &event);
         let row = self.engine.row(&event);
         let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };

@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 
 use super::set::Set;
 use super::{KEY, find};
-use crate::cli::{Exit, Format, fail};
-use crate::event::Value;
+use crate::cli::{Exit, Format, fail, replay};
+use crate::event::{Millis, Value};
 use crate::report;
 use crate::ruleset::{HashKey, Loaded, Rule};
 use crate::tuning::explain::{Explainer, Explanation, Outcome, Step, Term, looks_at};
@@ -37,6 +37,9 @@ pub struct Args {
     /// Events before it, one JSON object a line, from which windows and histories are built first.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// The moment after which a time is in the future (RFC 3339); by default no time is.
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    now: Option<Millis>,
     /// For people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -52,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let at = find(&ruleset, &args.rule)?;
     let Some(rule) = ruleset.rules.get(at) else { return Ok(Exit::Bug) };
     let event = read_event(&args.event)?;
-    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at);
+    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at, args.now);
     if let Some(path) = &args.history {
         let file = File::open(path).map_err(|error| no_input(path, &error))?;
         for line in BufReader::new(file).split(b'\n') {
