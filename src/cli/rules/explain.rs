@@ -165,11 +165,20 @@ fn human(rule: &Rule, told: &Explanation) -> String {
     text
 }
 
-/// One line for a step: how many chains stand behind it, before the event and now.
+/// One line for a step: how many chains stand behind it, before the event and now; then its condition on the event.
 fn write_step(at: usize, step: &Step, text: &mut String) {
     let newest = step.newest.as_ref().map(|time| format!(", the newest since {time}")).unwrap_or_default();
     let on = step.on.join(", ");
     text.push_str(&format!("  {}. {on}: {} before, {} now{newest}\n", at + 1, step.before, step.now));
+    let Some(filter) = &step.filter else { return };
+    let after = match &step.after {
+        Some((first, last)) if first == last => format!(", after the newest chain before it, of {first}"),
+        Some((first, last)) => format!(", after the newest chain before it, of {first} to {last}"),
+        None if at > 0 => ", with no chain before it in time".to_owned(),
+        None => String::new(),
+    };
+    text.push_str(&format!("     where{after}\n"));
+    write_term(filter, 2, text);
 }
 
 /// One line for a term and each below it: what is known, the term, its values.
@@ -205,7 +214,11 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
         .iter()
         .map(|one| json!({ "name": one.name, "expired": one.has_expired, "when": one.term.json() }))
         .collect();
-    let step = |step: &Step| json!({ "on": step.on, "before": step.before, "now": step.now, "newest": step.newest });
+    let step = |step: &Step| {
+        json!({ "on": step.on, "before": step.before, "now": step.now, "newest": step.newest,
+            "where": step.filter.as_ref().map(Term::json),
+            "after": step.after.as_ref().map(|(first, last)| json!({ "first": first, "last": last })) })
+    };
     let steps: Vec<Json> = told.steps.iter().map(step).collect();
     let findings: Vec<Json> =
         told.findings.iter().map(|(id, outcome)| json!({ "rule": id, "outcome": outcome })).collect();
