@@ -17,6 +17,9 @@ use crate::yaml::{self, Kind, Map, Node, Style};
 /// Columns up to which a flow collection of several lines becomes one.
 const COLUMNS_MAX: usize = 120;
 
+/// Lays a text out by its tree; the error: the byte of what it cannot lay out.
+type Step = fn(&str, &Node) -> Result<String, usize>;
+
 /// What is told of a part that a step leaves as it is.
 const NOT_MOVED: &str = "this is written in a way that is not moved: the lines of this file stay where they are";
 const READ_OTHERWISE: &str = "this would be read as something else in our layout: it stays as it is";
@@ -31,7 +34,7 @@ pub fn format(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Str
     }
     // A file of nothing but comments has no tree and no layout.
     let Some(tree) = tree else { return Some(file.text.clone()) };
-    let steps: [fn(&str, &Node) -> Result<String, usize>; 3] = [layout::indented, layout::spaced, flow::joined];
+    let steps: [Step; 3] = [layout::indented, layout::spaced, flow::joined];
     let mut text = file.text.clone();
     let mut now = tree.clone();
     for step in steps {
