@@ -16,7 +16,7 @@ use super::lateness::Lateness;
 use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
-use super::sequence::{Partial, Sequences};
+use super::sequence::{self, Partial, Sequences};
 use super::swap::Swapped;
 use super::watermark::Watermark;
 use super::{finding, index::Index};
@@ -269,6 +269,24 @@ impl Engine {
         let Ok(place) = u16::try_from(rule) else { return Vec::new() };
         let begun = self.sequences.begun(place, sequence, event, &mut Ids::new(self.ids.key()));
         begun.into_iter().map(|(chains, newest)| (chains, newest.map(Millis))).collect()
+    }
+
+    /// The newest chain behind each step but the last of a rule's sequence that an event could go on with in time.
+    pub fn newest_chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<Option<Partial>> {
+        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
+            return Vec::new();
+        };
+        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
+        self.sequences.newest(place, sequence, event, &mut Ids::new(self.ids.key()))
+    }
+
+    /// The row of the last event taken, as a step's condition reads it after a chain; with none, no step was taken.
+    pub fn row_after<'r>(&'r mut self, rule: usize, chain: Option<&Partial>, event: &'r Event<'r>) -> Row<'r> {
+        let none = Partial { events: SmallVec::new() };
+        if let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) {
+            sequence::load(sequence, chain.unwrap_or(&none), &mut self.banks);
+        }
+        self.banks.row(event)
     }
 
     fn event<'e>(

@@ -24,6 +24,7 @@ pub use engine::Engine;
 pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
 pub use score::{Score, Scored, score};
+pub use sequence::Partial as Chain;
 pub use swap::Swapped;
 
 #[cfg(test)]

@@ -89,10 +89,45 @@ codes! {
     OVERLAY_TEST = "W120";
 }
 
+/// What the commands tell that work with rules; loading a set never tells these.
+pub mod tools {
+    codes! {
+        /// A part of a file that `rules fmt` leaves as it is.
+        NOT_FORMATTED = "F001";
+
+        /// A change of a rule that no test notices.
+        SURVIVOR = "K001";
+        /// A change that a rule keeps, and that is none of its own.
+        NO_MUTANT = "K002";
+        /// A change that a rule keeps, and that a test notices.
+        NO_SURVIVOR = "K003";
+        /// A change of what a feature keeps that no test notices.
+        FEATURE_SURVIVOR = "K004";
+        /// A test that fails without any change.
+        FAILS_ALREADY = "K005";
+
+        /// A line that is no label.
+        LABEL_SHAPE = "L001";
+        /// A label that there is not.
+        LABEL_WORD = "L002";
+        /// A time of a label that is none, or ends before it begins.
+        LABEL_TIME = "L003";
+        /// Two labels contradict each other.
+        LABEL_CONTRADICTION = "L004";
+        /// There are too many labels.
+        LABEL_LIMIT = "L005";
+    }
+}
+
 /// Every code that a rule file can be told, with its meaning: those of YAML, of expressions, and these.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let all = [crate::yaml::codes::ALL, super::expr::codes::TABLE, ALL];
     all.into_iter().flatten().map(|(code, meaning)| (*code, meaning.trim()))
+}
+
+/// The same, then the codes of the tools: all that are explained.
+pub fn explained() -> impl Iterator<Item = (&'static str, &'static str)> {
+    all().chain(tools::ALL.iter().map(|(code, meaning)| (*code, meaning.trim())))
 }
 
 #[cfg(test)]
@@ -101,7 +136,9 @@ mod tests {
 
     #[test]
     fn no_code_is_given_twice() {
-        let mut codes: Vec<&str> = all().map(|(code, _)| code).collect();
+        let of_mappings = |code: &&str| code.starts_with('M');
+        assert!(!explained().any(|(code, _)| of_mappings(&code)), "mapping files have the codes M…");
+        let mut codes: Vec<&str> = explained().map(|(code, _)| code).collect();
         codes.sort_unstable();
         assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
     }

@@ -309,6 +309,7 @@ impl Builder<'_> {
         let when = conditions.when.as_ref().map(|(typed, _)| typed).or(sequence.as_ref().and_then(Built::last));
         let evidence = when.map(|typed| self.evidence(typed)).unwrap_or_default();
         let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
+        let steps = sequence.as_ref().map(Built::terms).unwrap_or_default();
         let sequence = sequence.map(|built| {
             let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
             let excepted: Vec<_> = conditions.excepted.iter().flat_map(Typed::names).collect();
@@ -356,6 +357,7 @@ impl Builder<'_> {
             terms: Terms {
                 when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
                 unless: conditions.excepted,
+                steps,
             },
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,

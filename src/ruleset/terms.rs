@@ -15,6 +15,8 @@ pub struct Terms {
     pub when: Option<Typed>,
     /// Those of its exceptions, in their order.
     pub unless: Vec<Typed>,
+    /// Those of its sequence's steps, in their order; a step may have none.
+    pub steps: Vec<Option<Typed>>,
 }
 
 /// Where a def stands: a typed tree holds its terms, and not its name.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use crate::detect::document::{AlertDocument, ContactDocument};
-use crate::detect::{Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
+use crate::detect::{Chain, Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Rejection, TypeSet, Value, decode};
 use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
 use crate::ruleset::row::{Layout, Row};
 use crate::ruleset::{Bands, HashKey, Name, Rule, Ruleset, State};
 
-/// No time is in the future of what is explained.
+/// The moment of whoever does not say one: no time is in the future of what is explained.
 const MOMENT: Millis = Millis(i64::MAX / 2);
 
 /// What is known of a condition.
@@ -66,7 +66,7 @@ pub struct Excepted {
 }
 
 /// One step of a chain of events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The event types that take it.
     pub on: Vec<&'static str>,
@@ -76,6 +76,11 @@ pub struct Step {
     pub now: usize,
     /// When the newest of them took it, RFC 3339.
     pub newest: Option<String>,
+    /// The step's condition on the event, where the event's type takes the step and it has one.
+    pub filter: Option<Term>,
+    /// When the chain began and last went on that the condition is judged after: the newest before the event. `None`:
+    /// there was none, and what the condition reads of steps is missing.
+    pub after: Option<(String, String)>,
 }
 
 /// How it came out.
@@ -135,22 +140,26 @@ pub struct Explainer {
     rule: usize,
     key: HashKey,
     engine: Engine,
+    /// The moment after which a time is in the future.
+    moment: Millis,
     /// What the history was so far.
     pub history: History,
 }
 
 impl Explainer {
-    /// One for a rule, by its place in the rule set. `key` must be the one it was compiled with.
-    pub fn new(rules: &Arc<Ruleset>, bands: Bands, key: HashKey, rule: usize) -> Self {
+    /// One for a rule, by its place in the rule set. `key` must be the one it was compiled with; `moment`: the one
+    /// after which a time is in the future, none where no time is.
+    pub fn new(rules: &Arc<Ruleset>, bands: Bands, key: HashKey, rule: usize, moment: Option<Millis>) -> Self {
         let options = Options { findings: true, also: Some(rule), ..Options::default() };
         let engine = Engine::new(Arc::clone(rules), bands, options, key);
-        Explainer { rules: Arc::clone(rules), rule, key, engine, history: History::default() }
+        let moment = moment.unwrap_or(MOMENT);
+        Explainer { rules: Arc::clone(rules), rule, key, engine, moment, history: History::default() }
     }
 
     /// Takes an event of the history.
     pub fn remember(&mut self, json: &[u8]) {
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
         self.history.refused += u64::from(told.rejection.is_some());
         self.history.duplicates += u64::from(told.is_duplicate);
         self.history.events += u64::from(told.rejection.is_none() && !told.is_duplicate);
@@ -158,11 +167,12 @@ impl Explainer {
 
     /// Takes the event and explains on it the rule this was made for; the error: it is none.
     pub fn explain(&mut self, rule: &Rule, json: &[u8]) -> Result<Explanation, Rejection> {
-        let Decoded { event, .. } = decode(Some(json), MOMENT, &Options::default().limits)?;
+        let Decoded { event, .. } = decode(Some(json), self.moment, &Options::default().limits)?;
         let silent_until = self.engine.silent_until(self.rule, &event).map(|until| until.rfc3339());
         let before = self.engine.chains(self.rule, &event);
+        let chains = self.engine.newest_chains(self.rule, &event);
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], MOMENT, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
         let now = self.engine.chains(self.rule, &event);
         let row = self.engine.row(&event);
         let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };
@@ -175,18 +185,37 @@ impl Explainer {
             term: terms.term(typed),
         });
         let unless = unless.collect();
+        let mut steps = steps(rule, &before, &now);
+        self.judge(rule, &event, &chains, &mut steps);
         Ok(Explanation {
             event: event.id.clone().into_owned(),
             kind: event.kind.word(),
             time: event.time.rfc3339(),
             outcome: outcome(rule, &event, &told),
             when,
-            steps: steps(rule, &before, &now),
+            steps,
             unless,
             silent_until,
             alert: told.alert,
             findings: told.findings,
         })
+    }
+}
+
+impl Explainer {
+    /// Judges the conditions of the steps that an event's type takes, each after the newest chain before it.
+    fn judge(&mut self, rule: &Rule, event: &Event<'_>, chains: &[Option<Chain>], steps: &mut [Step]) {
+        let Some(sequence) = &rule.sequence else { return };
+        let of_steps = sequence.steps.iter().zip(&rule.terms.steps).zip(steps);
+        for (at, ((step, typed), told)) in of_steps.enumerate() {
+            let chain = at.checked_sub(1).and_then(|before| chains.get(before)?.as_ref());
+            let Some(typed) = typed.as_ref().filter(|_| step.types.has(event.kind)) else { continue };
+            let row = self.engine.row_after(self.rule, chain, event);
+            let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };
+            told.filter = Some(terms.term(typed));
+            let time = |ms: i64| Millis(ms).rfc3339();
+            told.after = chain.map(|chain| (time(chain.first_ms()), time(chain.last_ms())));
+        }
     }
 }
 
@@ -198,6 +227,8 @@ fn steps(rule: &Rule, before: &[(usize, Option<Millis>)], now: &[(usize, Option<
         before: *before,
         now: *now,
         newest: newest.map(|time| time.rfc3339()),
+        filter: None,
+        after: None,
     });
     told.collect()
 }
@@ -305,7 +336,10 @@ impl Terms<'_> {
             Node::Name(Name::Field(field)) => Some(field.value(self.row.event).into_owned()),
             Node::Name(name) => {
                 let cell = self.layout.cell(*name, typed.ty);
-                Some(self.row.value(typed.ty, cell).into_owned())
+                let value = self.row.value(typed.ty, cell).into_owned();
+                // Of a personal field of an earlier event only its hash is kept: that is not missing.
+                let is_hashed = matches!(name, Name::Alias(_, field) if field.is_personal());
+                (!is_hashed || value != Value::Missing).then_some(value)
             }
             // A param is written as a name, and stands for a constant.
             Node::Constant(value) if text.starts_with(|c: char| c.is_ascii_lowercase()) && typed.ty != Ty::Bool => {

@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 
 use super::set::Set;
 use super::{KEY, find};
-use crate::cli::{Exit, Format, fail};
-use crate::event::Value;
+use crate::cli::{Exit, Format, fail, replay};
+use crate::event::{Millis, Value};
 use crate::report;
 use crate::ruleset::{HashKey, Loaded, Rule};
 use crate::tuning::explain::{Explainer, Explanation, Outcome, Step, Term, looks_at};
@@ -37,6 +37,9 @@ pub struct Args {
     /// Events before it, one JSON object a line, from which windows and histories are built first.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// The moment after which a time is in the future (RFC 3339); by default no time is.
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    now: Option<Millis>,
     /// For people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -52,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let at = find(&ruleset, &args.rule)?;
     let Some(rule) = ruleset.rules.get(at) else { return Ok(Exit::Bug) };
     let event = read_event(&args.event)?;
-    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at);
+    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at, args.now);
     if let Some(path) = &args.history {
         let file = File::open(path).map_err(|error| no_input(path, &error))?;
         for line in BufReader::new(file).split(b'\n') {
@@ -162,11 +165,20 @@ fn human(rule: &Rule, told: &Explanation) -> String {
     text
 }
 
-/// One line for a step: how many chains stand behind it, before the event and now.
+/// One line for a step: how many chains stand behind it, before the event and now; then its condition on the event.
 fn write_step(at: usize, step: &Step, text: &mut String) {
     let newest = step.newest.as_ref().map(|time| format!(", the newest since {time}")).unwrap_or_default();
     let on = step.on.join(", ");
     text.push_str(&format!("  {}. {on}: {} before, {} now{newest}\n", at + 1, step.before, step.now));
+    let Some(filter) = &step.filter else { return };
+    let after = match &step.after {
+        Some((first, last)) if first == last => format!(", after the newest chain before it, of {first}"),
+        Some((first, last)) => format!(", after the newest chain before it, of {first} to {last}"),
+        None if at > 0 => ", with no chain before it in time".to_owned(),
+        None => String::new(),
+    };
+    text.push_str(&format!("     where{after}\n"));
+    write_term(filter, 2, text);
 }
 
 /// One line for a term and each below it: what is known, the term, its values.
@@ -202,7 +214,11 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
         .iter()
         .map(|one| json!({ "name": one.name, "expired": one.has_expired, "when": one.term.json() }))
         .collect();
-    let step = |step: &Step| json!({ "on": step.on, "before": step.before, "now": step.now, "newest": step.newest });
+    let step = |step: &Step| {
+        json!({ "on": step.on, "before": step.before, "now": step.now, "newest": step.newest,
+            "where": step.filter.as_ref().map(Term::json),
+            "after": step.after.as_ref().map(|(first, last)| json!({ "first": first, "last": last })) })
+    };
     let steps: Vec<Json> = told.steps.iter().map(step).collect();
     let findings: Vec<Json> =
         told.findings.iter().map(|(id, outcome)| json!({ "rule": id, "outcome": outcome })).collect();

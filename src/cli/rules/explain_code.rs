@@ -37,7 +37,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let Some(entry) = entry(&code) else {
         let known: Vec<&str> = entries().map(|entry| entry.code).collect();
         let near = report::did_you_mean(&code, known).map(|near| format!("; did you mean {near}?"));
-        let near = near.unwrap_or_else(|| "; `rules explain-code` lists them".to_owned());
+        let near = match code.starts_with('M') {
+            true => "; the codes M… are those of mapping files".to_owned(),
+            false => near.unwrap_or_else(|| "; `rules explain-code` lists them".to_owned()),
+        };
         return Err(fail(Exit::Usage, format!("there is no code {code}{near}")));
     };
     match args.format {

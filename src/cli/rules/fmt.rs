@@ -8,19 +8,20 @@ use anyhow::Context;
 
 use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format, fail};
-use crate::report::{Problem, SourceFile};
+use crate::report::{self, Problem, SourceFile};
 use crate::ruleset::format;
 
 /// Puts rule files into canonical layout: two spaces a level, a rule's keys by their role, flow collections spaced.
 /// Comments and the text of expressions stay; what a file says does not change. A file that cannot be read is not
-/// touched.
+/// touched; what has to stay in another layout is named on stderr.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   walletwatch rules fmt
   walletwatch rules fmt --check --rules /etc/walletwatch/rules
   walletwatch rules fmt -")]
 pub struct Args {
-    /// Changes nothing; names the files that are laid out in another way, and ends with 1 where there is one.
+    /// Changes nothing; names the files that are laid out in another way, and ends with 1 where there is one or where
+    /// something would have to stay in another layout.
     #[arg(long)]
     check: bool,
     /// The rules directory, where no file is named.
@@ -49,9 +50,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
-    print_problems(&problems, Format::Human)?;
-    let is_wrong = problems.iter().any(|problem: &Problem| problem.level == crate::report::Level::Error);
-    Ok(if is_wrong || (args.check && differs) { Exit::No } else { Exit::Done })
+    let (wrong, left): (Vec<Problem>, Vec<Problem>) =
+        problems.into_iter().partition(|problem| problem.level == report::Level::Error);
+    print_problems(&wrong, Format::Human)?;
+    // Stdout may be the text of a file.
+    write!(std::io::stderr(), "{}", report::render(&left, false))?;
+    Ok(if !wrong.is_empty() || (args.check && (differs || !left.is_empty())) { Exit::No } else { Exit::Done })
 }
 
 /// The YAML files directly in a rules directory, policy and overlay too.

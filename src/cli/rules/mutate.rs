@@ -11,20 +11,10 @@ use super::{KEY, find};
 use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format};
 use crate::report::{self, Problem};
+use crate::ruleset::codes::tools::{FAILS_ALREADY, FEATURE_SURVIVOR, NO_MUTANT, NO_SURVIVOR, SURVIVOR};
 use crate::ruleset::mutation::{self, Kept, Mutant, Survey};
 use crate::ruleset::{HashKey, Loaded, Rule, Ruleset};
 use crate::tuning::mutate::{self, Fate};
-
-/// A mutant that no test notices.
-const SURVIVOR: &str = "M001";
-/// A mutant that a rule keeps, and that is none of its own.
-const NO_MUTANT: &str = "M002";
-/// A mutant that a rule keeps, and that a test notices.
-const NO_SURVIVOR: &str = "M003";
-/// A change of what a feature keeps that no test notices.
-const FEATURE_SURVIVOR: &str = "M004";
-/// A test that fails without any change.
-const FAILS_ALREADY: &str = "M005";
 
 /// Would the tests notice a wrong threshold? Changes each constant by a step, drops each arm, `not`, exception and
 /// step, and runs the rules' tests on the result. A survivor that no test can tell from the rule is named in the

@@ -206,6 +206,20 @@ impl Sequences {
         (0..=last).map(|at| if at == last { waiting } else { of_room(at).unwrap_or_default() }).collect()
     }
 
+    /// The newest chain behind each step but the last that an event could go on with in time, whatever the next
+    /// step's condition says: for whoever explains a rule.
+    pub fn newest(&mut self, rule: u16, sequence: &Sequence, event: &Event<'_>, ids: &mut Ids) -> Vec<Option<Partial>> {
+        let Some(number) = self.number(rule) else { return Vec::new() };
+        let Some(key) = self.entity(number, sequence, event, ids) else { return Vec::new() };
+        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return Vec::new() };
+        let time_ms = event.time.0;
+        let is_in_time = |chain: &&Partial| {
+            chain.last_ms() <= time_ms && time_ms.saturating_sub(chain.first_ms()) <= sequence.within_ms
+        };
+        let newest = |room: &Room| (0..room.len()).rev().filter_map(|at| room.get(at)).find(is_in_time).cloned();
+        chains.rooms.iter().map(newest).collect()
+    }
+
     /// What an event is to the sequence of a rule, its fields and features standing in `banks`. Returns the newest
     /// chain that it completes. `overflow` counts what had to go for want of room.
     pub fn watch(

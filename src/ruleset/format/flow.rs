@@ -8,7 +8,7 @@ use super::{COLUMNS_MAX, is_flow, line_of, line_starts};
 use crate::yaml::{Kind, Node, Style};
 
 /// The text with its flow collections in canonical spacing.
-pub(super) fn joined(text: &str, tree: &Node) -> Option<String> {
+pub(super) fn joined(text: &str, tree: &Node) -> Result<String, usize> {
     let starts = line_starts(text);
     let mut found = Vec::new();
     collect(text, tree, &mut found);
@@ -17,18 +17,21 @@ pub(super) fn joined(text: &str, tree: &Node) -> Option<String> {
     for node in found {
         let Range { start, end } = node.span.clone();
         let Some(written) = written(text, node) else { continue };
-        let line = *starts.get(line_of(&starts, start))?;
-        let rest = text.get(end..)?.lines().next().unwrap_or_default().trim_end();
-        let columns = [text.get(line..start)?, &written, rest].iter().map(|part| part.chars().count()).sum::<usize>();
-        if text.get(start..end)?.contains('\n') && columns > COLUMNS_MAX {
+        let line = *starts.get(line_of(&starts, start)).ok_or(start)?;
+        let rest = text.get(end..).ok_or(start)?.lines().next().unwrap_or_default().trim_end();
+        let columns = [text.get(line..start).ok_or(start)?, &written, rest]
+            .iter()
+            .map(|part| part.chars().count())
+            .sum::<usize>();
+        if text.get(start..end).ok_or(start)?.contains('\n') && columns > COLUMNS_MAX {
             continue;
         }
-        changed.push_str(text.get(at..start)?);
+        changed.push_str(text.get(at..start).ok_or(start)?);
         changed.push_str(&written);
         at = end;
     }
-    changed.push_str(text.get(at..)?);
-    Some(changed)
+    changed.push_str(text.get(at..).ok_or(at)?);
+    Ok(changed)
 }
 
 /// The outermost flow collections, in the order of the text.

@@ -28,32 +28,19 @@ struct Line<'t> {
     was_text: usize,
 }
 
-/// The text indented, with the keys of its rules in order.
-pub(super) fn indented(text: &str, tree: &Node) -> Option<String> {
+/// The text indented, with the keys of its rules in order; the error: the byte of what is laid out in another way.
+pub(super) fn indented(text: &str, tree: &Node) -> Result<String, usize> {
     let mut layout = Layout::new(text);
-    let Kind::Map(map) = &tree.kind else { return None };
-    if is_flow(text, tree) {
-        return None;
-    }
-    layout.map(map, 0)?;
-    layout.comments();
-    let mut order: Vec<usize> = (0..layout.lines.len()).collect();
-    if let Some(Kind::Seq(rules)) = map.get("rules").map(|rules| &rules.kind) {
-        for rule in rules {
-            if let Kind::Map(rule_map) = &rule.kind
-                && !is_flow(text, rule)
-            {
-                layout.order_keys(rule_map, &mut order)?;
-            }
-        }
-    }
-    Some(layout.written(&order))
+    let written = layout.file(tree);
+    written.ok_or(layout.at)
 }
 
 struct Layout<'t> {
     text: &'t str,
     starts: Vec<usize>,
     lines: Vec<Line<'t>>,
+    /// The byte of the key or item that is looked at.
+    at: usize,
 }
 
 impl<'t> Layout<'t> {
@@ -72,7 +59,31 @@ impl<'t> Layout<'t> {
                 was_text: was_indented,
             }
         };
-        Layout { text, starts: line_starts(text), lines: text.split('\n').map(line).collect() }
+        Layout { text, starts: line_starts(text), lines: text.split('\n').map(line).collect(), at: 0 }
+    }
+
+    /// A whole file.
+    fn file(&mut self, tree: &Node) -> Option<String> {
+        let text = self.text;
+        self.at = tree.span.start;
+        let Kind::Map(map) = &tree.kind else { return None };
+        if is_flow(text, tree) {
+            return None;
+        }
+        self.map(map, 0)?;
+        self.comments();
+        let mut order: Vec<usize> = (0..self.lines.len()).collect();
+        if let Some(Kind::Seq(rules)) = map.get("rules").map(|rules| &rules.kind) {
+            for rule in rules {
+                self.at = rule.span.start;
+                if let Kind::Map(rule_map) = &rule.kind
+                    && !is_flow(text, rule)
+                {
+                    self.order_keys(rule_map, &mut order)?;
+                }
+            }
+        }
+        Some(self.written(&order))
     }
 
     fn line(&self, at: usize) -> usize {
@@ -91,6 +102,7 @@ impl<'t> Layout<'t> {
     /// A block mapping whose keys stand at a column.
     fn map(&mut self, map: &Map, indent: usize) -> Option<()> {
         for entry in &map.entries {
+            self.at = entry.key_span.start;
             let at = self.line(entry.key_span.start);
             let before = self.before(entry.key_span.start).trim();
             let line = self.lines.get_mut(at)?;
@@ -144,6 +156,7 @@ impl<'t> Layout<'t> {
     /// A block list whose dashes stand at a column.
     fn list(&mut self, items: &[Node], indent: usize) -> Option<()> {
         for item in items {
+            self.at = item.span.start;
             let at = self.line(item.span.start);
             let before = self.before(item.span.start);
             if before.trim() != "-" {
@@ -293,19 +306,19 @@ fn rank(key: &str, is_past_condition: bool) -> Option<u8> {
 }
 
 /// The text with one blank between a key and its value, but where values of neighbours stand below each other.
-pub(super) fn spaced(text: &str, tree: &Node) -> Option<String> {
+pub(super) fn spaced(text: &str, tree: &Node) -> Result<String, usize> {
     let mut gaps = Vec::new();
     collect_gaps(text, &line_starts(text), tree, &mut gaps);
     gaps.sort_by_key(|gap: &std::ops::Range<usize>| gap.start);
     let mut written = String::with_capacity(text.len());
     let mut at = 0;
     for gap in gaps {
-        written.push_str(text.get(at..gap.start)?);
+        written.push_str(text.get(at..gap.start).ok_or(gap.start)?);
         written.push(' ');
         at = gap.end;
     }
-    written.push_str(text.get(at..)?);
-    Some(written)
+    written.push_str(text.get(at..).ok_or(at)?);
+    Ok(written)
 }
 
 fn collect_gaps(text: &str, starts: &[usize], node: &Node, gaps: &mut Vec<std::ops::Range<usize>>) {

@@ -9,6 +9,7 @@ mod layout;
 
 use std::sync::Arc;
 
+use super::codes;
 use super::read::RULE_FILES;
 use crate::report::{Problem, SourceFile};
 use crate::yaml::{self, Kind, Map, Node, Style};
@@ -16,7 +17,15 @@ use crate::yaml::{self, Kind, Map, Node, Style};
 /// Columns up to which a flow collection of several lines becomes one.
 const COLUMNS_MAX: usize = 120;
 
-/// A file's text in canonical layout; `None` where it cannot be read, and then problems say why.
+/// Lays a text out by its tree; the error: the byte of what it cannot lay out.
+type Step = fn(&str, &Node) -> Result<String, usize>;
+
+/// What is told of a part that a step leaves as it is.
+const NOT_MOVED: &str = "this is written in a way that is not moved: the lines of this file stay where they are";
+const READ_OTHERWISE: &str = "this would be read as something else in our layout: it stays as it is";
+
+/// A file's text in canonical layout; `None` where it cannot be read, and then problems say why. A warning tells
+/// what stays in another layout.
 pub fn format(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<String> {
     let before = problems.len();
     let tree = yaml::parse(file, &RULE_FILES, problems);
@@ -25,17 +34,57 @@ pub fn format(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Str
     }
     // A file of nothing but comments has no tree and no layout.
     let Some(tree) = tree else { return Some(file.text.clone()) };
-    let steps: [fn(&str, &Node) -> Option<String>; 3] = [layout::indented, layout::spaced, flow::joined];
+    let steps: [Step; 3] = [layout::indented, layout::spaced, flow::joined];
     let mut text = file.text.clone();
     let mut now = tree.clone();
     for step in steps {
-        let Some(next) = step(&text, &now) else { continue };
+        // The places of what a step leaves are those of the text it was given.
+        let was = Arc::new(SourceFile { path: file.path.clone(), text: text.clone() });
+        let left = |at: std::ops::Range<usize>, message: &str| {
+            let problem = Problem::warning(codes::tools::NOT_FORMATTED, &was, at, message);
+            problem.help("write this part in the layout of the others: `rules explain-code F001` tells more")
+        };
+        let next = match step(&text, &now) {
+            Ok(next) => next,
+            Err(at) => {
+                problems.push(left(at..at + 1, NOT_MOVED));
+                continue;
+            }
+        };
         // A step that would change what is read is not taken.
-        if let Some(read) = reread(file, &next).filter(|read| is_same(&tree, read, &mut Vec::new())) {
-            (text, now) = (next, read);
+        match reread(file, &next) {
+            Some(read) if is_same(&tree, &read, &mut Vec::new()) => (text, now) = (next, read),
+            read => {
+                let at = read.map_or(0..0, |read| differing(&now, &read, &mut Vec::new()));
+                problems.push(left(at, READ_OTHERWISE));
+            }
         }
     }
     Some(text)
+}
+
+/// The place in `a` of the innermost that `b` says otherwise.
+fn differing<'n>(a: &'n Node, b: &'n Node, path: &mut Vec<&'n str>) -> std::ops::Range<usize> {
+    match (&a.kind, &b.kind) {
+        (Kind::Seq(items), Kind::Seq(others)) => {
+            let mut pairs = items.iter().zip(others);
+            let found = pairs.find(|(item, other)| !is_same(item, other, path));
+            found.map_or(a.span.clone(), |(item, other)| differing(item, other, path))
+        }
+        (Kind::Map(map), Kind::Map(other)) => {
+            for entry in &map.entries {
+                let Some(other) = other.get(&entry.key) else { return entry.key_span.clone() };
+                path.push(&entry.key);
+                if !is_same(&entry.value, other, path) {
+                    let is_leaf = matches!(entry.value.kind, Kind::Scalar(_) | Kind::Broken);
+                    return if is_leaf { entry.key_span.clone() } else { differing(&entry.value, other, path) };
+                }
+                path.pop();
+            }
+            a.span.clone()
+        }
+        _ => a.span.clone(),
+    }
 }
 
 fn reread(file: &Arc<SourceFile>, text: &str) -> Option<Node> {

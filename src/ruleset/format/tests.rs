@@ -112,3 +112,27 @@ fn the_shipped_rules_are_formatted() {
         assert_eq!(differs, None, "{}", path.display());
     }
 }
+
+#[test]
+fn what_stays_in_another_layout_is_told() {
+    let rule =
+        "version: 1\nrules:\n- tests:\n  -   {name: a}\n  description: >+\n     keep\n\n     this\n\n\n  id:   x\n";
+    let indicated = "version: 1\nrules:\n  - id: x\n    explain: |2\n        deep\n";
+    let told: Vec<String> = [rule, indicated, "{version: 1}\n"]
+        .into_iter()
+        .map(|text| {
+            let file = Arc::new(SourceFile { path: "x.yaml".to_owned(), text: text.to_owned() });
+            let mut problems = Vec::new();
+            format(&file, &mut problems).expect("it can be read");
+            assert!(problems.iter().all(|problem| problem.level == crate::report::Level::Warning));
+            crate::report::render(&problems, false)
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("----\n"));
+    for (path, text) in corpus().into_iter().filter(|(path, _)| path.parent().is_some_and(|p| p.ends_with("rules"))) {
+        let file = Arc::new(SourceFile { path: path.display().to_string(), text });
+        let mut problems = Vec::new();
+        let is_read = format(&file, &mut problems).is_some();
+        assert!(!is_read || problems.is_empty(), "{}", crate::report::render(&problems, false));
+    }
+}

@@ -51,6 +51,11 @@ impl Built {
         self.steps.last()?.1.as_ref().map(|compiled| &compiled.typed)
     }
 
+    /// The conditions of the steps, as they were written.
+    pub fn terms(&self) -> Vec<Option<Typed>> {
+        self.steps.iter().map(|(_, compiled)| compiled.as_ref().map(|compiled| compiled.typed.clone())).collect()
+    }
+
     fn compiled(&self) -> impl Iterator<Item = &Compiled> {
         let (steps, without) = (self.steps.iter().map(|(_, c)| c), self.without.iter().map(|(_, c)| c));
         steps.chain(without).chain(self.absent.iter().map(|(_, c, _)| c)).flatten()

@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 use super::{Labels, Span, Verdict};
 use crate::event::Millis;
 use crate::report::{Problem, SourceFile, did_you_mean};
+use crate::ruleset::codes::tools::{
+    LABEL_CONTRADICTION as CONTRADICTION, LABEL_LIMIT as LIMIT, LABEL_SHAPE as SHAPE, LABEL_TIME as TIME,
+    LABEL_WORD as LABEL,
+};
 
 /// Labels of one file, at most.
 pub const LABELS_MAX: usize = 5_000_000;
@@ -19,17 +23,6 @@ pub const LABELS_MAX: usize = 5_000_000;
 pub const LABELS_BYTES_MAX: u64 = 1 << 30;
 /// Problems after which a file is not read further.
 const PROBLEMS_MAX: usize = 200;
-
-/// A line is no label.
-const SHAPE: &str = "L001";
-/// A label that there is not.
-const LABEL: &str = "L002";
-/// A time that is none, or ends before it begins.
-const TIME: &str = "L003";
-/// Two labels contradict each other.
-const CONTRADICTION: &str = "L004";
-/// There are too many.
-const LIMIT: &str = "L005";
 
 const LABELS: [(&str, Verdict); 2] = [("fraud", Verdict::Fraud), ("legit", Verdict::Legit)];
 const KEYS: [&str; 5] = ["event", "account", "from", "to", "label"];
