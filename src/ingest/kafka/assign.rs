@@ -87,7 +87,7 @@ fn look<'c>(
 ) -> Result<Vec<Found<'c>>, Error> {
     let (mut found, mut missing, mut without_offsets) = (Vec::new(), Vec::new(), Vec::new());
     for topic in &config.topics {
-        let is_known = match partitions(consumer, topic, timeout) {
+        let is_known = match partitions(consumer, config, topic) {
             Ok(partitions) => {
                 let committed = committed(consumer, topic, &partitions, timeout)?;
                 let topic = Found { topic, partitions, committed };
@@ -113,8 +113,9 @@ fn look<'c>(
 }
 
 /// The partitions of a topic, rising.
-pub fn partitions(consumer: &BaseConsumer<Context>, topic: &str, timeout: Duration) -> Result<Vec<i32>, Error> {
-    let what = || format!("reach Kafka for the partitions of topic `{topic}`");
+pub fn partitions(consumer: &BaseConsumer<Context>, config: &KafkaConfig, topic: &str) -> Result<Vec<i32>, Error> {
+    let timeout = Duration::from_millis(config.request_timeout_ms);
+    let what = || format!("reach Kafka at {} for the partitions of topic `{topic}`", config.brokers.join(", "));
     let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|e| Error::request(what())(e))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(Error::NoTopic(topic.to_owned())) };

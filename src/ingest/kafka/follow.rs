@@ -116,7 +116,7 @@ impl Topic {
         let timeout = Duration::from_millis(config.request_timeout_ms);
         let mut list = TopicPartitionList::new();
         let mut next = BTreeMap::new();
-        for partition in assign::partitions(&consumer, name, timeout)? {
+        for partition in assign::partitions(&consumer, config, name)? {
             let (low, high) = patiently(timeout, || consumer.fetch_watermarks(name, partition, timeout))
                 .map_err(Error::request(format!("ask for the ends of {name}[{partition}]")))?;
             let start = known.get(&(name.to_owned(), partition)).copied();
