@@ -15,7 +15,6 @@ pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod detect;
-pub mod disk;
 pub mod event;
 pub mod features;
 pub mod geo;
