@@ -11,6 +11,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("secret", &[]),
     ("yaml", &[]),
+    ("disk", &[]),
+    ("failpoint", &[]),
     ("telemetry", &["event"]),
     ("geo", &["event"]),
     ("ingest", &["event", "clock"]),
@@ -25,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What every stage may use.
-const ANYBODY_MAY_USE: &[&str] = &["report", "secret", "telemetry", "yaml"];
+const ANYBODY_MAY_USE: &[&str] = &["disk", "failpoint", "report", "secret", "telemetry", "yaml"];
 
 /// What joins the stages and may use all of them.
 const JOINS: &[&str] = &["app", "cli", "lib", "main", "shutdown"];
