@@ -2,7 +2,6 @@
 //!
 //! Guarantees: what is read back is what was written; a content with a byte too many or too few is none. Knows no file.
 
-use super::LogError;
 use crate::event::Millis;
 use crate::ingest::lanes::Partition;
 
@@ -190,25 +189,6 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a batch can follow another: its number is the next, and its ranges lie behind those before.
-pub fn check_order(taken: &Taken, last: u64, reached: &mut Vec<i64>) -> Result<(), LogError> {
-    if taken.number != last.saturating_add(1) {
-        return Err(LogError::Missing { after: last, found: taken.number });
-    }
-    for span in &taken.spans {
-        let lane = usize::from(span.lane);
-        if reached.len() <= lane {
-            reached.resize(lane + 1, i64::MIN);
-        }
-        let Some(reached) = reached.get_mut(lane) else { continue };
-        if span.first <= *reached || span.last < span.first {
-            return Err(LogError::Ranges { batch: taken.number, lane: span.lane });
-        }
-        *reached = span.last;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -228,8 +208,11 @@ mod tests {
         prop_oneof![
             (any::<u16>(), any::<u64>()).prop_map(|(format, first)| Entry::Header(format, first)),
             prop::collection::vec(partition, 0..9).prop_map(Entry::Lanes),
-            (".{0,20}", ".{0,20}", ".{0,20}")
-                .prop_map(|(rules, lists, geo)| Entry::InForce(Digests { rules, lists, geo })),
+            (".{0,20}", ".{0,20}", ".{0,20}").prop_map(|(rules, lists, geo)| Entry::InForce(Digests {
+                rules,
+                lists,
+                geo
+            })),
             batch.prop_map(|(number, moment, at_end, spans)| {
                 Entry::Batch(Taken { number, moment: Millis(moment), at_end, spans })
             }),

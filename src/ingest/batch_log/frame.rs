@@ -26,20 +26,6 @@ pub struct Frame {
     pub content: Range<usize>,
 }
 
-/// Why there is no frame at a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoFrame {
-    /// The file ends before it does.
-    #[error("the file ends inside a record")]
-    Cut,
-    /// Something else stands there.
-    #[error("no record begins here")]
-    NoMagic,
-    /// The checksum is another one.
-    #[error("the checksum of the record is wrong")]
-    Checksum,
-}
-
 /// Writes a frame behind `out`, whose first byte lies at `at` of the file.
 pub fn put(out: &mut Vec<u8>, file: u64, at: u64, kind: u8, content: &[u8]) {
     let at = at.saturating_add(out.len() as u64);
@@ -51,26 +37,20 @@ pub fn put(out: &mut Vec<u8>, file: u64, at: u64, kind: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// The frame at a place.
-pub fn at(bytes: &[u8], file: u64, place: usize) -> Result<Frame, NoFrame> {
-    let rest = bytes.get(place..).unwrap_or_default();
-    let begins = MAGIC.iter().zip(rest).all(|(wanted, found)| wanted == found);
-    if !begins {
-        return Err(NoFrame::NoMagic);
+/// The frame at a place; `None` where there is none, or where it is not what was written.
+pub fn at(bytes: &[u8], file: u64, place: usize) -> Option<Frame> {
+    let rest = bytes.get(place..)?;
+    let (head, behind) = rest.split_at_checked(HEAD_BYTES)?;
+    let (magic, head) = head.split_first_chunk::<4>()?;
+    let (kind, head) = head.split_first()?;
+    let (length, sum) = head.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    if *magic != MAGIC || length > CONTENT_BYTES_MAX {
+        return None;
     }
-    let head = rest.get(..HEAD_BYTES).ok_or(NoFrame::Cut)?;
-    let kind = *head.get(4).ok_or(NoFrame::Cut)?;
-    let length = head.get(5..9).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes).ok_or(NoFrame::Cut)?;
-    let length = usize::try_from(length).map_err(|_| NoFrame::Checksum)?;
-    if length > CONTENT_BYTES_MAX {
-        return Err(NoFrame::Checksum);
-    }
-    let content = rest.get(HEAD_BYTES..HEAD_BYTES + length).ok_or(NoFrame::Cut)?;
-    if head.get(9..) != Some(checksum(file, place as u64, kind, content).as_slice()) {
-        return Err(NoFrame::Checksum);
-    }
+    let content = behind.get(..length)?;
     let begin = place + HEAD_BYTES;
-    Ok(Frame { kind, content: begin..begin + length })
+    (sum == checksum(file, place as u64, *kind, content)).then(|| Frame { kind: *kind, content: begin..begin + length })
 }
 
 /// Where a frame's successor begins.
@@ -82,7 +62,7 @@ pub fn end(frame: &Frame) -> usize {
 pub fn next_whole(bytes: &[u8], file: u64, place: usize) -> Option<usize> {
     let rest = bytes.get(place..)?;
     let found = memchr::memmem::find_iter(rest, &MAGIC).map(|found| place + found);
-    found.into_iter().find(|found| at(bytes, file, *found).is_ok())
+    found.into_iter().find(|found| at(bytes, file, *found).is_some())
 }
 
 fn checksum(file: u64, at: u64, kind: u8, content: &[u8]) -> [u8; 8] {
@@ -108,10 +88,10 @@ mod tests {
         put(&mut bytes, 7, 0, 2, b"second");
         let frame = at(&bytes, 7, second).expect("a frame");
         assert_eq!((frame.kind, &bytes[frame.content.clone()], end(&frame)), (2, &b"second"[..], bytes.len()));
-        assert_eq!(at(&bytes, 8, second), Err(NoFrame::Checksum), "of another file");
+        assert_eq!(at(&bytes, 8, second), None, "of another file");
         let moved = bytes[second..].to_vec();
-        assert_eq!(at(&moved, 7, 0), Err(NoFrame::Checksum), "of another place");
-        assert_eq!(at(&bytes, 7, second + 1), Err(NoFrame::NoMagic));
+        assert_eq!(at(&moved, 7, 0), None, "of another place");
+        assert_eq!(at(&bytes, 7, second + 1), None);
     }
 
     #[test]
@@ -119,12 +99,12 @@ mod tests {
         let mut whole = Vec::new();
         put(&mut whole, 3, 0, 4, b"0123456789");
         for length in 0..whole.len() {
-            assert!(at(&whole[..length], 3, 0).is_err(), "cut to {length}");
+            assert!(at(&whole[..length], 3, 0).is_none(), "cut to {length}");
         }
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(at(&flipped, 3, 0).is_err(), "bit {bit}");
+            assert!(at(&flipped, 3, 0).is_none(), "bit {bit}");
         }
     }
 

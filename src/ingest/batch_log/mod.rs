@@ -2,9 +2,8 @@
 //!
 //! Guarantees: a batch is in the log before anything comes of it (handed to the operating system, not synced: the end
 //! of this process loses nothing, a power failure can lose the last moments); numbers rise by one; what is read back
-//! is what was written, up to a torn end, which is cut and told; damage in the middle is an error with file and
-//! place. Does not know what the records hold, and syncs nothing by itself but on a file that it closes because of
-//! its size.
+//! is what was written, up to the first place that is torn or damaged: there the log is cut, and file, byte and
+//! reason are told. Does not know what the records hold, and syncs by itself only a file that is full.
 //!
 //! How it is used:
 //! - [`BatchLog::open`] with the number of the last batch that the checkpoint covers (0 without one) gives the
@@ -15,19 +14,20 @@
 //!   synced by whoever closes the checkpoint, before that: so the log never ends before the checkpoint does.
 //! - [`BatchLog::drop_before`] when the checkpoint is closed, with the number of the first batch it does not cover.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Batch, Lanes};
 use crate::disk::{Disk, DiskFile};
+use crate::failpoint::{self, reach};
 
 mod entry;
 mod frame;
 mod read;
 
 pub use entry::{Digests, Span, Taken};
-pub use read::{Logged, Torn};
+pub use read::{Cut, Logged, Why};
 
 use entry::{Entry, FORMAT};
 use read::File;
@@ -50,49 +50,31 @@ pub enum LogError {
         /// Why not.
         source: io::Error,
     },
-    /// A byte in the middle of a file is another.
+    /// A file of another build.
     #[error(
-        "batch log: {file} is damaged at byte {at}: {why}. Batches after the checkpoint cannot be taken again as they \
-         were: `walletwatch state rebuild --from TIME` makes the state anew from Kafka",
+        "batch log: {file} has format {found}, this build knows {FORMAT}: start the version that wrote it and stop it \
+         cleanly",
         file = .file.display()
     )]
-    Damaged {
-        /// The file.
-        file: PathBuf,
-        /// The place of the first record that is none, bytes from its beginning.
-        at: u64,
-        /// How that shows.
-        why: &'static str,
-    },
-    /// A file of another build.
-    #[error("batch log: {file} has format {found}, this build knows {FORMAT}: start the version that wrote it", file = .file.display())]
     Format {
         /// The file.
         file: PathBuf,
         /// Its format.
         found: u16,
     },
-    /// Batches that should be there are not.
-    #[error(
-        "batch log: batch {found} comes after {after}: what lies between is gone. `walletwatch state rebuild --from \
-         TIME` makes the state anew from Kafka"
-    )]
-    Missing {
-        /// The last batch before.
-        after: u64,
-        /// The one that was found.
-        found: u64,
+    /// A whole record that this build does not know.
+    #[error("batch log: {file} holds a record at byte {at} that this build does not know", file = .file.display())]
+    Unknown {
+        /// The file.
+        file: PathBuf,
+        /// The record's place, bytes from the file's beginning.
+        at: u64,
     },
-    /// Ranges that overlap.
-    #[error(
-        "batch log: batch {batch} takes records of lane {lane} that an earlier one has taken. `walletwatch state \
-         rebuild --from TIME` makes the state anew from Kafka"
-    )]
-    Ranges {
-        /// The batch.
-        batch: u64,
-        /// The partition's lane.
-        lane: u16,
+    /// An oracle asked for every batch, and some are not there.
+    #[error("batch log: {file} is {why} at byte {at}: not every batch was kept", file = .cut.file.display(), at = .cut.at, why = .cut.why.word())]
+    NotWhole {
+        /// Where it ends.
+        cut: Cut,
     },
     /// It failed before, and what stands in its file is not known.
     #[error("batch log: {path} could not be written before; nothing more is decided", path = .path.display())]
@@ -105,11 +87,6 @@ pub enum LogError {
 impl LogError {
     fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         LogError::Io { what, path: path.to_owned(), source }
-    }
-
-    /// Whether the files are wrong, and not the disk: trying again will not help.
-    pub fn is_damage(&self) -> bool {
-        !matches!(self, LogError::Io { .. } | LogError::Poisoned { .. })
     }
 }
 
@@ -148,38 +125,31 @@ pub struct Opened {
     pub log: BatchLog,
     /// The batches to be taken again, in order.
     pub again: Vec<Logged>,
-    /// What was cut off because it was never written out.
-    pub torn: Option<Torn>,
+    /// Where it was cut off because what came there was not right.
+    pub cut: Option<Cut>,
 }
 
 impl BatchLog {
-    /// Opens the log in `folder`, which is made where it is missing. `after` is the number of the last batch that the
-    /// checkpoint covers, 0 without a checkpoint.
+    /// Opens the log in `folder`, which is there. `after` is the number of the last batch that the checkpoint covers,
+    /// 0 without a checkpoint.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, after: u64, keep_all: bool) -> Result<Opened, LogError> {
-        disk.make_folder(folder).map_err(|source| LogError::io("make", folder, source))?;
         let mut files = read::files(&*disk, folder)?;
-        let (again, torn) = read::batches(&*disk, &files, after)?;
-        if let Some(torn) = &torn {
-            // What was written after it follows on nothing.
-            let behind = files.iter().position(|file| file.path == torn.path).map_or(files.len(), |at| at + 1);
-            for file in files.drain(behind..) {
-                disk.remove(&file.path).map_err(|source| LogError::io("remove", &file.path, source))?;
-            }
-            disk.cut(&torn.path, torn.at).map_err(|source| LogError::io("cut", &torn.path, source))?;
-            let (file, at, bytes) = (torn.path.display(), torn.at, torn.bytes);
+        let (again, cut) = read::batches(&*disk, &files, after)?;
+        let next = again.last().map_or(after, |last| last.taken.number).saturating_add(1);
+        cut_off(&*disk, folder, &mut files, next, cut.as_ref())?;
+        if let Some(cut) = &cut {
+            let (file, at, bytes, why) = (cut.file.display(), cut.at, cut.bytes, cut.why.word());
             tracing::warn!(
-                %file, at, bytes, batches = again.len(),
-                "the batch log ends in a record that was never written out: it was cut there; what it held comes \
-                 again from Kafka, in an order that may differ"
+                %file, at, bytes, why, batches = again.len(),
+                "the batch log is not whole: it was cut there; the records of what it held come again from Kafka, in \
+                 an order that may differ"
             );
         }
-        let next = again.last().map_or(after, |last| last.taken.number).max(after).saturating_add(1);
-        let closed = files.into_iter().map(|file| (file, 0)).collect();
         let mut log = BatchLog {
             disk,
             folder: folder.to_owned(),
             keep_all,
-            closed,
+            closed: files.into_iter().map(|file| (file, 0)).collect(),
             open: None,
             next,
             poisoned: None,
@@ -187,12 +157,11 @@ impl BatchLog {
             content: Vec::new(),
         };
         log.drop_before(after.saturating_add(1))?;
-        Ok(Opened { log, again, torn })
+        Ok(Opened { log, again, cut })
     }
 
     /// Takes every file of the log away: for a start with an empty state.
     pub fn clear(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
-        disk.make_folder(folder).map_err(|source| LogError::io("make", folder, source))?;
         for file in read::files(disk, folder)? {
             disk.remove(&file.path).map_err(|source| LogError::io("remove", &file.path, source))?;
         }
@@ -203,7 +172,10 @@ impl BatchLog {
     pub fn kept(disk: &dyn Disk, folder: &Path) -> Result<Vec<Logged>, LogError> {
         let files = read::files(disk, folder)?;
         let first = files.first().map_or(1, |file| file.first);
-        read::batches(disk, &files, first.saturating_sub(1)).map(|(batches, _)| batches)
+        match read::batches(disk, &files, first.saturating_sub(1))? {
+            (batches, None) => Ok(batches),
+            (_, Some(cut)) => Err(LogError::NotWhole { cut }),
+        }
     }
 
     /// Writes a batch that was taken live; returns its number. One that is taken again is in the log already.
@@ -214,13 +186,9 @@ impl BatchLog {
         if let Some(path) = &self.poisoned {
             return Err(LogError::Poisoned { path: path.clone() });
         }
-        fail::fail_point!("batch_log.before_write");
-        let taken = Taken {
-            number: self.next,
-            moment: batch.moment,
-            at_end: batch.at_end.clone(),
-            spans: batch.spans(),
-        };
+        reach(failpoint::LOG_BEFORE_WRITE);
+        let taken =
+            Taken { number: self.next, moment: batch.moment, at_end: batch.at_end.clone(), spans: batch.spans() };
         let mut open = match self.open.take() {
             Some(open) if open.bytes < FILE_BYTES_MAX => open,
             Some(open) => {
@@ -242,14 +210,14 @@ impl BatchLog {
         self.content.clear();
         let kind = entry::put_batch(&taken, &mut self.content);
         frame::put(&mut self.write, open.file.first, open.bytes, kind, &self.content);
-        if let Err(source) = open.written.write(&self.write) {
+        if let Err(source) = open.written.write_all(&self.write) {
             self.poisoned = Some(open.file.path.clone());
             return Err(LogError::io("write", &open.file.path, source));
         }
         open.bytes += self.write.len() as u64;
         self.open = Some(open);
         self.next += 1;
-        fail::fail_point!("batch_log.after_write");
+        reach(failpoint::LOG_WRITTEN);
         Ok(taken.number)
     }
 
@@ -307,16 +275,40 @@ impl BatchLog {
     /// The file for the next batch.
     fn create(&mut self) -> Result<Open, LogError> {
         let file = File { first: self.next, path: read::path(&self.folder, self.next) };
-        // One of this name holds no batch: it was begun, and the machine failed.
-        self.closed.retain(|(closed, _)| closed.path != file.path);
         let failed = |source| LogError::io("create", &file.path, source);
         let mut written = self.disk.create(&file.path).map_err(failed)?;
         let (mut head, mut content) = (Vec::new(), Vec::new());
         let kind = Entry::Header(FORMAT, file.first).put(&mut content);
         frame::put(&mut head, file.first, 0, kind, &content);
-        written.write(&head).map_err(failed)?;
+        written.write_all(&head).map_err(failed)?;
         self.disk.sync_folder(&self.folder).map_err(failed)?;
         Ok(Open { written, bytes: head.len() as u64, lanes: 0, in_force: None, file })
+    }
+}
+
+/// Takes away what is not believed, so that the next start finds the same whether or not this one survives it.
+fn cut_off(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &mut Vec<File>,
+    next: u64,
+    cut: Option<&Cut>,
+) -> Result<(), LogError> {
+    // Files that hold no batch that is right: begun when the machine failed, or behind a cut. The last goes first:
+    // as long as one is there, the cut is found again.
+    let right = files.partition_point(|file| file.first < next);
+    let removed = files.split_off(right);
+    for file in removed.iter().rev() {
+        disk.remove(&file.path).map_err(|source| LogError::io("remove", &file.path, source))?;
+    }
+    if !removed.is_empty() {
+        disk.sync_folder(folder).map_err(|source| LogError::io("sync", folder, source))?;
+    }
+    match cut {
+        Some(cut) if files.iter().any(|file| file.path == cut.file) => {
+            disk.cut(&cut.file, cut.at).map_err(|source| LogError::io("cut", &cut.file, source))
+        }
+        _ => Ok(()),
     }
 }
 

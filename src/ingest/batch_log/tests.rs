@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::RealDisk;
+use crate::disk::{Crash, RealDisk, SimulatedDisk};
 use crate::event::Millis;
 use crate::ingest::{Partition, Position, Record};
 
@@ -47,7 +47,7 @@ impl Folder {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        RealDisk.list(self.0.path()).expect("listed")
+        read::files(&RealDisk, self.0.path()).expect("listed").into_iter().map(|file| file.path).collect()
     }
 
     /// A log of so many batches, each of one record of each lane, closed.
@@ -96,7 +96,10 @@ fn one_that_is_taken_again_is_not_written_again() {
     let mut again = batch(1, [1; LANES], &mut [102; LANES]);
     again.again = Some(3);
     assert_eq!(opened.log.append(&again, &lanes(), &digests("r")).expect("taken"), 3);
-    assert_eq!(opened.log.append(&batch(9, [1; LANES], &mut [103; LANES]), &lanes(), &digests("r")).expect("written"), 4);
+    assert_eq!(
+        opened.log.append(&batch(9, [1; LANES], &mut [103; LANES]), &lanes(), &digests("r")).expect("written"),
+        4
+    );
     assert_eq!(numbers(&folder.open(1).expect("opened").again), [2, 3, 4]);
 }
 
@@ -118,8 +121,9 @@ fn what_a_closed_checkpoint_covers_is_dropped_and_nothing_else() {
     assert_eq!(folder.files().len(), 1);
     assert!(log.waiting_bytes() > 0);
     assert_eq!(numbers(&folder.open(3).expect("opened").again), [4]);
-    let missing = folder.open(2).err().expect("batch 3 is gone");
-    assert!(matches!(missing, LogError::Missing { after: 2, found: 4 }), "{missing}");
+    let opened = folder.open(2).expect("opened");
+    assert_eq!((opened.again.len(), opened.cut.expect("batch 3 is gone").why), (0, Why::Missing));
+    assert_eq!(opened.log.next_number(), 3);
 }
 
 #[test]
@@ -153,62 +157,24 @@ fn two_batches_never_take_the_same_record() {
     let folder = Folder::with(1);
     let mut log = folder.open(0).expect("opened").log;
     log.append(&batch(9, [1, 0, 0], &mut [100; LANES]), &lanes(), &digests("r")).expect("written");
-    let error = folder.open(0).err().expect("offset 100 of lane 0 was taken before");
-    assert!(matches!(error, LogError::Ranges { batch: 2, lane: 0 }), "{error}");
+    let opened = folder.open(0).expect("opened");
+    assert_eq!(numbers(&opened.again), [1]);
+    assert_eq!(opened.cut.expect("offset 100 of lane 0 was taken before").why, Why::Overlap);
 }
 
 #[test]
 fn a_write_that_fails_is_the_last_one() {
-    #[derive(Debug)]
-    struct Full(RealDisk);
-    struct NoRoom(Box<dyn DiskFile>, usize);
-    impl DiskFile for NoRoom {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-            self.1 += 1;
-            match self.1 > 3 {
-                true => Err(io::ErrorKind::StorageFull.into()),
-                false => self.0.write(bytes),
-            }
-        }
-        fn sync(&mut self) -> io::Result<()> {
-            self.0.sync()
-        }
-    }
-    impl Disk for Full {
-        fn make_folder(&self, folder: &Path) -> io::Result<()> {
-            self.0.make_folder(folder)
-        }
-        fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-            self.0.list(folder)
-        }
-        fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-            self.0.read(file)
-        }
-        fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
-            Ok(Box::new(NoRoom(self.0.create(file)?, 0)))
-        }
-        fn cut(&self, file: &Path, bytes: u64) -> io::Result<()> {
-            self.0.cut(file, bytes)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.0.rename(from, to)
-        }
-        fn remove(&self, file: &Path) -> io::Result<()> {
-            self.0.remove(file)
-        }
-        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-            self.0.sync_folder(folder)
-        }
-    }
-    let folder = Folder::new();
-    let mut log = BatchLog::open(Arc::new(Full(RealDisk)), folder.0.path(), 0, false).expect("opened").log;
+    let disk = SimulatedDisk::new(1);
+    let open = || BatchLog::open(Arc::new(disk.clone()), Path::new("/log"), 0, false).expect("opened");
+    let mut log = open().log;
     let mut next = [100; LANES];
     let mut write = |log: &mut BatchLog| log.append(&batch(7, [1; LANES], &mut next), &lanes(), &digests("r"));
     assert_eq!((write(&mut log).expect("written"), write(&mut log).expect("written")), (1, 2));
+    disk.fail_after(0, io::ErrorKind::StorageFull);
     let told = write(&mut log).expect_err("the disk is full").to_string();
-    assert!(told.starts_with("batch log: failed to write /") && told.contains("00001.log"), "{told}");
+    assert!(told.starts_with("batch log: failed to write /log/batches-00000000000000000001.log: "), "{told}");
     assert!(matches!(write(&mut log), Err(LogError::Poisoned { .. })), "nothing is decided any more");
-    assert_eq!(numbers(&folder.open(0).expect("opened").again), [1, 2]);
+    assert_eq!(numbers(&open().again), [1, 2]);
 }
 
 #[test]
@@ -220,33 +186,40 @@ fn a_later_format_is_refused() {
     frame::put(&mut bytes, 1, 0, kind, &content);
     fs::write(&path, bytes).expect("written");
     let error = folder.open(0).err().expect("another format");
-    assert!(matches!(error, LogError::Format { found: 2, .. }) && error.is_damage(), "{error}");
+    assert!(matches!(error, LogError::Format { found: 2, .. }), "{error}");
 }
 
 #[test]
-fn pages_that_were_never_written_out_end_the_log_and_files_behind_them_go() {
+fn damage_ends_the_log_and_files_behind_it_go() {
     let folder = Folder::with(4);
     let path = folder.files()[0].clone();
-    let whole = fs::read(&path).expect("read");
     let mut log = folder.open(0).expect("opened").log;
     log.append(&batch(9, [1; LANES], &mut [104; LANES]), &lanes(), &digests("r")).expect("written");
     assert_eq!(folder.files().len(), 2);
-    // A page of the first file was lost, one behind it was not.
-    let third = (0..whole.len()).filter(|at| frame::at(&whole, 1, *at).is_ok()).nth(5).expect("a place");
-    let fourth = (third + 1..whole.len()).find(|at| frame::at(&whole, 1, *at).is_ok()).expect("a place");
-    let mut holed = whole.clone();
-    holed[third..fourth].fill(0);
-    fs::write(&path, &holed).expect("written");
+    let mut bytes = fs::read(&path).expect("read");
+    let ends: Vec<usize> = frames(&bytes).collect();
+    // Header, lanes, what is in force, two batches: the third batch is damaged.
+    bytes[ends[4] + 20] ^= 1;
+    fs::write(&path, &bytes).expect("written");
     let opened = folder.open(0).expect("opened");
     assert_eq!(numbers(&opened.again), [1, 2]);
-    assert_eq!(opened.torn.expect("torn").at, third as u64);
-    assert_eq!(folder.files().len(), 1, "what comes behind follows on nothing");
-    assert_eq!(opened.log.next_number(), 3);
-    // The same place with other bytes was damaged.
-    holed[fourth - 1] = 1;
-    fs::write(&path, &holed).expect("written");
-    let told = folder.open(0).err().expect("damaged").to_string();
-    assert!(told.contains(&format!("{} is damaged at byte {third}: ", path.display())), "{told}");
+    let cut = opened.cut.expect("cut");
+    assert_eq!((cut.file, cut.at, cut.why), (path, ends[4] as u64, Why::Damaged));
+    assert!(cut.bytes > (bytes.len() - ends[4]) as u64, "and the file behind it");
+    assert_eq!((folder.files().len(), opened.log.next_number()), (1, 3));
+    let error = folder.open(0).expect("opened").cut;
+    assert_eq!(error, None, "what is left is right");
+}
+
+#[test]
+fn an_oracle_is_told_that_not_every_batch_is_there() {
+    let folder = Folder::with(4);
+    let path = folder.files()[0].clone();
+    let mut bytes = fs::read(&path).expect("read");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    fs::write(&path, &bytes).expect("written");
+    let told = BatchLog::kept(&RealDisk, folder.0.path()).expect_err("the last is torn").to_string();
+    assert!(told.contains("00001.log is torn at byte "), "{told}");
 }
 
 proptest! {
@@ -268,6 +241,7 @@ proptest! {
         fs::write(&path, &torn).expect("written");
         let mut opened = folder.open(0).expect("opened");
         prop_assert_eq!(numbers(&opened.again), expected.clone());
+        prop_assert_eq!(opened.cut.is_some(), torn.len() != frames(&whole).take_while(|end| *end <= length).last().unwrap_or(0));
         let number = opened.log.append(&batch(9, [1; LANES], &mut [500; LANES]), &lanes(), &digests("r")).expect("written");
         prop_assert_eq!(number, expected.len() as u64 + 1);
         let again = numbers(&folder.open(0).expect("opened").again);
@@ -282,21 +256,61 @@ proptest! {
         let mut bytes = fs::read(&path).expect("read");
         let at = (bytes.len() as f64 * place) as usize;
         bytes[at] ^= 1 << bit;
-        let last = frames(&bytes_before(&bytes, at, bit)).map(|end| end as u64).collect::<Vec<_>>();
+        let ends: Vec<u64> = frames(&bytes_before(&bytes, at, bit)).map(|end| end as u64).collect();
         fs::write(&path, &bytes).expect("written");
-        let begin_of_last = last[last.len() - 2];
-        match folder.open(0) {
-            Err(LogError::Damaged { file, at: told, .. }) => {
-                prop_assert_eq!(file, path);
-                prop_assert!(told <= at as u64 && (at as u64) < begin_of_last);
-            }
-            Err(error) => prop_assert!(false, "{}", error),
-            Ok(opened) => {
-                prop_assert!(at as u64 >= begin_of_last);
-                prop_assert_eq!(opened.torn.expect("it is told").at, begin_of_last);
-                prop_assert_eq!(opened.again.len() as i64, batches - 1);
+        let opened = folder.open(0).expect("opened");
+        let begin = ends.iter().rev().find(|end| **end <= at as u64).copied().unwrap_or(0);
+        let is_last = begin == ends[ends.len() - 2];
+        let why = if is_last { Why::Torn } else { Why::Damaged };
+        let cut = opened.cut.expect("it is told");
+        prop_assert_eq!((cut.file, cut.at, cut.why), (path, begin, why));
+        // Three records stand before the first batch.
+        let before = ends.iter().filter(|end| **end <= begin).count().saturating_sub(3);
+        prop_assert_eq!(numbers(&opened.again), (1..=before as u64).collect::<Vec<_>>());
+    }
+
+    /// The power fails at any step: what comes back is a beginning of what was written, at least up to what was
+    /// synced, and the log goes on behind it. The end of the process alone loses nothing.
+    #[test]
+    fn a_crash_at_any_step_leaves_a_beginning(
+        seed in any::<u64>(),
+        steps in 0..60_u64,
+        is_power in any::<bool>(),
+        rolls in 1..7_usize,
+    ) {
+        let disk = SimulatedDisk::new(seed);
+        let folder = Path::new("/log");
+        let mut log = BatchLog::open(Arc::new(disk.clone()), folder, 0, true).expect("opened").log;
+        disk.crash_after(steps);
+        let mut next = [100; LANES];
+        let (mut written, mut synced) = (0, 0);
+        for at in 1..40 {
+            let batch = batch(at as i64, [1, at as i64 % 3, 40], &mut next);
+            let Ok(number) = log.append(&batch, &lanes(), &digests("r")) else { break };
+            written = number;
+            if at % rolls == 0 {
+                let Ok(file) = log.roll() else { break };
+                let Ok(()) = file.map_or(Ok(()), |mut file| file.sync()) else { break };
+                synced = number;
             }
         }
+        let crash = if is_power { Crash::Power } else { Crash::Process };
+        disk.restart(crash);
+        let opened = BatchLog::open(Arc::new(disk.clone()), folder, 0, true).expect("opened");
+        let last = opened.again.len() as u64;
+        prop_assert_eq!(numbers(&opened.again), (1..=last).collect::<Vec<_>>());
+        prop_assert!(last >= if is_power { synced } else { written }, "{} of {} and {}", last, synced, written);
+        prop_assert!(last <= written + 1);
+        let mut log = opened.log;
+        let mut next = opened.again.last().map_or([100; LANES], |logged| {
+            let mut reached = [0; LANES];
+            opened.again.iter().chain([logged]).flat_map(|l| &l.taken.spans).for_each(|span| {
+                reached[usize::from(span.lane)] = span.last + 1;
+            });
+            reached
+        });
+        prop_assert_eq!(log.append(&batch(9, [1; LANES], &mut next), &lanes(), &digests("r")).expect("written"), last + 1);
+        prop_assert_eq!(BatchLog::kept(&disk, folder).expect("whole").len() as u64, last + 1);
     }
 }
 
@@ -308,6 +322,6 @@ fn bytes_before(bytes: &[u8], at: usize, bit: u8) -> Vec<u8> {
 
 /// Where each record of a first file ends: header, lanes, what is in force, batches.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let next = |place: &usize| frame::at(bytes, 1, *place).ok().map(|frame| frame::end(&frame));
+    let next = |place: &usize| frame::at(bytes, 1, *place).map(|frame| frame::end(&frame));
     std::iter::successors(next(&0), next)
 }
