@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Exit, fail, output};
+use super::output::{self, is_dash};
+use super::{Exit, fail};
 use crate::clock;
 use crate::event::Millis;
 use crate::sim::{Generator, Plan, Profile, START, SimError, Topic};
@@ -242,7 +243,7 @@ fn topic_order(args: &Args, names: &[String; 3]) -> anyhow::Result<Vec<Vec<Topic
 
 fn to_file(plan: &Plan, path: &Path, pace: &Pace, progress: &mut Progress) -> anyhow::Result<Generator> {
     let sink: Box<dyn Write> = match path {
-        p if p == Path::new("-") => Box::new(std::io::stdout().lock()),
+        p if is_dash(p) => Box::new(std::io::stdout().lock()),
         p => Box::new(File::create(p).with_context(|| format!("cannot write {}", p.display()))?),
     };
     let mut out = BufWriter::with_capacity(FILE_BUFFER_BYTES, sink);

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::set::Set;
 use super::{KEY, find};
+use crate::cli::output::is_dash;
 use crate::cli::{Exit, Format, fail, replay};
 use crate::event::{Millis, Value};
 use crate::report;
@@ -82,7 +83,7 @@ fn no_input(path: &Path, error: &std::io::Error) -> anyhow::Error {
 
 fn read_event(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut event = Vec::new();
-    let read = match path == Path::new("-") {
+    let read = match is_dash(path) {
         true => std::io::stdin().take(EVENT_BYTES_MAX).read_to_end(&mut event),
         false => File::open(path).and_then(|file| file.take(EVENT_BYTES_MAX).read_to_end(&mut event)),
     };

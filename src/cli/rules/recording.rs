@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::progress::Progress;
-use crate::cli::output::has_color;
+use crate::cli::output::{self, has_color};
 use crate::cli::{Exit, fail, replay};
 use crate::clock;
 use crate::detect::Input;
@@ -109,7 +109,7 @@ type Each<'e> = dyn FnMut(&[Vec<Said>]) -> anyhow::Result<()> + 'e;
 impl Recorded<'_> {
     /// Whether it can be read only once.
     pub fn is_once(&self) -> bool {
-        replay::is_dash(self.events)
+        output::is_dash(self.events)
     }
 
     /// Sends every record through each of the trials. `what` stands before the progress.

@@ -14,7 +14,7 @@ use super::backtest::{create, sources};
 use super::recording::{self, Recorded};
 use super::set::Beside;
 use super::table::Table;
-use crate::cli::{Exit, Format, fail, output, replay};
+use crate::cli::{Exit, Format, fail, output};
 use crate::detect::Counters;
 use crate::report;
 use crate::ruleset::{self, Bands, HashKey, ParamPlace, Ruleset, Sources};
@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let page = html::sweep(&found).context("failed to write the report")?;
         out.write_all(page.as_bytes()).and_then(|()| out.flush()).context("failed to write the report")?;
     }
-    if !args.report.as_deref().is_some_and(replay::is_dash) {
+    if !args.report.as_deref().is_some_and(output::is_dash) {
         let mut out = std::io::stdout().lock();
         match args.format {
             Format::Human => out.write_all(human(&found).as_bytes())?,

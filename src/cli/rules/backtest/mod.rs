@@ -17,7 +17,7 @@ use self::notices::Desk;
 use super::KEY;
 use super::recording;
 use super::set::{Beside, Set};
-use crate::cli::{Exit, Format, fail, output, replay};
+use crate::cli::{Exit, Format, fail, output};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report;
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let page = html::backtest(&found).context("failed to write the report")?;
         out.write_all(page.as_bytes()).and_then(|()| out.flush()).context("failed to write the report")?;
     }
-    if ![&args.report, &args.differences].into_iter().flatten().any(|path| replay::is_dash(path)) {
+    if ![&args.report, &args.differences].into_iter().flatten().any(|path| output::is_dash(path)) {
         print(&found, args.format)?;
     }
     Ok(Exit::Done)
@@ -143,7 +143,7 @@ fn line(out: &mut impl Write, difference: &Difference) -> std::io::Result<()> {
 
 /// A file to write to, or stdout.
 pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
-    if replay::is_dash(path) {
+    if output::is_dash(path) {
         return Ok(Box::new(BufWriter::new(std::io::stdout())));
     }
     let file =
