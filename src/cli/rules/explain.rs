@@ -48,10 +48,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Loaded { ruleset, policy, .. } = match args.set.load(args.format)? {
-        Some(loaded) => loaded,
-        None => return Ok(Exit::No),
-    };
+    let Some(Loaded { ruleset, policy, .. }) = args.set.load(args.format)? else { return Ok(Exit::No) };
     let ruleset = Arc::new(ruleset);
     let at = find(&ruleset, &args.rule)?;
     let Some(rule) = ruleset.rules.get(at) else { return Ok(Exit::Bug) };
