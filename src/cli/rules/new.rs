@@ -133,6 +133,17 @@ fn required(kind: EventType) -> &'static str {
     }
 }
 
+/// What every new rule says of itself first.
+const ABOUT: &str = "    title: Say in one line what was seen
+    description: >
+      Say why it is worth somebody's time, and who else does the same for good reasons.
+    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
+    owner: your-team             # who answers for it
+    severity: low                # shown, decides nothing: low, medium, high or critical
+    score: 20                    # 0 to 100; the policy's bands decide who hears of it
+    audience: [security]         # user, security, operations
+";
+
 /// A rule that counts events of one type.
 fn condition(id: &str, kind: EventType) -> String {
     let word = kind.word();
@@ -158,15 +169,7 @@ fn condition(id: &str, kind: EventType) -> String {
   {name}: {{count: {word}{filter}, by: {by}, over: 1h}}
 rules:
   - id: {id}
-    title: Say in one line what was seen
-    description: >
-      Say why it is worth somebody's time, and who else does the same for good reasons.
-    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
-    owner: your-team             # who answers for it
-    severity: low                # shown, decides nothing: low, medium, high or critical
-    score: 20                    # 0 to 100; the policy's bands decide who hears of it
-    audience: [security]         # user, security, operations
-    on: {word}
+{ABOUT}    on: {word}
     params:
       limit: {{value: 5, min: 2, max: 100}}
     when: |
@@ -201,15 +204,7 @@ fn sequence(id: &str) -> String {
         text,
         "rules:
   - id: {id}
-    title: Say in one line what was seen
-    description: >
-      Say why it is worth somebody's time, and who else does the same for good reasons.
-    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
-    owner: your-team             # who answers for it
-    severity: low                # shown, decides nothing: low, medium, high or critical
-    score: 20                    # 0 to 100; the policy's bands decide who hears of it
-    audience: [security]         # user, security, operations
-    sequence:
+{ABOUT}    sequence:
       by: account
       within: 1h                 # first step to last step, in the time of the events
       steps:                     # in this order; other events may lie between
