@@ -1,4 +1,4 @@
-//! `decayed`: how many events there were, each counting half as much after every half-life.
+//! `decayed` and `account.risk`: how much there was, each part counting half as much after every half-life.
 //!
 //! Guarantees: exact but for the last bits of a float, for events in any order: a late one counts from its own
 //! time. An event older than the newest counted reads what has been counted so far. Two words, whatever comes;
@@ -22,10 +22,10 @@ impl Default for Decayed {
 }
 
 impl Decayed {
-    /// Takes `n` events at a time.
-    pub fn add(&mut self, time_ms: i64, n: u32, half_life_ms: i64) {
+    /// Takes `n` at a time: events, or a score.
+    pub fn add(&mut self, time_ms: i64, n: f64, half_life_ms: i64) {
         let newest = time_ms.max(self.newest_ms);
-        let own = f64::from(n) * left_after(newest.saturating_sub(time_ms), half_life_ms);
+        let own = n * left_after(newest.saturating_sub(time_ms), half_life_ms);
         self.value = self.value(newest, half_life_ms) + own;
         self.newest_ms = newest;
     }
@@ -73,8 +73,8 @@ mod tests {
     fn an_older_event_reads_what_is_counted_and_a_silent_one_goes() {
         let mut decayed = Decayed::default();
         assert_eq!(decayed.value(5, HALF_LIFE_MS), 0.0);
-        decayed.add(1000, 1, HALF_LIFE_MS);
-        decayed.add(2000, 1, HALF_LIFE_MS);
+        decayed.add(1000, 1.0, HALF_LIFE_MS);
+        decayed.add(2000, 1.0, HALF_LIFE_MS);
         assert_eq!(decayed.value(2000, HALF_LIFE_MS), 1.5);
         assert_eq!(decayed.value(0, HALF_LIFE_MS), 1.5);
         assert_eq!(decayed.value(4000, HALF_LIFE_MS), 0.375);
@@ -90,8 +90,8 @@ mod tests {
         ) {
             let (mut whole, mut parts) = (Decayed::default(), [Decayed::default(); 3]);
             for (time, n, part) in &events {
-                whole.add(*time, *n, HALF_LIFE_MS);
-                parts[*part].add(*time, *n, HALF_LIFE_MS);
+                whole.add(*time, f64::from(*n), HALF_LIFE_MS);
+                parts[*part].add(*time, f64::from(*n), HALF_LIFE_MS);
             }
             let at = asked.max(events.iter().map(|(t, ..)| *t).max().unwrap());
             let each = events.iter().map(|(t, n, _)| f64::from(*n) * 0.5f64.powf((at - t) as f64 / HALF_LIFE_MS as f64));
