@@ -16,16 +16,16 @@ use super::lateness::Lateness;
 use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
-use super::sequence::{self, Partial, Sequences};
+use super::sequence::{Partial, Sequences};
 use super::swap::Swapped;
 use super::watermark::Watermark;
 use super::{finding, index::Index};
-use crate::event::{Closed, Decoded, Event, EventType, Millis, Place, Value};
+use crate::event::{Closed, Decoded, Event, Millis, Place};
 use crate::features::{Banks, Finding, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
-use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
+mod explained;
 mod sequences;
 
 use sequences::is_excepted;
@@ -237,56 +237,6 @@ impl Engine {
     /// The window of event ids really held, ms.
     pub fn event_ids_held_ms(&self) -> i64 {
         self.duplicates.held_ms()
-    }
-
-    /// The values a rule's condition reads, as they stood at the last event: for a test's message.
-    pub fn values(&self, rule: usize) -> Vec<(String, Value<'static>)> {
-        let event = Event::new("", EventType::Login, Millis(0));
-        let row = self.banks.row(&event);
-        let named = self.rules.rules.get(rule).map(|rule| rule.evidence.as_slice()).unwrap_or_default();
-        named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
-    }
-
-    /// The row of the last event taken, which must be this one: for whoever explains a rule.
-    pub fn row<'r>(&'r self, event: &'r Event<'r>) -> Row<'r> {
-        self.banks.row(event)
-    }
-
-    /// Until when a rule is silent about what an event is about; `None`: it is not.
-    pub fn silent_until(&self, rule: usize, event: &Event<'_>) -> Option<Millis> {
-        let dedup = self.rules.rules.get(rule)?.dedup?;
-        let entity = Ids::new(self.ids.key()).pair(dedup.by, event)?;
-        let until = Millis(self.fired.silent_until_ms(rule, entity)?);
-        (event.time < until).then_some(until)
-    }
-
-    /// How many chains of a rule's sequence stand behind each step for what an event is about, and when the newest
-    /// took it; empty for a rule without a sequence.
-    pub fn chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<(usize, Option<Millis>)> {
-        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
-            return Vec::new();
-        };
-        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
-        let begun = self.sequences.begun(place, sequence, event, &mut Ids::new(self.ids.key()));
-        begun.into_iter().map(|(chains, newest)| (chains, newest.map(Millis))).collect()
-    }
-
-    /// The newest chain behind each step but the last of a rule's sequence that an event could go on with in time.
-    pub fn newest_chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<Option<Partial>> {
-        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
-            return Vec::new();
-        };
-        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
-        self.sequences.newest(place, sequence, event, &mut Ids::new(self.ids.key()))
-    }
-
-    /// The row of the last event taken, as a step's condition reads it after a chain; with none, no step was taken.
-    pub fn row_after<'r>(&'r mut self, rule: usize, chain: Option<&Partial>, event: &'r Event<'r>) -> Row<'r> {
-        let none = Partial { events: SmallVec::new() };
-        if let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) {
-            sequence::load(sequence, chain.unwrap_or(&none), &mut self.banks);
-        }
-        self.banks.row(event)
     }
 
     fn event<'e>(
