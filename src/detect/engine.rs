@@ -23,12 +23,11 @@ use super::{finding, index::Index};
 use crate::event::{Closed, Decoded, Event, Millis, Place};
 use crate::features::{Banks, Finding, Ids, State, StateLimits, fill};
 use crate::geo::Databases;
+use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
 mod explained;
 mod sequences;
-
-use sequences::is_excepted;
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
@@ -338,14 +337,9 @@ impl Engine {
             if late && rule.reads_state || !rule.when.is_true(&row) {
                 continue;
             }
-            let outcome = if is_excepted(rule, event, &row) {
-                RuleOutcome::Excepted
-            } else {
-                let horizon_ms = self.lateness.horizon_ms();
-                let entity = rule.dedup.and_then(|dedup| self.ids.pair(dedup.by, event));
-                repeat_or_fire(*at, rule, entity, event, &mut self.fired, horizon_ms)
-            };
-            self.hits.push((*at, outcome));
+            let entity = rule.dedup.and_then(|dedup| self.ids.pair(dedup.by, event));
+            let hit = Hit { at: *at, rule, entity, event, row: &row };
+            self.hits.push((*at, hit.outcome(&mut self.fired, self.lateness.horizon_ms())));
         }
     }
 
@@ -429,23 +423,36 @@ impl Engine {
         let fired = self.hits.iter().filter(|(_, outcome)| *outcome == RuleOutcome::Fired);
         let rules = fired.filter_map(|(at, _)| self.rules.rules.get(usize::from(*at)));
         for rule in rules.filter(|rule| rule.state == ruleset::State::Live) {
-            let finding = Finding { rule: &rule.id, group: &rule.group, score: rule.score };
-            self.state.find(event, finding, &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
+            self.state.find(event, told(rule), &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
         }
     }
 }
 
-/// `entity`: that of the rule's dedup.
-fn repeat_or_fire(
+/// A rule's finding as features over findings take it.
+fn told(rule: &Rule) -> Finding<'_> {
+    Finding { rule: &rule.id, group: &rule.group, score: rule.score }
+}
+
+/// A rule that is true of an event.
+struct Hit<'h> {
     at: u16,
-    rule: &Rule,
+    rule: &'h Rule,
+    /// That of the rule's dedup.
     entity: Option<Entity>,
-    event: &Event<'_>,
-    fired: &mut Fired,
-    horizon_ms: i64,
-) -> RuleOutcome {
-    let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
-    if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+    event: &'h Event<'h>,
+    row: &'h Row<'h>,
+}
+
+impl Hit<'_> {
+    /// What becomes of it: exceptions that have not expired, then dedup.
+    fn outcome(self, fired: &mut Fired, horizon_ms: i64) -> RuleOutcome {
+        let Hit { at, rule, entity, event, row } = self;
+        if rule.unless.iter().any(|x| event.time < x.expires && x.when.is_true(row)) {
+            return RuleOutcome::Excepted;
+        }
+        let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
+        if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+    }
 }
 
 /// What an engine needs of a rule set: all of it where a rule is asked in whatever state, else what runs.
