@@ -44,7 +44,7 @@ pub mod sequence;
 mod sightings;
 mod snippet;
 mod sources;
-mod state_bytes;
+pub mod state_bytes;
 mod terms;
 mod test_case;
 mod test_event;
