@@ -40,6 +40,7 @@ mod typed;
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
 pub use changes::{Change, duration, one_line, steps};
 pub use functions::Function;
+pub(super) use numbers::calculate;
 pub(super) use operands::a as a_type;
 pub use typed::{Node, Typed};
 
