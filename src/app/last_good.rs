@@ -5,9 +5,9 @@
 //! that it means the same after an upgrade; nothing of the configuration, no secret. Bounded by [`COPY_BYTES_MAX`];
 //! only this user can read it. Does not judge rules.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -167,7 +167,7 @@ fn layer_folder(is_pack: bool) -> &'static str {
 }
 
 fn private_folder(folder: &Path) -> Result<(), CopyError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_at(folder, error))
+    super::private_folder(folder).map_err(|error| io_at(folder, error))
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {

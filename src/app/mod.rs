@@ -346,6 +346,12 @@ fn spawn(
         .map_err(|e| RunError::System("start a thread", e))
 }
 
+/// A folder that only we can read, made if it is missing.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,7 +49,7 @@ impl Notify {
     pub fn open(stages: &Stages, runtime: &tokio::runtime::Runtime, watched: &mut Watched) -> Result<Self, RunError> {
         let prepared = &stages.prepared;
         let folder = &prepared.config.state_directory;
-        private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
+        super::private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
         let desk = Desk::open(prepared.config.desk.clone()).map_err(desk_failed)?;
         let known = desk.offsets().map_err(desk_failed)?;
         let next: BTreeMap<(String, i32), i64> =
@@ -247,12 +247,6 @@ fn tell_absent(policy: &Policy, channels: &Channels) {
 
 fn desk_failed(error: crate::alert::DeskError) -> RunError {
     RunError::Desk(Arc::new(error))
-}
-
-/// A folder that only we can read, made if it is missing.
-fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(test)]

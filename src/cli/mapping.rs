@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::output::print_problems;
+use super::output::{is_dash, print_problems};
 use super::{Exit, Format, fail};
 use crate::clock;
 use crate::event::mapping::{self, Failure, Mapped, Mapping, Origin, Test};
@@ -162,7 +162,7 @@ fn json_line(mapping: &Mapping, test: &Test, failures: &[Failure]) -> serde_json
 fn attempt(args: &TryArgs) -> anyhow::Result<Exit> {
     let mapping = one(&args.mapping)?;
     let mut text = String::new();
-    let read = if args.records.as_os_str() == "-" {
+    let read = if is_dash(&args.records) {
         std::io::stdin().lock().read_to_string(&mut text).map(|_| ())
     } else {
         std::fs::read_to_string(&args.records).map(|read| text = read)

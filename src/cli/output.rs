@@ -63,6 +63,11 @@ pub fn has_color(out: &impl IsTerminal) -> bool {
     out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether a path stands for stdin or stdout.
+pub fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Refuses outputs that are an input, or one file twice, under whatever names: before anything is opened for
 /// writing, which would empty it.
 pub fn refuse_overwriting(inputs: &[&Path], outputs: &[&Path]) -> anyhow::Result<()> {
@@ -95,7 +100,7 @@ enum Target {
 
 /// `None` for what may be written by several, such as `/dev/null`, and for what cannot be opened anyway.
 fn target(path: &Path) -> Option<Target> {
-    if path.as_os_str() == "-" {
+    if is_dash(path) {
         return Some(Target::Dash);
     }
     match std::fs::metadata(path) {

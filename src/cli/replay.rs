@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Serialize;
 
+use super::output::is_dash;
 use super::{Exit, fail, output};
 use crate::clock;
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
@@ -135,10 +136,6 @@ fn outputs(args: &Args) -> impl Iterator<Item = &PathBuf> {
 fn inputs(args: &Args) -> Vec<&Path> {
     let files = [Some(&args.events), args.mapping.as_ref()].into_iter().flatten();
     files.chain(&args.geo).map(PathBuf::as_path).collect()
-}
-
-pub(super) fn is_dash(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 fn writes_to_stdout(args: &Args) -> bool {

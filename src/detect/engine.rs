@@ -26,9 +26,8 @@ use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
+mod explained;
 mod sequences;
-
-use sequences::is_excepted;
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
@@ -239,56 +238,6 @@ impl Engine {
         self.duplicates.held_ms()
     }
 
-    /// The values a rule's condition reads, as they stood at the last event: for a test's message.
-    pub fn values(&self, rule: usize) -> Vec<(String, Value<'static>)> {
-        let event = Event::new("", EventType::Login, Millis(0));
-        let row = self.banks.row(&event);
-        let named = self.rules.rules.get(rule).map(|rule| rule.evidence.as_slice()).unwrap_or_default();
-        named.iter().map(|(name, ty, cell)| (name.clone(), row.value(*ty, *cell).into_owned())).collect()
-    }
-
-    /// The row of the last event taken, which must be this one: for whoever explains a rule.
-    pub fn row<'r>(&'r self, event: &'r Event<'r>) -> Row<'r> {
-        self.banks.row(event)
-    }
-
-    /// Until when a rule is silent about what an event is about; `None`: it is not.
-    pub fn silent_until(&self, rule: usize, event: &Event<'_>) -> Option<Millis> {
-        let dedup = self.rules.rules.get(rule)?.dedup?;
-        let entity = Ids::new(self.ids.key()).pair(dedup.by, event)?;
-        let until = Millis(self.fired.silent_until_ms(rule, entity)?);
-        (event.time < until).then_some(until)
-    }
-
-    /// How many chains of a rule's sequence stand behind each step for what an event is about, and when the newest
-    /// took it; empty for a rule without a sequence.
-    pub fn chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<(usize, Option<Millis>)> {
-        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
-            return Vec::new();
-        };
-        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
-        let begun = self.sequences.begun(place, sequence, event, &mut Ids::new(self.ids.key()));
-        begun.into_iter().map(|(chains, newest)| (chains, newest.map(Millis))).collect()
-    }
-
-    /// The newest chain behind each step but the last of a rule's sequence that an event could go on with in time.
-    pub fn newest_chains(&mut self, rule: usize, event: &Event<'_>) -> Vec<Option<Partial>> {
-        let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) else {
-            return Vec::new();
-        };
-        let Ok(place) = u16::try_from(rule) else { return Vec::new() };
-        self.sequences.newest(place, sequence, event, &mut Ids::new(self.ids.key()))
-    }
-
-    /// The row of the last event taken, as a step's condition reads it after a chain; with none, no step was taken.
-    pub fn row_after<'r>(&'r mut self, rule: usize, chain: Option<&Partial>, event: &'r Event<'r>) -> Row<'r> {
-        let none = Partial { events: SmallVec::new() };
-        if let Some(sequence) = self.rules.rules.get(rule).and_then(|rule| rule.sequence.as_ref()) {
-            sequence::load(sequence, chain.unwrap_or(&none), &mut self.banks);
-        }
-        self.banks.row(event)
-    }
-
     fn event<'e>(
         &mut self,
         at: usize,
@@ -388,14 +337,9 @@ impl Engine {
             if late && rule.reads_state || !rule.when.is_true(&row) {
                 continue;
             }
-            let outcome = if is_excepted(rule, event, &row) {
-                RuleOutcome::Excepted
-            } else {
-                let horizon_ms = self.lateness.horizon_ms();
-                let entity = rule.dedup.and_then(|dedup| self.ids.pair(dedup.by, event));
-                repeat_or_fire(*at, rule, entity, event, &mut self.fired, horizon_ms)
-            };
-            self.hits.push((*at, outcome));
+            let entity = rule.dedup.and_then(|dedup| self.ids.pair(dedup.by, event));
+            let hit = Hit { at: *at, rule, entity, event, row: &row };
+            self.hits.push((*at, hit.outcome(&mut self.fired, self.lateness.horizon_ms())));
         }
     }
 
@@ -479,23 +423,36 @@ impl Engine {
         let fired = self.hits.iter().filter(|(_, outcome)| *outcome == RuleOutcome::Fired);
         let rules = fired.filter_map(|(at, _)| self.rules.rules.get(usize::from(*at)));
         for rule in rules.filter(|rule| rule.state == ruleset::State::Live) {
-            let finding = Finding { rule: &rule.id, group: &rule.group, score: rule.score };
-            self.state.find(event, finding, &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
+            self.state.find(event, told(rule), &mut self.ids, &mut self.banks, self.lateness.horizon_ms());
         }
     }
 }
 
-/// `entity`: that of the rule's dedup.
-fn repeat_or_fire(
+/// A rule's finding as features over findings take it.
+fn told(rule: &Rule) -> Finding<'_> {
+    Finding { rule: &rule.id, group: &rule.group, score: rule.score }
+}
+
+/// A rule that is true of an event.
+struct Hit<'h> {
     at: u16,
-    rule: &Rule,
+    rule: &'h Rule,
+    /// That of the rule's dedup.
     entity: Option<Entity>,
-    event: &Event<'_>,
-    fired: &mut Fired,
-    horizon_ms: i64,
-) -> RuleOutcome {
-    let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
-    if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+    event: &'h Event<'h>,
+    row: &'h Row<'h>,
+}
+
+impl Hit<'_> {
+    /// What becomes of it: exceptions that have not expired, then dedup.
+    fn outcome(self, fired: &mut Fired, horizon_ms: i64) -> RuleOutcome {
+        let Hit { at, rule, entity, event, row } = self;
+        if rule.unless.iter().any(|x| event.time < x.expires && x.when.is_true(row)) {
+            return RuleOutcome::Excepted;
+        }
+        let Some(entity) = entity.filter(|_| rule.dedup.is_some()) else { return RuleOutcome::Fired };
+        if fired.fires(at, entity, event.time.0, horizon_ms) { RuleOutcome::Fired } else { RuleOutcome::Repeated }
+    }
 }
 
 /// What an engine needs of a rule set: all of it where a rule is asked in whatever state, else what runs.

@@ -6,17 +6,17 @@
 use prefetch_index::prefetch_index;
 
 use super::Profile;
+use super::decayed::Decayed;
 use super::window::{Span, Window};
 
 /// In which time `account.risk` halves, ms.
-pub const RISK_HALF_LIFE_MS: f64 = 86_400_000.0;
+pub const RISK_HALF_LIFE_MS: i64 = 86_400_000;
 
 /// What is kept of one account.
 #[derive(Debug, Clone)]
 pub struct Account {
     first_ms: i64,
-    risk: f64,
-    risk_ms: i64,
+    risk: Decayed,
     logins: Option<Box<Logins>>,
     /// From good logins; none before the first.
     pub profile: Option<Box<Profile>>,
@@ -24,7 +24,7 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Account { first_ms: i64::MAX, risk: 0.0, risk_ms: i64::MIN, logins: None, profile: None }
+        Account { first_ms: i64::MAX, risk: Decayed::default(), logins: None, profile: None }
     }
 }
 
@@ -44,18 +44,17 @@ impl Account {
 
     /// Whether anything is kept of it.
     pub fn is_known(&self) -> bool {
-        self.first_ms != i64::MAX || self.risk_ms != i64::MIN || self.logins.is_some() || self.profile.is_some()
+        self.first_ms != i64::MAX
+            || self.risk.newest_ms() != i64::MIN
+            || self.logins.is_some()
+            || self.profile.is_some()
     }
 
     /// Takes in what is kept of the same account elsewhere, but for the profile: it shows habits and decides
     /// nothing, and is left as it is.
     pub fn merge(&mut self, other: Self) {
         self.first_ms = self.first_ms.min(other.first_ms);
-        if other.risk_ms != i64::MIN {
-            let newest = self.risk_ms.max(other.risk_ms);
-            self.risk = self.risk(newest) + other.risk(newest);
-            self.risk_ms = newest;
-        }
+        self.risk.merge(other.risk, RISK_HALF_LIFE_MS);
         if let Some(other) = other.logins {
             let logins = self.logins.get_or_insert_default();
             logins.settled += other.settled;
@@ -97,22 +96,13 @@ impl Account {
 
     /// The decayed sum of past scores: at an older time than the newest score, what has been counted so far.
     pub fn risk(&self, time_ms: i64) -> f64 {
-        if self.risk_ms == i64::MIN {
-            return 0.0;
-        }
-        self.risk * halved(time_ms.max(self.risk_ms).saturating_sub(self.risk_ms))
+        self.risk.value(time_ms, RISK_HALF_LIFE_MS)
     }
 
     /// Adds a score at its own time.
     pub fn add_risk(&mut self, time_ms: i64, score: f64) {
-        let newest = time_ms.max(self.risk_ms);
-        self.risk = self.risk(newest) + score * halved(newest.saturating_sub(time_ms));
-        self.risk_ms = newest;
+        self.risk.add(time_ms, score, RISK_HALF_LIFE_MS);
     }
-}
-
-fn halved(age_ms: i64) -> f64 {
-    (-(age_ms as f64) / RISK_HALF_LIFE_MS).exp2()
 }
 
 #[cfg(test)]

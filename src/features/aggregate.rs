@@ -86,7 +86,7 @@ impl Aggregate {
                 }
             }
             Aggregate::Share(share) => share.add(seen.time_ms, seen.count, seen.matches, span),
-            Aggregate::Decayed(decayed) => decayed.add(seen.time_ms, seen.count, span.over_ms),
+            Aggregate::Decayed(decayed) => decayed.add(seen.time_ms, f64::from(seen.count), span.over_ms),
             Aggregate::Baseline(baseline) => baseline.add(seen.time_ms, seen.count, span),
             Aggregate::Pairs(pairs) => {
                 if let Some(kept) = pairs.entry(seen.second, span, || shape.empty_single()) {

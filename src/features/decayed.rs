@@ -1,4 +1,4 @@
-//! `decayed`: how many events there were, each counting half as much after every half-life.
+//! `decayed` and `account.risk`: how much there was, each part counting half as much after every half-life.
 //!
 //! Guarantees: exact but for the last bits of a float, for events in any order: a late one counts from its own
 //! time. An event older than the newest counted reads what has been counted so far. Two words, whatever comes;
@@ -22,10 +22,10 @@ impl Default for Decayed {
 }
 
 impl Decayed {
-    /// Takes `n` events at a time.
-    pub fn add(&mut self, time_ms: i64, n: u32, half_life_ms: i64) {
+    /// Takes `n` at a time: events, or a score.
+    pub fn add(&mut self, time_ms: i64, n: f64, half_life_ms: i64) {
         let newest = time_ms.max(self.newest_ms);
-        let own = f64::from(n) * left_after(newest.saturating_sub(time_ms), half_life_ms);
+        let own = n * left_after(newest.saturating_sub(time_ms), half_life_ms);
         self.value = self.value(newest, half_life_ms) + own;
         self.newest_ms = newest;
     }

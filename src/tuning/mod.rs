@@ -1,4 +1,4 @@
-//! Everything that runs the engine on purpose: inline tests, and later explain, mutate, backtest.
+//! Everything that runs the engine on purpose: inline tests, explanations, mutants, backtests and sweeps.
 //!
 //! Guarantees: what runs here is the production engine on a state of its own. Does no I/O and reads no clock.
 

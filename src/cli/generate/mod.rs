@@ -242,7 +242,7 @@ fn topic_order(args: &Args, names: &[String; 3]) -> anyhow::Result<Vec<Vec<Topic
 
 fn to_file(plan: &Plan, path: &Path, pace: &Pace, progress: &mut Progress) -> anyhow::Result<Generator> {
     let sink: Box<dyn Write> = match path {
-        p if p == Path::new("-") => Box::new(std::io::stdout().lock()),
+        p if is_dash(p) => Box::new(std::io::stdout().lock()),
         p => Box::new(File::create(p).with_context(|| format!("cannot write {}", p.display()))?),
     };
     let mut out = BufWriter::with_capacity(FILE_BUFFER_BYTES, sink);

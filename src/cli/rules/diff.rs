@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::eject::{RECORD, VERSION};
-use super::{KEY, read};
-use crate::cli::output::print_problems;
+use super::read;
+use super::set::{directory_or_builtin, loaded};
 use crate::cli::{Exit, Format, fail};
+use crate::ruleset::Sources;
 use crate::ruleset::changes::{Change, Contents, Kind, Row, contents, three_ways, two_ways};
-use crate::ruleset::{self, HashKey, Sources};
 
 /// What has changed in the pack since `rules eject`, and what here? Or between two directories.
 ///
@@ -71,18 +71,12 @@ fn exit(differs: bool) -> Exit {
 }
 
 fn of(directory: &Path) -> anyhow::Result<Sources> {
-    if directory.as_os_str() == "builtin" { Ok(Sources::builtin()) } else { read(directory) }
+    directory_or_builtin(directory, read)
 }
 
 /// What a set holds; `None` where it does not load, which is told.
 fn load(sources: &Sources, format: Format) -> anyhow::Result<Option<Contents>> {
-    match ruleset::load(sources, HashKey::new(KEY), None) {
-        Ok(_) => Ok(Some(contents(sources))),
-        Err(problems) => {
-            print_problems(&problems, format)?;
-            Ok(None)
-        }
-    }
+    Ok(loaded(sources, None, format)?.map(|_| contents(sources)))
 }
 
 /// The version that the originals are of.

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::set::Set;
 use super::{KEY, find};
+use crate::cli::output::is_dash;
 use crate::cli::{Exit, Format, fail, replay};
 use crate::event::{Millis, Value};
 use crate::report;
@@ -47,10 +48,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Loaded { ruleset, policy, .. } = match args.set.load(args.format)? {
-        Some(loaded) => loaded,
-        None => return Ok(Exit::No),
-    };
+    let Some(Loaded { ruleset, policy, .. }) = args.set.load(args.format)? else { return Ok(Exit::No) };
     let ruleset = Arc::new(ruleset);
     let at = find(&ruleset, &args.rule)?;
     let Some(rule) = ruleset.rules.get(at) else { return Ok(Exit::Bug) };
@@ -82,7 +80,7 @@ fn no_input(path: &Path, error: &std::io::Error) -> anyhow::Error {
 
 fn read_event(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut event = Vec::new();
-    let read = match path == Path::new("-") {
+    let read = match is_dash(path) {
         true => std::io::stdin().take(EVENT_BYTES_MAX).read_to_end(&mut event),
         false => File::open(path).and_then(|file| file.take(EVENT_BYTES_MAX).read_to_end(&mut event)),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::cli::output::print_problems;
+use crate::cli::output::{is_dash, print_problems};
 use crate::cli::{Exit, Format, fail};
 use crate::report::{self, Problem, SourceFile};
 use crate::ruleset::format;
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut problems = Vec::new();
     let mut differs = false;
     for path in &files {
-        let is_stdin = path == Path::new("-");
+        let is_stdin = is_dash(path);
         let file = Arc::new(SourceFile { path: path.to_string_lossy().into_owned(), text: read(path)? });
         let Some(text) = format::format(&file, &mut problems) else { continue };
         let is_other = text != file.text;
@@ -75,7 +75,7 @@ fn rule_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let read = match path == Path::new("-") {
+    let read = match is_dash(path) {
         true => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map(|_| text)

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::set::Set;
+use super::set::{Set, loaded};
 use super::{KEY, find};
 use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format};
+use crate::clock;
 use crate::report::{self, Problem};
 use crate::ruleset::codes::tools::{FAILS_ALREADY, FEATURE_SURVIVOR, NO_MUTANT, NO_SURVIVOR, SURVIVOR};
 use crate::ruleset::mutation::{self, Kept, Mutant, Survey};
@@ -43,12 +44,14 @@ struct Judged<'m> {
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Some(Loaded { ruleset, .. }) = args.set.load(args.format)? else { return Ok(Exit::No) };
+    let sources = args.set.sources()?;
+    let Some(Loaded { ruleset, .. }) = loaded(&sources, Some(clock::now()), args.format)? else {
+        return Ok(Exit::No);
+    };
     let only = match &args.rule {
         Some(id) => ruleset.rules.get(find(&ruleset, id)?),
         None => None,
     };
-    let sources = args.set.sources()?;
     let survey = mutation::survey(&sources);
     let asked: Vec<&Rule> = ruleset.rules.iter().filter(|rule| only.is_none_or(|only| only.id == rule.id)).collect();
     let failing = failing_tests(&survey, &asked);

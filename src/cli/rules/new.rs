@@ -158,15 +158,7 @@ fn condition(id: &str, kind: EventType) -> String {
   {name}: {{count: {word}{filter}, by: {by}, over: 1h}}
 rules:
   - id: {id}
-    title: Say in one line what was seen
-    description: >
-      Say why it is worth somebody's time, and who else does the same for good reasons.
-    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
-    owner: your-team             # who answers for it
-    severity: low                # shown, decides nothing: low, medium, high or critical
-    score: 20                    # 0 to 100; the policy's bands decide who hears of it
-    audience: [security]         # user, security, operations
-    on: {word}
+{ABOUT}    on: {word}
     params:
       limit: {{value: 5, min: 2, max: 100}}
     when: |
@@ -194,13 +186,8 @@ rules:
     text
 }
 
-/// A rule that waits for a chain of events.
-fn sequence(id: &str) -> String {
-    let mut text = head(id);
-    let _ = write!(
-        text,
-        "rules:
-  - id: {id}
+/// What every new rule says of itself first.
+const ABOUT: &str = "\
     title: Say in one line what was seen
     description: >
       Say why it is worth somebody's time, and who else does the same for good reasons.
@@ -209,7 +196,16 @@ fn sequence(id: &str) -> String {
     severity: low                # shown, decides nothing: low, medium, high or critical
     score: 20                    # 0 to 100; the policy's bands decide who hears of it
     audience: [security]         # user, security, operations
-    sequence:
+";
+
+/// A rule that waits for a chain of events.
+fn sequence(id: &str) -> String {
+    let mut text = head(id);
+    let _ = write!(
+        text,
+        "rules:
+  - id: {id}
+{ABOUT}    sequence:
       by: account
       within: 1h                 # first step to last step, in the time of the events
       steps:                     # in this order; other events may lie between

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::progress::Progress;
-use crate::cli::output::has_color;
+use crate::cli::output::{self, has_color};
 use crate::cli::{Exit, fail, replay};
 use crate::clock;
 use crate::detect::Input;
@@ -109,14 +109,14 @@ type Each<'e> = dyn FnMut(&[Vec<Said>]) -> anyhow::Result<()> + 'e;
 impl Recorded<'_> {
     /// Whether it can be read only once.
     pub fn is_once(&self) -> bool {
-        replay::is_dash(self.events)
+        output::is_dash(self.events)
     }
 
     /// Sends every record through each of the trials. `what` stands before the progress.
     pub fn run(&self, what: &str, trials: Vec<Trial>, each: &mut Each<'_>) -> anyhow::Result<Vec<Trial>> {
         let (reader, total_bytes) = replay::open(self.events)?;
         let lines = Lines::new(reader, Limits::default().value_bytes_max);
-        let mut told = Told { progress: Progress::new(what, self.is_quiet), total_bytes, read: Read::default() };
+        let mut told = Told { progress: Progress::new(what, self.is_quiet), total_bytes, read: Arc::default() };
         let trials = if self.threads > 1 && trials.len() > 1 {
             self.together(lines, trials, &mut told, each)?
         } else {
@@ -152,8 +152,8 @@ impl Recorded<'_> {
         told: &mut Told,
         each: &mut Each<'_>,
     ) -> anyhow::Result<Vec<Trial>> {
-        let read = Arc::new(std::mem::take(&mut told.read));
-        let result = std::thread::scope(|scope| {
+        let counted = Arc::clone(&told.read);
+        std::thread::scope(|scope| {
             let mut to: Vec<SyncSender<Arc<Batch>>> = Vec::new();
             let mut from: Vec<Receiver<Vec<Said>>> = Vec::new();
             let mut workers = Vec::new();
@@ -168,7 +168,6 @@ impl Recorded<'_> {
                 to.push(batches);
                 from.push(said);
             }
-            let counted = Arc::clone(&read);
             let reader = scope.spawn(move || -> anyhow::Result<()> {
                 loop {
                     let mut batch = Batch::default();
@@ -184,19 +183,13 @@ impl Recorded<'_> {
                 let said: Option<Vec<Vec<Said>>> = from.iter().map(|from| from.recv().ok()).collect();
                 let Some(said) = said else { break };
                 each(&said)?;
-                told.progress.tell(
-                    read.records.load(Ordering::Relaxed),
-                    read.bytes.load(Ordering::Relaxed),
-                    told.total_bytes,
-                );
+                told.tell();
             }
             drop(from);
             let bug = |_| fail(Exit::Bug, "a thread of the engine has panicked");
             reader.join().map_err(bug)??;
             workers.into_iter().map(|worker| worker.join().map_err(bug)).collect()
-        });
-        told.read.records.store(read.records.load(Ordering::Relaxed), Ordering::Relaxed);
-        result
+        })
     }
 
     fn take(&self, trial: &mut Trial, batch: &Batch) -> Vec<Said> {
@@ -226,7 +219,7 @@ struct Read {
 struct Told {
     progress: Progress,
     total_bytes: Option<u64>,
-    read: Read,
+    read: Arc<Read>,
 }
 
 impl Told {

@@ -3,14 +3,16 @@
 //! Guarantees: without `--pack` a directory is read as `run` would read it here: as the configuration at hand says
 //! of this directory, and by itself where none names it.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::{KEY, read};
 use crate::cli::output::print_problems;
-use crate::cli::{Exit, Format, check};
+use crate::cli::{Exit, Format, check, fail};
 use crate::clock;
 use crate::config::{Config, Pack};
-use crate::report::Problem;
+use crate::event::Millis;
+use crate::report::{self, Problem};
 use crate::ruleset::{self, HashKey, Loaded, Mentions, Sources};
 
 /// `--rules` and `--pack`.
@@ -48,13 +50,7 @@ impl Set {
 
     /// The same; where it does not load, its problems are printed.
     pub fn load(&self, format: Format) -> anyhow::Result<Option<Loaded>> {
-        match self.load_partly()?.0 {
-            Ok(loaded) => Ok(Some(loaded)),
-            Err(problems) => {
-                print_problems(&problems, format)?;
-                Ok(None)
-            }
-        }
+        loaded(&self.sources()?, Some(clock::now()), format)
     }
 
     /// Whether the pack stands beside the directory.
@@ -64,6 +60,33 @@ impl Set {
             None => configured(&self.rules) == Some(Pack::Builtin),
         }
     }
+}
+
+/// Loads a set; where it does not load, its problems are printed. `today`: as in [`ruleset::load`].
+pub fn loaded(sources: &Sources, today: Option<Millis>, format: Format) -> anyhow::Result<Option<Loaded>> {
+    match ruleset::load(sources, HashKey::new(KEY), today) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(problems) => {
+            print_problems(&problems, format)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The texts of a directory, or of the shipped pack where that is what the path says.
+pub fn directory_or_builtin(
+    path: &Path,
+    read: impl FnOnce(&Path) -> anyhow::Result<Sources>,
+) -> anyhow::Result<Sources> {
+    if path.as_os_str() == "builtin" { Ok(Sources::builtin()) } else { read(path) }
+}
+
+/// A set that a command cannot go on without; its problems are the command's failure.
+pub fn required(sources: &Sources, of: &str) -> anyhow::Result<Loaded> {
+    ruleset::load(sources, HashKey::new(KEY), None).map_err(|problems| {
+        let text = report::render(&problems, std::io::stderr().is_terminal());
+        fail(Exit::Config, format!("the rules{of} have problems\n\n{text}"))
+    })
 }
 
 /// What the configuration at hand says stands beside this directory; `None` where it does not name it.

@@ -3,7 +3,7 @@
 //! Guarantees: each value runs in the production engine, over the same records, as if the file said it; a value
 //! outside the range its rule declares is refused. Suggests nothing.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use anyhow::Context;
 use super::KEY;
 use super::backtest::{create, sources};
 use super::recording::{self, Recorded};
-use super::set::Beside;
+use super::set::{Beside, required};
 use super::table::Table;
 use crate::cli::{Exit, Format, fail, output, replay};
 use crate::detect::Counters;
 use crate::report;
-use crate::ruleset::{self, Bands, HashKey, ParamPlace, Ruleset, Sources};
+use crate::ruleset::{Bands, HashKey, ParamPlace, Ruleset, Sources};
 use crate::tuning::backtest::Events;
 use crate::tuning::figures::{counted, number, percent};
 use crate::tuning::labels::Labels;
@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let page = html::sweep(&found).context("failed to write the report")?;
         out.write_all(page.as_bytes()).and_then(|()| out.flush()).context("failed to write the report")?;
     }
-    if !args.report.as_deref().is_some_and(replay::is_dash) {
+    if !args.report.as_deref().is_some_and(output::is_dash) {
         let mut out = std::io::stdout().lock();
         match args.format {
             Format::Human => out.write_all(human(&found).as_bytes())?,
@@ -156,10 +156,7 @@ fn swept(places: &[ParamPlace]) -> Vec<Swept> {
 }
 
 fn compiled(sources: &Sources) -> anyhow::Result<(Arc<Ruleset>, Bands)> {
-    let loaded = ruleset::load(sources, HashKey::new(KEY), None).map_err(|problems| {
-        let text = report::render(&problems, std::io::stderr().is_terminal());
-        fail(Exit::Config, format!("the rules have problems\n\n{text}"))
-    })?;
+    let loaded = required(sources, "")?;
     Ok((Arc::new(loaded.ruleset), loaded.policy.bands))
 }
 

@@ -4,14 +4,14 @@
 //! `absent` is decided before the event that moved the watermark, and makes an alert of its own. Follows no chains
 //! itself: `detect::sequence` does.
 
-use super::{Engine, count};
+use super::{Engine, Hit, count, told};
 use crate::detect::alert;
 use crate::detect::finding;
 use crate::detect::output::{RuleOutcome, Sink};
 use crate::detect::score::{Scored, score};
 use crate::detect::sequence::{Values, Waiting, load};
 use crate::event::{Decoded, Event, Limits, Millis, decode};
-use crate::features::{Finding, Ids};
+use crate::features::Ids;
 use crate::geo::Databases;
 use crate::ruleset::{self, Band, Rule};
 
@@ -35,11 +35,8 @@ impl Engine {
                     load(sequence, &chain, banks);
                     let entity = rule.dedup.and_then(|dedup| ids.pair(dedup.by, event));
                     let row = banks.row(event);
-                    let outcome = match is_excepted(rule, event, &row) {
-                        true => RuleOutcome::Excepted,
-                        false => super::repeat_or_fire(at, rule, entity, event, &mut self.fired, horizon_ms),
-                    };
-                    self.hits.push((at, outcome));
+                    let hit = Hit { at, rule, entity, event, row: &row };
+                    self.hits.push((at, hit.outcome(&mut self.fired, horizon_ms)));
                     self.completed.push((at, chain));
                 } else {
                     let row = Values::of_row(sequence.captured.iter(), banks);
@@ -92,13 +89,8 @@ impl Engine {
         waiting.row.give(sequence.captured.iter(), &mut self.banks);
         load(sequence, &waiting.chain, &mut self.banks);
         let row = self.banks.row(event);
-        let outcome = match is_excepted(rule, event, &row) {
-            true => RuleOutcome::Excepted,
-            false => {
-                let horizon_ms = self.lateness.horizon_ms();
-                super::repeat_or_fire(rule_at, rule, waiting.dedup, event, &mut self.fired, horizon_ms)
-            }
-        };
+        let hit = Hit { at: rule_at, rule, entity: waiting.dedup, event, row: &row };
+        let outcome = hit.outcome(&mut self.fired, self.lateness.horizon_ms());
         if let Some(counts) = self.counters.findings.get_mut(usize::from(rule_at)) {
             count(counts, outcome as u8);
         }
@@ -123,14 +115,8 @@ impl Engine {
             self.state.add_risk(account, event.time.0, scored.exact);
         }
         if self.state.takes_findings() {
-            let finding = Finding { rule: &rule.id, group: &rule.group, score: rule.score };
             let mut ids = Ids::new(self.ids.key());
-            self.state.find(event, finding, &mut ids, &mut self.banks, self.lateness.horizon_ms());
+            self.state.find(event, told(rule), &mut ids, &mut self.banks, self.lateness.horizon_ms());
         }
     }
-}
-
-/// Whether an exception that has not expired holds.
-pub(super) fn is_excepted(rule: &Rule, event: &Event<'_>, row: &ruleset::row::Row<'_>) -> bool {
-    rule.unless.iter().any(|x| event.time < x.expires && x.when.is_true(row))
 }

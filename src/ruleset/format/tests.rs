@@ -1,3 +1,5 @@
+//! The layout of rule files: nothing of what they say changes, and a second time changes nothing.
+
 use std::path::{Path, PathBuf};
 
 use super::*;

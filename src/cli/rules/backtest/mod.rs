@@ -16,19 +16,16 @@ use anyhow::Context;
 use self::notices::Desk;
 use super::KEY;
 use super::recording;
-use super::set::{Beside, Set};
+use super::set::{Beside, Set, directory_or_builtin, required};
 use crate::cli::{Exit, Format, fail, output, replay};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report;
-use crate::ruleset::{self, HashKey, Policy, Ruleset, Sources};
+use crate::ruleset::{HashKey, Policy, Ruleset, Sources};
 use crate::tuning::backtest::{Backtest, Comparison, Difference, Ran};
 use crate::tuning::notices::SegmentPrice;
 use crate::tuning::report as html;
 use crate::tuning::trial::Trial;
-
-/// The name of the pack that is compiled in.
-const BUILTIN: &str = "builtin";
 
 /// What would change? Runs two rule sets over recorded events, side by side.
 ///
@@ -118,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let page = html::backtest(&found).context("failed to write the report")?;
         out.write_all(page.as_bytes()).and_then(|()| out.flush()).context("failed to write the report")?;
     }
-    if ![&args.report, &args.differences].into_iter().flatten().any(|path| replay::is_dash(path)) {
+    if ![&args.report, &args.differences].into_iter().flatten().any(|path| output::is_dash(path)) {
         print(&found, args.format)?;
     }
     Ok(Exit::Done)
@@ -143,7 +140,7 @@ fn line(out: &mut impl Write, difference: &Difference) -> std::io::Result<()> {
 
 /// A file to write to, or stdout.
 pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
-    if replay::is_dash(path) {
+    if output::is_dash(path) {
         return Ok(Box::new(BufWriter::new(std::io::stdout())));
     }
     let file =
@@ -153,10 +150,7 @@ pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
 
 /// Reads the texts of a rule set: a directory, or the shipped pack.
 pub(super) fn sources(directory: &Path, pack: Option<Beside>) -> anyhow::Result<Sources> {
-    if directory.as_os_str() == BUILTIN {
-        return Ok(Sources::builtin());
-    }
-    Set { rules: directory.to_owned(), pack }.sources()
+    directory_or_builtin(directory, |rules| Set { rules: rules.to_owned(), pack }.sources())
 }
 
 /// One of the two rule sets.
@@ -168,10 +162,7 @@ struct Side {
 
 impl Side {
     fn load(source: &Path, pack: Option<Beside>) -> anyhow::Result<Self> {
-        let loaded = ruleset::load(&sources(source, pack)?, HashKey::new(KEY), None).map_err(|problems| {
-            let text = report::render(&problems, std::io::stderr().is_terminal());
-            fail(Exit::Config, format!("the rules in {} have problems\n\n{text}", source.display()))
-        })?;
+        let loaded = required(&sources(source, pack)?, &format!(" in {}", source.display()))?;
         Ok(Side { source: source.to_owned(), rules: Arc::new(loaded.ruleset), policy: loaded.policy })
     }
 
