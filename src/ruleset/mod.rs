@@ -47,6 +47,7 @@ mod sources;
 mod state_bytes;
 mod terms;
 mod test_case;
+mod test_event;
 
 pub use hash::HashKey;
 pub use load::{Loaded, Mention, Mentions, load, load_partly};

@@ -36,6 +36,7 @@ const NO_MEANING: &[&str] = &[
     "false_positives",
     "params",
     "tests",
+    "mutants",
 ];
 /// Values that mean the same as leaving their key out.
 const DEFAULTS: &[(&str, &str)] = &[("action", "none"), ("inform", "Bool(false)")];
@@ -362,6 +363,7 @@ fn as_text(node: &Node) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ruleset::rule::RULE_KEYS;
 
     const BASE: &str = "version: 1
 lists:
@@ -434,6 +436,15 @@ rules:
     }
 
     #[test]
+    fn of_every_key_it_is_decided_whether_it_means_something() {
+        let means =
+            ["score", "group", "audience", "notice", "inform", "on", "when", "sequence", "unless", "dedup", "action"];
+        for key in RULE_KEYS {
+            assert_ne!(means.contains(key), NO_MEANING.contains(key), "{key}");
+        }
+    }
+
+    #[test]
     fn how_it_is_written_and_what_is_said_about_it_changes_nothing() {
         for (from, to) in [
             ("# why", "# because"),
@@ -448,6 +459,7 @@ rules:
             ("reason: r", "reason: why"),
             ("    score: 10\n", "    score: 10\n    group: r\n    action: none\n"),
             ("    runbook", "    tests: []\n    runbook"),
+            ("    runbook", "    mutants: [{keep: 'when: 8 -> 9', reason: r}]\n    runbook"),
             ("    revision: 3\n", "    revision: 4\n"),
         ] {
             assert_eq!(changed(from, to), [""; 0], "{from} to {to}");
