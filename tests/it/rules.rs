@@ -397,10 +397,11 @@ fn a_known_gap_is_no_failure() {
 #[test]
 fn check_answers_by_its_exit_code() {
     let good = rules_with("money.yaml", "version: 1", "version: 1");
-    assert_eq!(
-        run(good.path(), &["check"]),
-        (0, "55 rules (7 live, 2 shadow, 46 draft) and 79 features: rules\n".to_owned())
-    );
+    let (exit, told) = run(good.path(), &["check"]);
+    let [summary, not_run] = told.lines().collect::<Vec<_>>()[..] else { panic!("{told}") };
+    assert_eq!((exit, summary), (0, "55 rules (7 live, 2 shadow, 46 draft) and 79 features: rules"));
+    let (tests, command) = not_run.split_once(" tests were not run: ").expect("what was not done");
+    assert_eq!((tests.parse::<usize>().is_ok(), command), (true, "walletwatch rules test --rules rules"));
     assert_eq!(run(good.path(), &["check", "--strict"]).0, 0);
     let doubtful = rules_with("money.yaml", "runbooks/velocity-sum.md", "runbooks/lost.md");
     assert_eq!(run(doubtful.path(), &["check"]).0, 0);
