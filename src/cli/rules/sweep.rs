@@ -10,9 +10,9 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::KEY;
-use super::backtest::{create, sources};
+use super::backtest::create;
 use super::recording::{self, Recorded};
-use super::set::{Beside, required};
+use super::set::{Beside, required, sources};
 use super::table::Table;
 use crate::cli::{Exit, Format, fail, output};
 use crate::detect::Counters;

@@ -16,12 +16,12 @@ use anyhow::Context;
 use self::notices::Desk;
 use super::KEY;
 use super::recording;
-use super::set::{Beside, Set, directory_or_builtin, required};
+use super::set::{Beside, required, sources};
 use crate::cli::{Exit, Format, fail, output};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report;
-use crate::ruleset::{HashKey, Policy, Ruleset, Sources};
+use crate::ruleset::{HashKey, Policy, Ruleset};
 use crate::tuning::backtest::{Backtest, Comparison, Difference, Ran};
 use crate::tuning::notices::SegmentPrice;
 use crate::tuning::report as html;
@@ -155,11 +155,6 @@ pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
     let file =
         File::create(path).map_err(|error| fail(Exit::Io, format!("failed to create {}: {error}", path.display())))?;
     Ok(Box::new(BufWriter::new(file)))
-}
-
-/// Reads the texts of a rule set: a directory, or the shipped pack.
-pub(super) fn sources(directory: &Path, pack: Option<Beside>) -> anyhow::Result<Sources> {
-    directory_or_builtin(directory, |rules| Set { rules: rules.to_owned(), pack }.sources())
 }
 
 /// One of the two rule sets.
