@@ -69,8 +69,7 @@ pub struct Difference {
     pub old: Option<Brief>,
     /// What the new rules make of it.
     pub new: Option<Brief>,
-    /// Where it moved from: the event of the old rules' alert. The others are about one event.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The event of the old rules' alert, where it moved; else both are about one event.
     pub from: Option<From>,
 }
 
