@@ -192,6 +192,7 @@ impl<'s> Loader<'s> {
         let mut layout = Layout::default();
         let mut placed = self.features(drafts);
         placed.sort_by_key(|placed| placed.place);
+        self.findings_of_silent(&placed, drafts);
         let of_others = placed.split_off(features_in_force.min(placed.len()));
         self.problems.extend(not_used::problems(&self.declared, drafts, &mentioned));
         // What rules that run read is laid out first, so that the rest can be left out.
@@ -243,7 +244,7 @@ impl<'s> Loader<'s> {
         };
         let is_partial = self.unread.is_partial || !self.unread.files.is_empty();
         let mut reader = Reader { file: &file, dialect: &RULE_FILES, problems: &mut self.problems };
-        overlay::lay_over(&mut reader, &tree, drafts, is_partial);
+        overlay::lay_over(&mut reader, &tree, drafts, &self.declared.params_at, is_partial);
     }
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
@@ -403,6 +404,24 @@ impl<'s> Loader<'s> {
             features.extend(place.map(|place| Placed { place, name: name.clone(), filter }));
         }
         features
+    }
+
+    /// Warns of rules that run and read what rules find that are not live.
+    fn findings_of_silent(&mut self, placed: &[Placed], drafts: &[RuleDraft<'_>]) {
+        let is_of_findings =
+            |name: &str| self.declared.names.features.get(name).is_some_and(|(_, spec)| spec.of_findings);
+        let of_findings: Vec<&Placed> = placed.iter().filter(|placed| is_of_findings(&placed.name)).collect();
+        if of_findings.is_empty() {
+            return;
+        }
+        let running: Vec<_> = drafts.iter().filter(|draft| draft.runs()).collect();
+        let read: Vec<_> = running.iter().map(|draft| self.mentioned(std::iter::once(*draft))).collect();
+        for Placed { name, filter, .. } in of_findings {
+            let reader = running.iter().zip(&read).find(|(_, read)| read.contains(name));
+            if let (Some((reader, _)), Some(filter)) = (reader, filter) {
+                finding::warn_of_silent(filter, name, reader, drafts, &mut self.problems);
+            }
+        }
     }
 
     /// Compiles features, without their parts.

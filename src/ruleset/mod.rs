@@ -44,9 +44,10 @@ pub mod sequence;
 mod sightings;
 mod snippet;
 mod sources;
-mod state_bytes;
+pub mod state_bytes;
 mod terms;
 mod test_case;
+mod test_event;
 
 pub use hash::HashKey;
 pub use load::{Loaded, Mention, Mentions, load, load_partly};

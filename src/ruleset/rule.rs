@@ -250,14 +250,21 @@ impl<'f> RuleDraft<'f> {
         }
     }
 
-    /// Whether it is asked of events: it is live or in shadow. A state that cannot be read is told elsewhere.
-    pub fn runs(&self) -> bool {
-        let own = || match &self.get("state")?.kind {
+    /// The state it is in, the overlay's before its own. `None`: one that cannot be read, which is told elsewhere.
+    pub fn state(&self) -> Option<State> {
+        if let Some((state, ..)) = &self.overlaid.state {
+            return Some(*state);
+        }
+        let Some(node) = self.get("state") else { return Some(State::Draft) };
+        match &node.kind {
             Kind::Scalar(word) => STATES.iter().find(|(state, _)| *state == word.text).map(|(_, state)| *state),
             _ => None,
-        };
-        let state = self.overlaid.state.as_ref().map(|(state, ..)| *state);
-        state.or_else(own).is_some_and(State::runs)
+        }
+    }
+
+    /// Whether it is asked of events: it is live or in shadow.
+    pub fn runs(&self) -> bool {
+        self.state().is_some_and(State::runs)
     }
 
     /// Its group: without one, its id.
@@ -418,6 +425,7 @@ impl Builder<'_> {
     pub fn condition(&mut self, ast: &Ast, here: &Here<'_>) -> Option<(Typed, Condition)> {
         let typed = expr::check_condition(ast, here, self.problems)?;
         super::checks::threshold_above_cap(&typed, self.names, self.problems);
+        super::checks::age_above_window(&typed, self.names, self.problems);
         self.names.judge(here.on, |judge| constant::tell(&constant::findings(judge, ast, &typed), self.problems));
         let condition = expr::compile(&typed, self.layout, self.key);
         Some((typed, condition))

@@ -13,8 +13,9 @@ use super::lint;
 use super::operands::{a, several};
 use super::typed::{Node, Typed};
 use super::{Meaning, Scope, Ty, codes};
-use crate::event::{TypeSet, Value};
+use crate::event::{Currency, TypeSet, Value};
 use crate::report::{Problem, SourceFile, did_you_mean};
+use crate::ruleset::model::Name;
 
 /// Nodes of one typed tree, its defs taken in, at most.
 pub(super) const NODES_MAX: usize = 8192;
@@ -101,6 +102,11 @@ impl<'s, 'p> Checker<'s, 'p> {
     /// The event types the expression runs on.
     pub fn on(&self) -> TypeSet {
         self.scope.on()
+    }
+
+    /// The currencies that a value of the row can be in; `None`: any.
+    pub fn currencies_of(&self, name: Name) -> Option<Vec<Currency>> {
+        self.scope.currencies(name)
     }
 
     /// Whether a name means something here.
