@@ -188,7 +188,7 @@ impl Consumer {
         self.consumer.assign(&list).map_err(Error::request("assign the partitions"))?;
         let found = match until_end {
             true => None,
-            false => Some(partitions::look(&self.consumer, &self.config, &self.names)?),
+            false => Some(partitions::look(&self.consumer, &self.config, &self.topics, &self.names)?),
         };
         let again = std::mem::take(&mut self.again);
         let result = Reader::new(&self, &queues, again, found, until_end).run(&out, &self.given_up, stop);
