@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::Producer as _;
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use walletwatch::disk::RealDisk;
 use walletwatch::ingest::batch_log::{Digests, Logged};
@@ -222,13 +222,12 @@ fn a_topic_that_was_taken_out_keeps_its_lane_and_is_missed_only_by_the_log() {
     assert!(matches!(&error, Error::Retired { topic } if *topic == topics[1]), "{error}");
 }
 
-/// Gives a topic more partitions; nobody who reads it is told.
-fn grow(topic: &str, partitions: usize) {
+/// Gives a topic more partitions; the producer learns of them, nobody who reads the topic is told.
+fn grow(producer: &BaseProducer, topic: &str, partitions: usize) {
     let new = NewPartitions::new(topic, partitions);
     runtime().block_on(admin().create_partitions([&new], &AdminOptions::new())).expect("grown");
-    let reader = plain_producer();
     wait_until("the new partitions take records", Duration::from_secs(30), || {
-        let metadata = reader.client().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let metadata = producer.client().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
         (metadata.topics().first()?.partitions().len() == partitions).then_some(())
     });
 }
@@ -254,7 +253,7 @@ fn notification_reads_a_partition_that_is_new_too() {
         })
     };
     assert_eq!(read(1), ["first"]);
-    grow(&topics[0], 2);
+    grow(&producer, &topics[0], 2);
     put(&topics[0], 1, "second");
     assert_eq!(read(2), ["first", "second"]);
 }
@@ -277,7 +276,7 @@ fn a_partition_that_is_new_is_found_and_read_from_its_oldest_record() {
     let values = |run: &Run| run.batches.iter().flat_map(|batch| &batch.records).count();
     let first = take(&config, Begin::Fresh, &mut log, false, |run| {
         if values(run) == 2 && !grown.swap(true, Ordering::Relaxed) {
-            grow(&topics[0], 4);
+            grow(&producer, &topics[0], 4);
             for (partition, value) in [(3, "a3"), (2, "a2"), (3, "a3 too"), (0, "a0 too")] {
                 put(partition, value);
             }
