@@ -15,7 +15,8 @@ use crate::ruleset::feature::type_words;
 use crate::ruleset::identity::canonical;
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
-use crate::ruleset::rule::{Builder, RuleDraft};
+use crate::ruleset::rule::RuleDraft;
+use crate::ruleset::rule_build::Builder;
 use crate::ruleset::{codes, constant, row::Cell};
 
 /// The conditions of a sequence, compiled, before it is known what of its steps is read.
