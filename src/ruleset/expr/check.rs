@@ -33,6 +33,10 @@ const LISTS_NAMED_MAX: usize = 10;
 pub(super) const NO_CLOCK: &str = "no condition reads the clock: `time` is the event's own, compared with other times, \
      such as `time - last_ok.time < 24h`";
 
+/// What is said where money that was summed up is read on an event without any.
+const OWN_CURRENCY: &str =
+    "sums and statistics of money are kept by currency and read in that of the event's own amount";
+
 /// Checks a tree that must be a condition.
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
     let before = problems.len();
@@ -251,7 +255,8 @@ impl<'s, 'p> Checker<'s, 'p> {
         if let Meaning::Value { types, .. } = &meaning
             && let Some(problem) = self.not_on(path, *types, span)
         {
-            self.tell(problem);
+            let is_in_own_currency = matches!(&meaning, Meaning::Value { name: Name::Feature(..), ty: Ty::Money, .. });
+            self.tell(if is_in_own_currency { problem.help(OWN_CURRENCY) } else { problem });
             return None;
         }
         Some(meaning)
