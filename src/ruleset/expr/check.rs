@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::ast::{Ast, DEPTH_MAX, Expr, Kind, Set};
+use super::ast::{Ast, Comparison, DEPTH_MAX, Expr, Kind, Set};
 use super::functions::usage;
 use super::lint;
 use super::operands::{a, several};
@@ -194,7 +194,10 @@ impl<'s, 'p> Checker<'s, 'p> {
                 Some(self.typed(Node::Not(Box::new(inner)), Ty::Bool, nullable, span))
             }
             Kind::And(parts) => self.connected(parts, Node::And, span),
-            Kind::Or(parts) => self.connected(parts, Node::Or, span),
+            Kind::Or(parts) => {
+                self.warn_mixed(parts);
+                self.connected(parts, Node::Or, span)
+            }
             Kind::IsMissing(inner, negated) => {
                 let inner = self.expr(inner)?;
                 let missing = self.typed(Node::IsMissing(Box::new(inner)), Ty::Bool, false, span);
@@ -223,8 +226,43 @@ impl<'s, 'p> Checker<'s, 'p> {
         Some(self.typed(Node::Not(Box::new(typed)), Ty::Bool, nullable, span))
     }
 
+    /// Warns of an `and` that stands beside an `or` without brackets.
+    fn warn_mixed(&mut self, parts: &[Expr]) {
+        for part in parts {
+            let Kind::And(inner) = &part.kind else { continue };
+            let (Some(first), Some(last)) = (inner.first(), inner.last()) else { continue };
+            if part.span.start != first.span.start || part.span.end != last.span.end {
+                continue;
+            }
+            let message = "`and` binds closer than `or`: this is one arm of it, as if it stood in brackets";
+            let problem = Problem::warning(codes::MIXED, &self.file, part.span.clone(), message);
+            let problem = problem.help("write `(a and b) or c`, or `a and (b or c)` if that is meant");
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// An arm of `and` or `or`: a condition of its own, not a second value for the one before it.
+    fn arm(&mut self, before: Option<&Expr>, arm: &Expr) -> Option<Typed> {
+        let is_literal =
+            matches!(arm.kind, Kind::Text(_) | Kind::Int(_) | Kind::Money(_) | Kind::Duration(_) | Kind::Asn(_));
+        let (true, Some(Kind::Compare(Comparison::Equal, left, right))) = (is_literal, before.map(|one| &one.kind))
+        else {
+            return self.condition(arm);
+        };
+        let all = [left, right].map(|one| self.written(&one.span).to_owned());
+        let [name, first] = all;
+        let message = "each arm of `and` and `or` is a condition of its own, and this is a value";
+        let help = format!("write `{name} in [{first}, {}]`", self.written(&arm.span));
+        let problem = self.problem(codes::NOT_BOOL, &arm.span, message).help(help);
+        self.tell(problem);
+        None
+    }
+
     fn connected(&mut self, parts: &[Expr], make: fn(Vec<Typed>) -> Node, span: &Range<usize>) -> Option<Typed> {
-        let all: Vec<Option<Typed>> = parts.iter().map(|part| self.condition(part)).collect();
+        let arm = |at: usize| self.arm(at.checked_sub(1).and_then(|before| parts.get(before)), parts.get(at)?);
+        let all: Vec<Option<Typed>> = (0..parts.len()).map(arm).collect();
         let all: Vec<Typed> = all.into_iter().collect::<Option<_>>()?;
         let nullable = all.iter().any(|one| one.nullable);
         Some(self.typed(make(all), Ty::Bool, nullable, span))

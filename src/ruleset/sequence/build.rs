@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::order;
 use super::{Absent, Canceller, Filter, Kept, Sequence, SequenceSpec, Step, alias_of};
 use crate::event::{Closed, EventType, Field, TypeSet};
 use crate::report::Problem;
@@ -202,10 +203,11 @@ impl Builder<'_> {
         let last = u8::try_from(spec.steps.len()).unwrap_or(u8::MAX).saturating_sub(1);
         let mut steps = Vec::new();
         for (at, step) in (0u8..).zip(&spec.steps) {
-            steps.push((
-                step.item.types,
-                self.filter(draft, step.item.filter.as_ref(), step.item.types, Steps::before(at)),
-            ));
+            let taken = self.filter(draft, step.item.filter.as_ref(), step.item.types, Steps::before(at));
+            if let (Some(taken), Some(within_ms)) = (&taken, spec.within_ms) {
+                order::tell(&taken.typed, at, within_ms, self.problems);
+            }
+            steps.push((step.item.types, taken));
         }
         let mut without = Vec::new();
         for item in &spec.without {
