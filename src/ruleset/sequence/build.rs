@@ -223,7 +223,7 @@ impl Builder<'_> {
         let mut steps = Vec::new();
         for (at, step) in (0u8..).zip(&spec.steps) {
             let item = self.item(draft, &step.item, Steps::before(at));
-            if let (Some(taken), Some(within_ms)) = (&item.filter, spec.within_ms) {
+            if let (Some(taken), Some(within_ms)) = (&item.condition, spec.within_ms) {
                 order::tell(&taken.typed, at, within_ms, self.problems);
             }
             steps.push(item);
