@@ -3,15 +3,32 @@
 //! Guarantees: what is read is what was written, or an error that says what is wrong; after a crash a store holds one
 //! whole checkpoint, never a mixture of two. Knows no aggregate and no rule: it keeps bytes, sorted by [`Space`].
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::ruleset::KeyField;
 
+mod checkpoint;
+mod fjall;
+mod hash_key;
 mod memory;
+mod mutant;
+mod recover;
 mod redo;
+mod redo_file;
+mod simulated;
+#[cfg(test)]
+mod simulation_tests;
+mod steps;
 
+pub use checkpoint::{Checkpoint, FORMAT, Mark, NextOffset, Progress};
+pub use fjall::{FjallStore, SpaceSize};
+pub use hash_key::StateKey;
 pub use memory::MemoryStore;
-pub use redo::Redo;
+pub use recover::{Recovered, Redone, recover};
+pub use redo::{Change, Redo};
+pub use simulated::SimulatedStore;
+pub use steps::Place;
 
 /// What a key belongs to. The numbers stand in files: they keep their meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +179,15 @@ pub trait Stored {
     ) -> Result<(), StoreError>;
 }
 
+/// What keeps checkpoints.
+pub trait Store: Stored + Send + Sync + std::fmt::Debug {
+    /// What it holds; `None` where it is new.
+    fn mark(&self) -> Result<Option<Mark>, StoreError>;
+    /// Takes a checkpoint: all of it or nothing. It outlives a failure of the power once this returns. The changes are
+    /// by space and key, each key once.
+    fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError>;
+}
+
 /// Longest key, bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value, bytes.
@@ -178,7 +204,7 @@ pub enum StoreError {
         /// On what.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// An earlier call failed: nothing is written after it, for nobody knows what of it is on the disk.
     #[error("the state store takes nothing more since an earlier failure: {0}")]
@@ -229,6 +255,18 @@ pub enum StoreError {
         /// The id of the key that is there.
         given: String,
     },
+    /// The file of the hash key cannot be used.
+    #[error(
+        "{path} {what}, and no entity of the state can be found without it; put the right file back, or make the \
+         state anew with `walletwatch state rebuild --from TIME`",
+        path = .path.display()
+    )]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it: a predicate.
+        what: &'static str,
+    },
     /// A key or value is larger than any that is kept.
     #[error("{what} of {bytes} bytes in {space}; at most {bytes_max} are kept", space = .space.word())]
     TooLarge {
@@ -241,6 +279,12 @@ pub enum StoreError {
         /// The limit.
         bytes_max: usize,
     },
+}
+
+/// What an operation that failed on a path is.
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { doing, path, source }
 }
 
 #[cfg(test)]
