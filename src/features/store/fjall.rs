@@ -104,11 +104,6 @@ impl FjallStore {
         Ok(store)
     }
 
-    /// Its size on disk, bytes.
-    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.run("measure", None, || self.database.disk_space())
-    }
-
     /// How much each space holds; reads all of it.
     pub fn sizes(&self) -> Result<Vec<SpaceSize>, StoreError> {
         let of = |space| {
@@ -195,6 +190,10 @@ impl Store for FjallStore {
 
     fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError> {
         self.run("write", None, || self.ingest(changes, mark))
+    }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.run("measure", None, || self.database.disk_space())
     }
 }
 

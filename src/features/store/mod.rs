@@ -20,6 +20,7 @@ mod simulated;
 #[cfg(test)]
 mod simulation_tests;
 mod steps;
+mod writer;
 
 pub use checkpoint::{Checkpoint, FORMAT, Mark, NextOffset, Progress};
 pub use fjall::{FjallStore, SpaceSize};
@@ -29,6 +30,7 @@ pub use recover::{Recovered, Redone, recover};
 pub use redo::{Change, Redo};
 pub use simulated::SimulatedStore;
 pub use steps::Place;
+pub use writer::{CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
 
 /// What a key belongs to. The numbers stand in files: they keep their meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -186,6 +188,8 @@ pub trait Store: Stored + Send + Sync + std::fmt::Debug {
     /// Takes a checkpoint: all of it or nothing. It outlives a failure of the power once this returns. The changes are
     /// by space and key, each key once.
     fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError>;
+    /// Its size on disk, bytes.
+    fn disk_bytes(&self) -> Result<u64, StoreError>;
 }
 
 /// Longest key, bytes.

@@ -13,8 +13,6 @@ pub(super) enum Mutant {
     NoChecksums,
     /// A redo file without its closing mark is taken for whole.
     NoClosingMark,
-    /// The store takes the changes before they are safe in a redo file.
-    AppliesFirst,
     /// A redo file is dropped before the store has it.
     DropsFirst,
     /// A redo file is dropped as soon as the store has it, and not one checkpoint later.

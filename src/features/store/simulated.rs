@@ -101,4 +101,8 @@ impl Store for SimulatedStore {
         }
         self.check()
     }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }

@@ -27,9 +27,6 @@ pub struct Place {
 impl Place {
     /// Writes and closes the redo file. Its size, bytes.
     pub(super) fn close(&self, mark: &Mark, chunks: &[Vec<u8>]) -> Result<u64, StoreError> {
-        if mutant::is(Mutant::AppliesFirst) {
-            self.apply(mark, chunks)?;
-        }
         redo_file::write(&*self.disk, &self.folder, mark, chunks)
     }
 
