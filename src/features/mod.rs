@@ -33,6 +33,7 @@ mod slots;
 mod spread;
 mod state;
 mod stats;
+pub mod store;
 mod sum;
 mod upkeep;
 mod window;
