@@ -7,6 +7,7 @@ mod account;
 mod aggregate;
 mod banks;
 mod baseline;
+pub(crate) mod codec;
 mod decayed;
 mod distinct;
 mod entity;
@@ -39,6 +40,7 @@ mod zones;
 
 pub use account::Account;
 pub use banks::Banks;
+pub use codec::DecodeError;
 pub(crate) use entity::{Kept, Table};
 pub use field::fill;
 pub use finding::Finding;

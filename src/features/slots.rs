@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::account::Account;
 use super::aggregate::Aggregate;
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::entity::Kept;
 use super::plan::{Planned, RETIRED_MS};
 use super::window::{Span, spilled_bytes};
@@ -115,5 +116,30 @@ impl Kept for AccountKept {
 
     fn bring_near(&self) {
         prefetch_index(std::slice::from_ref(&self.account), 0);
+    }
+}
+
+impl Durable for Slots {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.kept.len());
+        for (feature, kept) in &self.kept {
+            to.number(*feature);
+            kept.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Slots { kept: decode_each(from, 3, |from| Ok((from.narrow()?, Aggregate::decode(from)?)))? })
+    }
+}
+
+impl Durable for AccountKept {
+    fn encode(&self, to: &mut Encoder) {
+        self.slots.encode(to);
+        self.account.encode(to);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(AccountKept { slots: Slots::decode(from)?, account: Account::decode(from)? })
     }
 }
