@@ -86,8 +86,8 @@ mod tests {
     fn an_older_event_reads_what_is_counted_and_a_silent_one_goes() {
         let mut decayed = Decayed::default();
         assert_eq!(decayed.value(5, HALF_LIFE_MS), 0.0);
-        decayed.add(1000, 1, HALF_LIFE_MS);
-        decayed.add(2000, 1, HALF_LIFE_MS);
+        decayed.add(1000, 1.0, HALF_LIFE_MS);
+        decayed.add(2000, 1.0, HALF_LIFE_MS);
         assert_eq!(decayed.value(2000, HALF_LIFE_MS), 1.5);
         assert_eq!(decayed.value(0, HALF_LIFE_MS), 1.5);
         assert_eq!(decayed.value(4000, HALF_LIFE_MS), 0.375);
@@ -103,8 +103,8 @@ mod tests {
         ) {
             let (mut whole, mut parts) = (Decayed::default(), [Decayed::default(); 3]);
             for (time, n, part) in &events {
-                whole.add(*time, *n, HALF_LIFE_MS);
-                parts[*part].add(*time, *n, HALF_LIFE_MS);
+                whole.add(*time, f64::from(*n), HALF_LIFE_MS);
+                parts[*part].add(*time, f64::from(*n), HALF_LIFE_MS);
             }
             let at = asked.max(events.iter().map(|(t, ..)| *t).max().unwrap());
             let each = events.iter().map(|(t, n, _)| f64::from(*n) * 0.5f64.powf((at - t) as f64 / HALF_LIFE_MS as f64));

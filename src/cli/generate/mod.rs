@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Exit, fail, output};
+use super::output::{self, is_dash};
+use super::{Exit, fail};
 use crate::clock;
 use crate::event::Millis;
 use crate::sim::{Generator, Plan, Profile, START, SimError, Topic};

@@ -133,6 +133,17 @@ fn required(kind: EventType) -> &'static str {
     }
 }
 
+/// What every new rule says of itself first.
+const ABOUT: &str = "    title: Say in one line what was seen
+    description: >
+      Say why it is worth somebody's time, and who else does the same for good reasons.
+    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
+    owner: your-team             # who answers for it
+    severity: low                # shown, decides nothing: low, medium, high or critical
+    score: 20                    # 0 to 100; the policy's bands decide who hears of it
+    audience: [security]         # user, security, operations
+";
+
 /// A rule that counts events of one type.
 fn condition(id: &str, kind: EventType) -> String {
     let word = kind.word();
@@ -185,18 +196,6 @@ rules:
     );
     text
 }
-
-/// What every new rule says of itself first.
-const ABOUT: &str = "\
-    title: Say in one line what was seen
-    description: >
-      Say why it is worth somebody's time, and who else does the same for good reasons.
-    state: draft                 # draft: its tests only; shadow: evaluated, reaches nobody; live; off
-    owner: your-team             # who answers for it
-    severity: low                # shown, decides nothing: low, medium, high or critical
-    score: 20                    # 0 to 100; the policy's bands decide who hears of it
-    audience: [security]         # user, security, operations
-";
 
 /// A rule that waits for a chain of events.
 fn sequence(id: &str) -> String {

@@ -14,7 +14,7 @@ use super::backtest::{create, sources};
 use super::recording::{self, Recorded};
 use super::set::{Beside, required};
 use super::table::Table;
-use crate::cli::{Exit, Format, fail, output, replay};
+use crate::cli::{Exit, Format, fail, output};
 use crate::detect::Counters;
 use crate::report;
 use crate::ruleset::{Bands, HashKey, ParamPlace, Ruleset, Sources};

@@ -13,7 +13,7 @@ use crate::detect::sequence::{Values, Waiting, load};
 use crate::event::{Decoded, Event, Limits, Millis, decode};
 use crate::features::Ids;
 use crate::geo::Databases;
-use crate::ruleset::{self, Band, Rule};
+use crate::ruleset::{self, Band};
 
 /// No time is in the future of an event that was accepted already.
 const NO_FUTURE: Millis = Millis(i64::MAX / 2);

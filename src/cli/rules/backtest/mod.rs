@@ -17,7 +17,7 @@ use self::notices::Desk;
 use super::KEY;
 use super::recording;
 use super::set::{Beside, Set, directory_or_builtin, required};
-use crate::cli::{Exit, Format, fail, output, replay};
+use crate::cli::{Exit, Format, fail, output};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report;
