@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 
-use super::store::Space;
+use super::store::{Space, StoreError};
 
 /// Bytes of the checksum that ends every value.
 const CHECKSUM_BYTES: usize = 4;
@@ -39,6 +39,14 @@ pub enum DecodeError {
     /// Something that cannot be.
     #[error("{0} cannot be right")]
     Wrong(&'static str),
+}
+
+impl DecodeError {
+    /// The value of a key is what cannot be read.
+    pub fn under(self, space: Space, key: &[u8]) -> StoreError {
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        StoreError::Damaged { space: Some(space), what: format!("the value of key {key} cannot be read: {self}") }
+    }
 }
 
 /// What can be kept as bytes.

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::account::Account;
 use super::aggregate::Aggregate;
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
-use super::entity::Kept;
+use super::entity::{Kept, Swept};
 use super::plan::{Planned, RETIRED_MS};
 use super::window::{Span, spilled_bytes};
 
@@ -82,12 +82,13 @@ impl Kept for Slots {
         spilled_bytes(&self.kept) + kept
     }
 
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
+    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> Swept {
+        let before = self.kept.len();
         self.kept.retain(|(feature, kept)| {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
             over_ms != RETIRED_MS && !kept.is_dead(Span { over_ms, horizon_ms })
         });
-        !self.kept.is_empty()
+        Swept::of(before, self.kept.len())
     }
 }
 
@@ -110,8 +111,14 @@ impl Kept for AccountKept {
         self.slots.heap_bytes() + self.account.heap_bytes()
     }
 
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
-        self.slots.sweep(horizon_ms, over_ms) || self.account.is_known()
+    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> Swept {
+        let had_features = !self.slots.kept.is_empty();
+        match self.slots.sweep(horizon_ms, over_ms) {
+            Swept::Gone if !self.account.is_known() => Swept::Gone,
+            Swept::Gone if had_features => Swept::Less,
+            Swept::Gone => Swept::Same,
+            swept => swept,
+        }
     }
 
     fn bring_near(&self) {

@@ -25,7 +25,7 @@ pub use waiting::Waiting;
 
 use super::watermark::Watermark;
 use crate::event::{Closed, Event, EventType, TypeSet};
-use crate::features::{Banks, Ids, Kept, NOWHERE, Table};
+use crate::features::{Banks, Ids, Kept, NOWHERE, Swept, Table};
 use crate::ruleset::sequence::{Filter, Sequence};
 use crate::ruleset::{HashKey, Rule, Ruleset, State};
 
@@ -38,11 +38,19 @@ struct Chains {
     waiting: Vec<Waiting>,
 }
 
+impl Chains {
+    /// Chains that are kept, those that wait among them.
+    fn len(&self) -> usize {
+        self.rooms.iter().map(Room::len).sum::<usize>() + self.waiting.len()
+    }
+}
+
 impl Kept for Chains {
-    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
+    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> Swept {
         let before_ms = horizon_ms.saturating_sub(self.within_ms);
+        let before = self.len();
         self.rooms.iter_mut().for_each(|room| room.drop_begun_before(before_ms));
-        self.rooms.iter().any(|room| room.len() > 0) || !self.waiting.is_empty()
+        Swept::of(before, self.len())
     }
 
     fn heap_bytes(&self) -> usize {
