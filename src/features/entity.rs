@@ -211,6 +211,11 @@ impl<T: Kept> Table<T> {
     }
 
     /// Every entity with its key, in the order of their places.
+    pub fn entities(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.chunks.iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, &entity.kept))
+    }
+
+    /// The same, taken apart.
     pub fn into_entities(self) -> impl Iterator<Item = (u64, T)> {
         self.chunks.into_iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, entity.kept))
     }

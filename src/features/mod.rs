@@ -42,7 +42,7 @@ mod zones;
 pub use account::Account;
 pub use banks::Banks;
 pub use codec::DecodeError;
-pub(crate) use entity::{Kept, Swept, Table};
+pub(crate) use entity::{Head as TableHead, Kept, Swept, Table};
 pub use field::fill;
 pub use finding::Finding;
 pub(crate) use ids::NOWHERE;
