@@ -5,6 +5,7 @@
 //! that takes no step costs no allocation. Over a change of the rules what is kept of a definition that stays goes
 //! on. Judges neither exceptions nor dedup, and makes no finding.
 
+mod durable;
 mod kept;
 #[cfg(test)]
 mod oracle;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use durable::Head;
 pub use kept::Values;
 pub use room::Partial;
 use room::{Room, Taken};
@@ -25,24 +27,34 @@ pub use waiting::Waiting;
 
 use super::watermark::Watermark;
 use crate::event::{Closed, Event, EventType, TypeSet};
-use crate::features::{Banks, Ids, Kept, NOWHERE, Table};
+use crate::features::{Banks, Ids, Kept, NOWHERE, Swept, Table};
 use crate::ruleset::sequence::{Filter, Sequence};
 use crate::ruleset::{HashKey, Rule, Ruleset, State};
 
 /// What is kept of one rule and entity.
 #[derive(Debug, Default)]
 struct Chains {
+    /// That of the sequence that is followed.
+    number: u32,
     within_ms: i64,
     /// By step, but for the last: its chain is a finding.
-    rooms: Vec<Room>,
+    rooms: Box<[Room]>,
     waiting: Vec<Waiting>,
 }
 
+impl Chains {
+    /// Chains that are kept, those that wait among them.
+    fn len(&self) -> usize {
+        self.rooms.iter().map(Room::len).sum::<usize>() + self.waiting.len()
+    }
+}
+
 impl Kept for Chains {
-    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
+    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> Swept {
         let before_ms = horizon_ms.saturating_sub(self.within_ms);
+        let before = self.len();
         self.rooms.iter_mut().for_each(|room| room.drop_begun_before(before_ms));
-        self.rooms.iter().any(|room| room.len() > 0) || !self.waiting.is_empty()
+        Swept::of(before, self.len())
     }
 
     fn heap_bytes(&self) -> usize {
@@ -280,8 +292,10 @@ impl Sequences {
                 chains = self.chains.entry(key, NOWHERE);
             }
             let Some(chains) = &mut chains else { continue };
-            chains.within_ms = sequence.within_ms;
-            chains.rooms.resize_with(last, Room::default);
+            (chains.number, chains.within_ms) = (number, sequence.within_ms);
+            if chains.rooms.len() != last {
+                chains.rooms = std::iter::repeat_with(Room::default).take(last).collect();
+            }
             if let Some(room) = chains.rooms.get_mut(at) {
                 *overflow += room.take(&made, sequence.within_ms) as u64;
             }
@@ -302,7 +316,7 @@ impl Sequences {
         let Some(number) = self.number(rule) else { return };
         let Some(key) = self.entity(number, sequence, event, ids) else { return };
         let Some(chains) = self.chains.entry(key, NOWHERE) else { return };
-        chains.within_ms = sequence.within_ms;
+        (chains.number, chains.within_ms) = (number, sequence.within_ms);
         self.due.insert(due(&waiting, number, key));
         if let Some(gone) = waiting::take(&mut chains.waiting, waiting) {
             self.due.remove(&due(&gone, number, key));
