@@ -4,8 +4,12 @@
 //! where (the syntax of the `fail` crate): `state.redo.synced=2*off->return` ends the process, as `kill -9` would, the
 //! third time that it comes there; `pause`, `sleep(MS)` and `panic` do what they say. Decides nothing.
 
-/// Every point there is, in the order in which a checkpoint passes them.
+/// Every point there is, in the order in which a batch and a checkpoint pass them.
 pub const ALL: &[&str] = &[
+    READ_POLLED,
+    READ_FILLED,
+    LOG_BEFORE_WRITE,
+    LOG_WRITTEN,
     REDO_BEFORE_WRITE,
     REDO_WRITTEN,
     REDO_SYNCED,
@@ -15,7 +19,22 @@ pub const ALL: &[&str] = &[
     STORE_APPLIED,
     REDO_BEFORE_DROP,
     REDO_DROPPED,
+    COMMIT_BEFORE,
+    COMMIT_DONE,
 ];
+
+/// Records came from Kafka and are in no batch yet.
+pub const READ_POLLED: &str = "read.polled";
+/// A batch is full and nobody has it yet.
+pub const READ_FILLED: &str = "read.filled";
+/// Before a batch is in the batch log.
+pub const LOG_BEFORE_WRITE: &str = "batch_log.before_write";
+/// It is in the batch log, and nothing came of it yet.
+pub const LOG_WRITTEN: &str = "batch_log.written";
+/// Before offsets are committed.
+pub const COMMIT_BEFORE: &str = "commit.before";
+/// They are committed.
+pub const COMMIT_DONE: &str = "commit.done";
 
 /// Before the redo file is made.
 pub const REDO_BEFORE_WRITE: &str = "state.redo.before_write";

@@ -17,7 +17,7 @@ use crate::alert::DeskError;
 use crate::clock;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
+use crate::ingest::kafka::{Begin, Error as KafkaError, Producer, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -200,7 +200,7 @@ impl Stages {
     fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let consumer = role.detects().then(|| Consumer::open(&config.kafka)).transpose()?;
+        let consumer = role.detects().then(|| Consumer::open(&config.kafka, Begin::Group)).transpose()?;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
         let mut watched = Watched::default();

@@ -67,6 +67,7 @@ pub(super) fn exit(error: &RunError) -> Exit {
             Kind::Lost => Exit::Data,
             Kind::Refused => Exit::NotAllowed,
             Kind::Io => Exit::Io,
+            Kind::GivesWay => Exit::TryAgain,
             Kind::Bug => Exit::Bug,
         },
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,

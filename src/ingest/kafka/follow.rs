@@ -17,6 +17,7 @@ use super::context::{Context, OneASecond};
 use super::error::{Error, patiently};
 use super::lag::{Lag, Positions};
 use super::{assign, client, options};
+use crate::ingest::{Lanes, Partition};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 500;
@@ -147,8 +148,8 @@ impl Topic {
     }
 
     fn lag(&self) -> Lag {
-        let lanes = self.next.keys().map(|partition| (0, *partition)).collect();
-        Lag::new(&self.consumer, [self.name.clone()].into(), lanes, self.positions.clone())
+        let lanes = self.next.keys().map(|partition| Partition::new(&self.name, *partition)).collect();
+        Lag::new(&self.consumer, [self.name.clone()].into(), Arc::new(Lanes::new(lanes)), self.positions.clone())
     }
 
     fn set_ends(&mut self) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! caused is acknowledged; nothing is skipped. Does not decode events and does not decide anything.
 
 pub mod assign;
+pub mod claim;
 pub mod client;
 pub mod config;
 pub mod consumer;
@@ -14,11 +15,15 @@ pub mod lag;
 pub mod offsets;
 pub mod options;
 pub mod order;
+pub mod owner;
+mod partitions;
 pub mod producer;
+mod reader;
 pub mod topics;
 
+pub use claim::Claim;
 pub use config::{KafkaConfig, Sasl, SaslMechanism, Start, Tls};
-pub use consumer::{Consumer, Lane};
+pub use consumer::{Begin, Consumer, Lane, Standing};
 pub use error::Error;
 pub use follow::Follower;
 pub use lag::Lag;
