@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+mod dead;
 mod demo;
 mod generate;
 mod geo;
@@ -54,6 +55,8 @@ enum Command {
     Mapping(mapping::Command),
     #[command(subcommand)]
     Geo(geo::Command),
+    #[command(subcommand)]
+    Dead(dead::Command),
 }
 
 /// Parses the command line and runs the command.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(command),
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
+        Command::Dead(command) => dead::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Exit, check, fail};
 use crate::app::{self, BadRules, Controls, Role, RunError, Until};
 use crate::config::LogFormat;
+use crate::ingest::kafka::Error as KafkaFailure;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::events::ListsAreExamples;
 use crate::telemetry::log::{self, Form};
@@ -61,19 +62,23 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 /// What an error means for whoever started us.
 pub(super) fn exit(error: &RunError) -> Exit {
     match error {
-        RunError::Kafka(error) => match error.kind() {
-            Kind::Unavailable => Exit::Unavailable,
-            Kind::Configuration => Exit::Config,
-            Kind::Lost => Exit::Data,
-            Kind::Refused => Exit::NotAllowed,
-            Kind::Io => Exit::Io,
-            Kind::GivesWay => Exit::TryAgain,
-            Kind::Bug => Exit::Bug,
-        },
+        RunError::Kafka(error) => kafka_exit(error),
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
+    }
+}
+
+/// What an error of Kafka's means.
+pub(super) fn kafka_exit(error: &KafkaFailure) -> Exit {
+    match error.kind() {
+        Kind::Unavailable => Exit::Unavailable,
+        Kind::Configuration => Exit::Config,
+        Kind::Lost => Exit::Data,
+        Kind::Refused => Exit::NotAllowed,
+        Kind::Io => Exit::Io,
+        Kind::Bug => Exit::Bug,
     }
 }
 

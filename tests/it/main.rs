@@ -9,6 +9,7 @@
 mod backtest;
 mod check;
 mod config;
+mod dead;
 mod deliver;
 mod demo;
 mod demo_terminal;

@@ -38,6 +38,15 @@ pub struct Outgoing<'o> {
     pub headers: &'o [(&'static str, String)],
 }
 
+/// Where exactly a record goes; without one the key decides and it is stamped now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub partition: i32,
+    /// The timestamp; `None`: now.
+    pub stamp: Option<Millis>,
+}
+
 /// What is not acknowledged yet.
 #[derive(Debug, Default)]
 struct Pending {
@@ -125,13 +134,23 @@ impl Producer {
 
     /// The same for a record about one that was stamped `cause`.
     pub fn send_about(&self, ticket: usize, cause: Option<Millis>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        self.put(Ticket { number: ticket, cause }, None, outgoing)
+    }
+
+    /// The same for a record that goes to one place.
+    pub fn send_to(&self, ticket: usize, place: Place, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        self.put(Ticket { number: ticket, cause: None }, Some(place), outgoing)
+    }
+
+    fn put(&self, ticket: Ticket, place: Option<Place>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
         let began = Instant::now();
         loop {
             self.check()?;
-            self.shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
-            let Err((error, _)) = self.inner.send(record(Ticket { number: ticket, cause }, outgoing)) else {
+            self.shared.lock().by_ticket.entry(ticket.number).or_insert_with(|| (0, Instant::now())).0 += 1;
+            let Err((error, _)) = self.inner.send(record(ticket, place, outgoing)) else {
                 return Ok(());
             };
+            let ticket = ticket.number;
             self.forget(ticket);
             match error {
                 KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => self.wait(outgoing.topic, began)?,
@@ -221,8 +240,16 @@ impl Producer {
     }
 }
 
-fn record<'r>(ticket: Ticket, outgoing: &Outgoing<'r>) -> BaseRecord<'r, [u8], [u8], Box<Ticket>> {
+fn record<'r>(
+    ticket: Ticket,
+    place: Option<Place>,
+    outgoing: &Outgoing<'r>,
+) -> BaseRecord<'r, [u8], [u8], Box<Ticket>> {
     let mut record = BaseRecord::with_opaque_to(outgoing.topic, Box::new(ticket));
+    if let Some(place) = place {
+        record.partition = Some(place.partition);
+        record.timestamp = place.stamp.map(|stamp| stamp.0);
+    }
     record.key = outgoing.key;
     record.payload = outgoing.value;
     if !outgoing.headers.is_empty() {
