@@ -21,6 +21,7 @@ mod check;
 pub mod codes;
 mod compile;
 pub mod countries;
+mod doubt;
 mod functions;
 mod lex;
 mod lint;

@@ -219,7 +219,7 @@ impl<'f> Finder<'f> {
         if let Some(span) = lines {
             let hint = format!("a chain that only `{called}` decides would show it");
             let what = format!("without {called}");
-            let change = Change { span, with: String::new(), what, hint };
+            let change = Change { span, with: String::new(), what, hint, doubt: None };
             // The lines go, and people are shown the step.
             self.add(rule.id, &place, Edit { shown: item.span.clone(), ..Edit::from(change) });
         }
@@ -298,7 +298,7 @@ impl<'f> Finder<'f> {
                 let old = scalar_text(&entry.value);
                 let hint = self.hint(rule, &format!("amounts.{name}"), &format!("{old} {}", entry.key), &new);
                 let what = format!("{old} -> {number}");
-                let change = Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint };
+                let change = Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint, doubt: None };
                 self.add(rule.id, &Place::new(at, format!("amount {name} {}", entry.key)), change);
             }
         }
@@ -320,7 +320,7 @@ impl<'f> Finder<'f> {
             }
             let hint = self.hint(rule, &entry.key, old, &new);
             let what = format!("{old} -> {new}");
-            let change = Change { span: node.span.clone(), with: new, what, hint };
+            let change = Change { span: node.span.clone(), with: new, what, hint, doubt: None };
             let place = Place::new(at, format!("param {}", entry.key));
             self.add(rule.id, &place, Edit { besides, ..Edit::from(change) });
         }
@@ -358,7 +358,9 @@ impl<'f> Finder<'f> {
         for new in steps(&Value::Duration(ms)) {
             let hint = format!("{of_two} apart by a time between {old} and {new} would show it");
             let what = format!("{old} -> {new}");
-            let change = Change { span: node.span.clone(), with: new, what, hint };
+            let doubt = is_of_one_step(rule, &place.name)
+                .then(|| "one step has no time between its first and its last".to_owned());
+            let change = Change { span: node.span.clone(), with: new, what, hint, doubt };
             self.add(rule.id, place, change);
         }
     }
@@ -368,10 +370,18 @@ impl<'f> Finder<'f> {
         ast.names(&mut |name, _| {
             rule.reads.insert(name.to_owned());
         });
-        for change in ast.changes() {
+        for mut change in ast.changes() {
+            change.doubt = ast.doubt(&change.span, &|feature| self.kept_by(feature));
             self.add(rule.id, place, change);
         }
         rule.asts.push(ast);
+    }
+
+    /// The entities a feature is kept for.
+    fn kept_by(&self, feature: &str) -> Vec<&'f str> {
+        let declared = self.features.get(feature).and_then(|(_, node)| map_of(node)?.get("by"));
+        let Some(by) = declared else { return Vec::new() };
+        std::iter::once(by).chain(items_of(by)).map(scalar_text).collect()
     }
 
     fn ast(&self, at: usize, node: &Node) -> Option<Ast> {
@@ -398,6 +408,7 @@ impl<'f> Finder<'f> {
                 edits,
                 name: format!("{}: {}", place.name, change.what),
                 hint: change.hint,
+                doubt: change.doubt,
                 readers: Vec::new(),
                 is_apart: place.is_apart,
             });
@@ -409,6 +420,12 @@ impl<'f> Finder<'f> {
             mutant.readers.push(rule.to_owned());
         }
     }
+}
+
+/// Whether a place is the time within which all steps of a sequence come, and there is one step.
+fn is_of_one_step(rule: &Rule<'_>, place: &str) -> bool {
+    let steps = rule.get("sequence").and_then(map_of).and_then(|sequence| sequence.get("steps"));
+    place == "sequence within" && steps.is_some_and(|steps| items_of(steps).len() == 1)
 }
 
 fn scalar_text(node: &Node) -> &str {
