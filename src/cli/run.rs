@@ -78,6 +78,7 @@ pub(super) fn kafka_exit(error: &KafkaFailure) -> Exit {
         Kind::Lost => Exit::Data,
         Kind::Refused => Exit::NotAllowed,
         Kind::Io => Exit::Io,
+        Kind::GivesWay => Exit::TryAgain,
         Kind::Bug => Exit::Bug,
     }
 }
