@@ -16,7 +16,7 @@ use ::fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::{Change, Space, Store, StoreError, Stored, io_error};
+use super::{Change, Space, Store, StoreError, Stored, fjall_files, io_error};
 use crate::failpoint::{self, reach};
 
 /// The folder of the store, below the state's.
@@ -25,8 +25,6 @@ const FOLDER: &str = "store";
 const UNFINISHED: &str = "store.new";
 /// The file that says which process has the state.
 const LOCK: &str = "state.lock";
-/// What fjall keeps at the top and for each tree: where one is missing, fjall would begin anew in silence.
-const NEEDED: [&str; 3] = ["version", "keyspaces/0/current", "keyspaces/1/current"];
 /// The one tree. All spaces are in it, so that a checkpoint is one step of it.
 const TREE: &str = "state";
 /// The key of the mark; those of values begin with the number of their space, which is never 0.
@@ -89,9 +87,7 @@ impl FjallStore {
 
     fn open_locked(directory: &Path, lock: File) -> Result<Self, StoreError> {
         let folder = directory.join(FOLDER);
-        if let Some(missing) = NEEDED.iter().find(|needed| !folder.join(needed).exists()) {
-            return Err(damaged(None, format!("{} is missing", folder.join(missing).display())));
-        }
+        fjall_files::check(&folder)?;
         let opened = guarded(|| {
             let database = builder(&folder).open()?;
             let tree = database.keyspace(TREE, KeyspaceCreateOptions::default)?;

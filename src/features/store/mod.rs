@@ -10,6 +10,9 @@ use crate::ruleset::KeyField;
 
 mod checkpoint;
 mod fjall;
+mod fjall_files;
+#[cfg(test)]
+mod fjall_tests;
 mod hash_key;
 mod memory;
 mod mutant;
@@ -190,6 +193,21 @@ pub trait Store: Stored + Send + Sync + std::fmt::Debug {
     fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError>;
     /// Its size on disk, bytes.
     fn disk_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// How the state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateConfig {
+    /// Time between the beginnings of two checkpoints at least, ms.
+    pub checkpoint_ms: u64,
+    /// Memory that entities may take, bytes, by the engine's own account of it.
+    pub memory_max_bytes: u64,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        StateConfig { checkpoint_ms: 30_000, memory_max_bytes: 2 << 30 }
+    }
 }
 
 /// Longest key, bytes.
