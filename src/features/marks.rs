@@ -140,7 +140,7 @@ impl Marks {
 
     /// The hand goes over all who came again: who came since it last passed stays, and is asked anew next time.
     fn next_idle(&mut self) -> Option<u32> {
-        let lines = self.lines.len();
+        let lines = if self.established == 0 { return None } else { self.lines.len() };
         for _ in 0..=2 * lines + 1 {
             let hand = if self.again_hand as usize / PLACES < lines { self.again_hand } else { 0 };
             let number = hand as usize / PLACES;

@@ -44,5 +44,6 @@ mod rules_schema;
 mod rules_tools;
 mod run;
 mod spine;
+mod state;
 mod swap;
 mod telemetry;

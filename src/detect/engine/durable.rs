@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, limits, of_rules};
+use super::{Engine, limits};
 use crate::detect::contact::{self, Contacts};
 use crate::detect::dedup::{self, Fired};
 use crate::detect::duplicates::{self, Duplicates};
@@ -96,8 +96,19 @@ impl Engine {
 
     /// The engine that was saved, under these rules: the same as had it been restored under its own and then gone over
     /// to these. `key` and `options` as for [`Engine::new`]; `entities_max` and `event_ids_max` may differ from before,
-    /// then what is too much is forgotten. Returns with it what the rules change.
+    /// then what is too much is forgotten.
     pub fn restore(
+        rules: Arc<Ruleset>,
+        bands: Bands,
+        options: Options,
+        key: HashKey,
+        stored: &dyn Stored,
+    ) -> Result<Self, RestoreError> {
+        Self::restore_and_tell(rules, bands, options, key, stored).map(|(engine, _)| engine)
+    }
+
+    /// The same, with what the rules change of it.
+    pub fn restore_and_tell(
         rules: Arc<Ruleset>,
         bands: Bands,
         options: Options,
@@ -106,25 +117,28 @@ impl Engine {
     ) -> Result<(Self, Swapped), RestoreError> {
         let head = stored.get(Space::Meta, HEAD)?.ok_or(RestoreError::Empty)?;
         let head = read_head(&head, &options, key)?;
-        let rules = of_rules(&rules, &options);
-        let limits = limits(&rules, &options);
+        let empty = Engine::new(rules, bands, options.clone(), key);
+        let rules = &empty.rules;
+        let limits = limits(rules, &options);
         let horizon_ms = head.lateness.horizon_ms();
-        let (state, cold) = State::restored(head.state, &rules, limits, horizon_ms, stored)?;
+        let (state, cold) = State::restored(head.state, rules, limits, horizon_ms, stored)?;
         let (sequences, fresh) =
-            Sequences::restored(head.sequences, &rules, options.also, options.entities_max, key, stored)?;
+            Sequences::restored(head.sequences, rules, options.also, options.entities_max, key, stored)?;
         let (window_ms, ids_max) = (options.event_id_window_ms, options.event_ids_max);
         let duplicates = Duplicates::restored(&head.duplicates, window_ms, ids_max, stored)?;
-        let swapped = Swapped::new(&rules, &cold, &fresh, duplicates.newest_ms());
+        let fired = Fired::restored(head.fired, rules, stored)?;
+        let contacts = Contacts::restored(&head.contacts, stored)?;
+        let swapped = Swapped::new(rules, &cold, &fresh, duplicates.newest_ms());
         let engine = Engine {
             state,
             lateness: head.lateness,
             duplicates,
-            fired: Fired::restored(head.fired, &rules, stored)?,
-            contacts: Contacts::restored(&head.contacts, stored)?,
+            fired,
+            contacts,
             sequences,
             watermark: head.watermark,
             lanes: head.lanes,
-            ..Engine::new(rules, bands, options, key)
+            ..empty
         };
         Ok((engine, swapped))
     }
@@ -212,4 +226,45 @@ fn words() -> u64 {
     }
     let hash = hasher.finalize();
     hash.as_bytes().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::store::MemoryStore;
+    use crate::ruleset::{Sources, load};
+
+    const KEY: HashKey = HashKey::new([1; 16]);
+
+    fn refused(write: impl FnOnce(&mut Encoder)) -> RestoreError {
+        let (mut store, mut value) = (MemoryStore::new(), Encoder::default());
+        write(&mut value);
+        store.put(Space::Meta, HEAD, value.seal(Space::Meta, HEAD));
+        let mut sources = Sources::new("rules");
+        sources.add("r.yaml", "version: 1\nrules: []\n", None);
+        let rules = load(&sources, KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}")).ruleset;
+        Engine::restore(Arc::new(rules), Bands::default(), Options::default(), KEY, &store).unwrap_err()
+    }
+
+    #[test]
+    fn another_version_is_told_before_anything_else_is_read() {
+        let later = refused(|value| value.number(STATE_VERSION + 1));
+        assert!(matches!(later, RestoreError::Version { found: 2, known: 1 }), "{later}");
+        let other_words = refused(|value| {
+            value.number(STATE_VERSION);
+            value.hash(KEY.text(KEY_SAMPLE));
+            value.hash(words() ^ 1);
+        });
+        assert!(matches!(other_words, RestoreError::Words), "{other_words}");
+        let cut = refused(|value| {
+            value.number(STATE_VERSION);
+            value.hash(KEY.text(KEY_SAMPLE));
+            value.hash(words());
+        });
+        assert_eq!(
+            cut.to_string(),
+            "the state store is damaged (meta): the value of key 656e67696e65 cannot be read: it ends too early; \
+             `walletwatch state rebuild --from TIME` makes it anew from Kafka"
+        );
+    }
 }

@@ -7,7 +7,7 @@
 
 mod describe;
 mod engine;
-mod make;
+pub mod make;
 mod make_rules;
 mod make_sequence;
 mod make_stream;
@@ -15,7 +15,7 @@ mod oracle_run;
 mod oracle_sequence;
 mod oracle_truth;
 mod oracle_values;
-mod render;
+pub mod render;
 mod shrink;
 mod told;
 
