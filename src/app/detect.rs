@@ -54,7 +54,7 @@ pub struct Detection {
 
 impl Detection {
     /// For a reader that was opened; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
+    pub fn new(stages: Stages, consumer: &Consumer, offsets: Offsets, producer: Producer, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
         let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
@@ -73,7 +73,7 @@ impl Detection {
         let engine = Engine::new(Arc::clone(&in_force.ruleset), in_force.policy.bands, options, prepared.key);
         let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
         let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
-        let (offsets, version) = (consumer.offsets(), Version::default());
+        let version = Version::default();
         let keys = Keys::new(prepared.config.kafka.topics.len());
         let key_counts = KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics);
         Detection {

@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use crate::alert::DeskError;
 use crate::clock;
+use crate::disk::RealDisk;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
+use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Begin, Error as KafkaError, Producer, topics};
+use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, Producer, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -30,6 +32,7 @@ pub mod demo;
 mod detect;
 mod last_good;
 mod notify;
+mod owner;
 mod prepare;
 mod reload;
 mod watch;
@@ -77,7 +80,7 @@ pub enum RunError {
     #[error("{0}")]
     Desk(Arc<DeskError>),
     /// The folder of the state.
-    #[error("failed to make state.directory = {path}: {1}", path = .0.display())]
+    #[error("failed to use state.directory = {path}: {1}", path = .0.display())]
     StateDirectory(PathBuf, #[source] std::io::Error),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
@@ -116,12 +119,22 @@ pub struct Controls {
     pub shutdown: Shutdown,
     /// Whoever plays the stream and looks on; nobody in the service.
     pub witness: Option<Arc<dyn Witness>>,
+    /// Takes over from a detector that still works.
+    pub take_over: bool,
+    /// Goes on at the group's offsets with an empty state.
+    pub cold: bool,
 }
 
 impl Controls {
-    /// Counters at zero, nobody has asked, and nobody looks on.
+    /// Counters at zero, nobody has asked, nobody looks on, and nothing is forced.
     pub fn new() -> Result<Self, RunError> {
-        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default(), witness: None })
+        Ok(Controls {
+            metrics: Metrics::new()?,
+            shutdown: Shutdown::default(),
+            witness: None,
+            take_over: false,
+            cold: false,
+        })
     }
 }
 
@@ -131,7 +144,8 @@ type Done = (&'static str, Result<(), RunError>);
 /// Runs until asked to stop, or as long as `until` says.
 pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) -> Result<Summary, RunError> {
     crate::deliver::tls::install_provider();
-    let Controls { metrics, shutdown, witness } = controls;
+    // Every start is cold as long as the state ends with the process.
+    let Controls { metrics, shutdown, witness, take_over, cold: _ } = controls;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -156,7 +170,7 @@ pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) ->
     let prepared = Arc::new(prepared);
     let stages = Stages { prepared, current, metrics, health, shutdown, witness, detected: Arc::default() };
     stages.start_reloading(reloader)?;
-    let result = stages.run(role, until, &runtime);
+    let result = stages.run(role, until, take_over, &runtime);
     if let Some(server) = server {
         runtime.block_on(server.stop());
     }
@@ -197,15 +211,27 @@ struct Stages {
 }
 
 impl Stages {
-    fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
+    fn run(
+        &self,
+        role: Role,
+        until: &Until,
+        take_over: bool,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
         let consumer = role.detects().then(|| Consumer::open(&config.kafka, Begin::Group)).transpose()?;
         topics::prepare(&config.kafka)?;
+        let reader = match consumer.map(|consumer| self.claim(consumer, take_over)).transpose() {
+            // Whoever is asked to stop while it waits has begun nothing.
+            Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
+            claimed => claimed?,
+        };
         // Both are built before either runs.
         let mut watched = Watched::default();
         let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
-        let detection = consumer.map(|consumer| self.open_detection(consumer, &mut watched)).transpose()?;
+        let detection =
+            reader.map(|(consumer, offsets)| self.open_detection(consumer, offsets, &mut watched)).transpose()?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -256,15 +282,27 @@ impl Stages {
         started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
+    /// Makes the group ours: there is one detector.
+    fn claim(&self, consumer: Consumer, take_over: bool) -> Result<(Consumer, Offsets), RunError> {
+        let folder = &self.prepared.config.state_directory;
+        let failed = |error| RunError::StateDirectory(folder.clone(), error);
+        private_folder(folder).map_err(failed)?;
+        let owner = owner::id(&RealDisk, folder).map_err(failed)?;
+        let claim = Claim { owner, take_over, timing: Timing::default() };
+        let offsets = consumer.claim(&claim, &|| self.shutdown.is_requested())?;
+        Ok((consumer, offsets))
+    }
+
     fn open_detection(
         &self,
         consumer: Consumer,
+        offsets: Offsets,
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let config = &self.prepared.config;
         let producer = Producer::open_telling(&config.kafka, acknowledged(self))?;
         let pulse = self.pulse("detection", watched);
-        let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
+        let detection = detect::Detection::new(self.clone(), &consumer, offsets, producer, pulse);
         watched.given_up = Some(consumer.given_up());
         watched.lags.push(detection.lag());
         Ok((consumer, detection))

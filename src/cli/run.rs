@@ -26,6 +26,12 @@ pub struct Args {
     /// Stop once everything that the topics hold now is taken, told and sent.
     #[arg(long)]
     until_end: bool,
+    /// Take over from another detector of the same group that still works: it stops by itself.
+    #[arg(long)]
+    take_over: bool,
+    /// Go on at the group's offsets with an empty state: what was known of accounts and addresses is given up.
+    #[arg(long)]
+    cold: bool,
 }
 
 /// Runs it.
@@ -53,7 +59,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         ListsAreExamples { lists: &examples }.tell();
     }
     let until = if args.until_end { Until::End } else { Until::Stopped };
-    let run = Controls::new().and_then(|controls| app::run(prepared, args.role, &until, controls));
+    let controls = Controls::new().map(|controls| Controls { take_over: args.take_over, cold: args.cold, ..controls });
+    let run = controls.and_then(|controls| app::run(prepared, args.role, &until, controls));
     let summary = run.map_err(|error| fail(exit(&error), error.to_string()))?;
     summary.tell();
     Ok(Exit::Done)
@@ -122,5 +129,19 @@ mod tests {
         assert_eq!(exit(&RunError::Panic("detection")), Exit::Bug);
         assert_eq!(exit(&RunError::Kafka(Error::NoTaker)), Exit::Bug);
         assert_eq!((Exit::NotAllowed as u8, Exit::Bug as u8), (77, 70));
+    }
+
+    #[test]
+    fn there_is_one_detector_and_its_state_goes_on_where_it_stands() {
+        let of = |error| exit(&RunError::Kafka(error)) as u8;
+        let (owner, group) = ("host-1".to_owned(), "wallet".to_owned());
+        let other = Error::OtherDetector { owner: owner.clone(), group: group.clone(), epoch: 2, age_s: 1 };
+        assert_eq!(of(other), 77, "refused: somebody else is at work");
+        assert_eq!(of(Error::TakenOver { owner, group: group.clone(), epoch: 3, ours: 2 }), 75, "it gives way");
+        assert_eq!(of(Error::StateLost { group }), 78);
+        let topic = "wallet.logins".to_owned();
+        assert_eq!(of(Error::Gone { topic: topic.clone(), partition: 0, offset: 5, low: 9, high: 20 }), 78);
+        let again = Error::NotAgain { batch: 7, topic, partition: 0, first: 5, last: 8, records: 4 };
+        assert_eq!(of(again), 78);
     }
 }

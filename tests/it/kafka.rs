@@ -15,6 +15,8 @@ use walletwatch::ingest::{DeadLetter, Position, Record};
 
 use crate::kit::kafka::broker;
 
+mod again;
+mod one_detector;
 mod secure;
 
 /// Records as the test wrote or read them: (stamp, topic, partition, value).
