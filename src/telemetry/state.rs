@@ -48,6 +48,45 @@ impl CheckpointDone {
     }
 }
 
+/// Detection goes on with the state of an earlier start.
+#[derive(Debug)]
+pub struct StateOpened {
+    /// The checkpoint that it goes on from.
+    pub checkpoint: u64,
+    /// Batches behind it that are taken again.
+    pub batches_again: usize,
+    /// Time to read it back.
+    pub took: Duration,
+}
+
+impl StateOpened {
+    /// Tells it.
+    pub fn tell(&self) {
+        let StateOpened { checkpoint, batches_again, took } = *self;
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(checkpoint, batches_again, took_ms, "the state is read back: going on where it stands");
+    }
+}
+
+/// Batches are taken again with other rules, lists or databases than they were decided with before.
+#[derive(Debug)]
+pub struct TakenAgainUnderOthers {
+    /// How many.
+    pub batches: usize,
+}
+
+impl TakenAgainUnderOthers {
+    /// Tells it.
+    pub fn tell(&self) {
+        let batches = self.batches;
+        tracing::warn!(
+            batches,
+            "rules, lists or geo databases changed since the last end: what was read after the last checkpoint is \
+             decided again with the new ones"
+        );
+    }
+}
+
 /// A start gave the store a checkpoint that was closed before the end, and that it did not have.
 #[derive(Debug)]
 pub struct RedoApplied {

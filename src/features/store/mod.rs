@@ -33,7 +33,7 @@ pub use recover::{Recovered, Redone, recover};
 pub use redo::{Change, Redo};
 pub use simulated::SimulatedStore;
 pub use steps::Place;
-pub use writer::{CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
+pub use writer::{CHECK, CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
 
 /// What a key belongs to. The numbers stand in files: they keep their meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
