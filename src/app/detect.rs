@@ -13,7 +13,7 @@ use super::current::{InForce, Mappings, Version};
 use super::durable::Durable;
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Options, Sink, Swapped};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::batch_log::Digests;
@@ -63,7 +63,13 @@ pub struct Detection {
 
 impl Detection {
     /// For a reader that was opened, and the state it goes on with; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, state: (Engine, Durable), offsets: Offsets, pulse: Pulse) -> Result<Self, RunError> {
+    pub fn new(
+        stages: Stages,
+        consumer: &Consumer,
+        state: (Engine, Durable),
+        offsets: Offsets,
+        pulse: Pulse,
+    ) -> Result<Self, RunError> {
         let prepared = &stages.prepared;
         let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
@@ -115,8 +121,8 @@ impl Detection {
             }
             self.producer.check()?;
             self.offsets.check()?;
-            let Detection { durable, engine, offsets, producer, .. } = &mut self;
-            durable.tick(engine, offsets, producer, self.ticket, &self.digests)?;
+            let Detection { durable, engine, offsets, producer, ticket, digests, .. } = &mut self;
+            durable.tick(engine, offsets, producer, *ticket, digests)?;
             self.tell(&batches);
         }
         self.drain()?;
@@ -159,8 +165,8 @@ impl Detection {
 
     /// Whether all that was decided came to rest in time: acknowledged by Kafka, and its state closed.
     fn settle(&mut self, deadline: Instant) -> Result<bool, RunError> {
-        let Detection { durable, engine, offsets, producer, .. } = self;
-        durable.settle(engine, offsets, producer, self.ticket, &self.digests, deadline)
+        let Detection { durable, engine, offsets, producer, ticket, digests, .. } = self;
+        durable.settle(engine, offsets, producer, *ticket, digests, deadline)
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {

@@ -12,7 +12,7 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Redo, StateKey, Store as _, recover,
+    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Redo, StateKey, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
@@ -176,8 +176,8 @@ impl Durable {
         self.checkpoints.check()?;
         self.hand_over(producer)?;
         self.let_go(offsets)?;
-        let is_due = self.checkpoints.is_due(Instant::now())
-            || (self.log.wants_checkpoint() && !self.checkpoints.is_busy());
+        let is_due =
+            self.checkpoints.is_due(Instant::now()) || (self.log.wants_checkpoint() && !self.checkpoints.is_busy());
         if self.waiting.is_none() && self.saved != Some(self.batch) && is_due {
             self.take_down(engine, offsets, ticket, in_force)?;
         }
@@ -227,12 +227,7 @@ impl Durable {
         Ok(())
     }
 
-    fn capture(
-        &mut self,
-        engine: &mut Engine,
-        next: Vec<(Partition, i64)>,
-        in_force: &Digests,
-    ) -> (Redo, Progress) {
+    fn capture(&mut self, engine: &mut Engine, next: Vec<(Partition, i64)>, in_force: &Digests) -> (Redo, Progress) {
         let mut redo = Redo::new();
         engine.name_lanes(next.iter().map(|(partition, _)| partition.to_string()).collect());
         engine.save(&mut redo);

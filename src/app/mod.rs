@@ -17,6 +17,7 @@ use crate::alert::DeskError;
 use crate::clock;
 use crate::detect::{Engine, Options, RestoreError};
 use crate::disk::RealDisk;
+use crate::features::store::StoreError;
 use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
@@ -41,7 +42,7 @@ mod reload;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, Prepared, prepare};
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
 pub use witness::Witness;
 
 use current::Current;
@@ -92,6 +93,9 @@ pub enum RunError {
     /// The batch log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StoreError),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),

@@ -298,7 +298,8 @@ impl<'f> Finder<'f> {
                 let old = scalar_text(&entry.value);
                 let hint = self.hint(rule, &format!("amounts.{name}"), &format!("{old} {}", entry.key), &new);
                 let what = format!("{old} -> {number}");
-                let change = Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint, doubt: None };
+                let change =
+                    Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint, doubt: None };
                 self.add(rule.id, &Place::new(at, format!("amount {name} {}", entry.key)), change);
             }
         }
