@@ -207,7 +207,7 @@ impl Sequences {
         let none = vec![(0, None); sequence.steps.len()];
         let Some(number) = self.number(rule) else { return none };
         let Some(key) = self.entity(number, sequence, event, ids) else { return none };
-        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return none };
+        let Some(chains) = self.chains.get(key) else { return none };
         let of_room = |at: usize| {
             let room = chains.rooms.get(at)?;
             let newest = room.len().checked_sub(1).and_then(|last| room.get(last)).map(Partial::last_ms);
@@ -223,7 +223,7 @@ impl Sequences {
     pub fn newest(&mut self, rule: u16, sequence: &Sequence, event: &Event<'_>, ids: &mut Ids) -> Vec<Option<Partial>> {
         let Some(number) = self.number(rule) else { return Vec::new() };
         let Some(key) = self.entity(number, sequence, event, ids) else { return Vec::new() };
-        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return Vec::new() };
+        let Some(chains) = self.chains.get(key) else { return Vec::new() };
         let time_ms = event.time.0;
         let is_in_time = |chain: &&Partial| {
             chain.last_ms() <= time_ms && time_ms.saturating_sub(chain.first_ms()) <= sequence.within_ms
@@ -245,17 +245,23 @@ impl Sequences {
     ) -> Option<Partial> {
         let number = self.number(rule)?;
         let key = self.entity(number, sequence, event, ids)?;
-        let mut chains = self.chains.get_mut(key, NOWHERE);
+        let mut chains = self.chains.peek(key, NOWHERE);
+        let before = chains.as_deref().map(Chains::len);
         if let Some(chains) = &mut chains {
             cancel_waiting(sequence, chains, event, banks, |waiting| {
                 self.due.remove(&due(waiting, number, key));
             });
         }
-        if is_cancelled(sequence, chains.as_deref_mut(), event, banks) {
+        let is_cancelled = is_cancelled(sequence, chains.as_deref_mut(), event, banks);
+        if chains.as_deref().map(Chains::len) != before {
+            // Some went: that is a change to save.
+            chains = self.chains.get_mut(key, NOWHERE);
+        }
+        if is_cancelled {
             return None;
         }
         let last = sequence.steps.len().checked_sub(1)?;
-        let mut completed = None;
+        let (mut completed, mut goes_on) = (None, false);
         for (at, step) in sequence.steps.iter().enumerate().rev().filter(|(_, step)| step.types.has(event.kind)) {
             let before = at.checked_sub(1);
             let matched = match ask(step.filter.as_ref(), event, banks) {
@@ -298,7 +304,11 @@ impl Sequences {
             }
             if let Some(room) = chains.rooms.get_mut(at) {
                 *overflow += room.take(&made, sequence.within_ms) as u64;
+                goes_on = before.is_some();
             }
+        }
+        if goes_on {
+            self.chains.entry(key, NOWHERE);
         }
         completed
     }
