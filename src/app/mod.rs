@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::alert::DeskError;
 use crate::clock;
+use crate::features::store::StoreError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::producer::Acknowledged;
 use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
@@ -35,7 +36,7 @@ mod reload;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, Prepared, prepare};
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
 pub use witness::Witness;
 
 use current::Current;
@@ -79,6 +80,9 @@ pub enum RunError {
     /// The folder of the state.
     #[error("failed to make state.directory = {path}: {1}", path = .0.display())]
     StateDirectory(PathBuf, #[source] std::io::Error),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StoreError),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::app::{self, BadRules, Controls, Role, RunError, Until};
+use crate::app::{self, BadRules, Controls, KeyFrom, Role, RunError, Until};
 use crate::config::LogFormat;
+use crate::features::store::StoreError;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::events::ListsAreExamples;
 use crate::telemetry::log::{self, Form};
@@ -30,7 +31,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&source, BadRules::FallBack) {
+    let prepared = match check::prepare(&source, BadRules::FallBack, KeyFrom::State) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
@@ -69,10 +70,22 @@ pub(super) fn exit(error: &RunError) -> Exit {
             Kind::Io => Exit::Io,
             Kind::Bug => Exit::Bug,
         },
+        RunError::State(error) => state_exit(error),
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
+    }
+}
+
+/// What an error of the state means.
+pub(super) fn state_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Io { .. } | StoreError::Poisoned(_) => Exit::Io,
+        StoreError::Locked(_) => Exit::TryAgain,
+        StoreError::Damaged { .. } => Exit::Data,
+        StoreError::Version { .. } | StoreError::Key { .. } | StoreError::KeyFile { .. } => Exit::Config,
+        StoreError::TooLarge { .. } => Exit::Bug,
     }
 }
 

@@ -42,5 +42,6 @@ mod rules_schema;
 mod rules_tools;
 mod run;
 mod spine;
+mod store;
 mod swap;
 mod telemetry;

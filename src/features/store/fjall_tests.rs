@@ -49,7 +49,7 @@ fn what_was_taken_is_read_back_over_starts() {
     assert_eq!(store.mark().expect("new"), None);
     let mut expected = MemoryStore::new();
     for number in 1..=3 {
-        let mut change = |to: &mut dyn Changes| {
+        let change = |to: &mut dyn Changes| {
             for n in 0..200 {
                 if (u64::from(n) + number) % 3 == 0 {
                     to.put(Space::Account, &key(n), &[number as u8; 50]);
