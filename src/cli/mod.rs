@@ -18,6 +18,7 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod state;
 
 pub use output::{Failure, Format, fail};
 
@@ -54,6 +55,8 @@ enum Command {
     Mapping(mapping::Command),
     #[command(subcommand)]
     Geo(geo::Command),
+    #[command(subcommand)]
+    State(state::Command),
 }
 
 /// Parses the command line and runs the command.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(command),
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
+        Command::State(command) => state::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -20,6 +20,7 @@ mod last;
 mod measure;
 #[cfg(test)]
 mod merging;
+mod named;
 mod pairs;
 mod places;
 mod plan;
@@ -44,5 +45,6 @@ pub use field::fill;
 pub use finding::Finding;
 pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
+pub use named::{NameError, named};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use state::{Ahead, State, StateLimits};
