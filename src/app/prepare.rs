@@ -92,8 +92,8 @@ pub fn prepare(
     let Some(config) = config else { return Err(problems) };
     let state_key = match key_from {
         KeyFrom::Nowhere => None,
-        KeyFrom::State => state_key(&config).unwrap_or_else(|problem| {
-            problems.push(problem);
+        KeyFrom::State => state_key(&config).unwrap_or_else(|why| {
+            problems.push(Problem::nowhere("C006", why).about("state.directory"));
             None
         }),
     };
@@ -301,15 +301,13 @@ pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
 
 /// The key of the state's folder, which is made where it is missing. None where the configuration does not say which
 /// folder it is: that was told.
-fn state_key(config: &Config) -> Result<Option<StateKey>, Problem> {
+fn state_key(config: &Config) -> Result<Option<StateKey>, String> {
     let directory = &config.state_directory;
     if directory.as_os_str().is_empty() {
         return Ok(None);
     }
-    let problem = |why: String| Problem::nowhere("C006", why).about("state.directory");
-    super::private_folder(directory)
-        .map_err(|error| problem(format!("failed to make {}: {error}", directory.display())))?;
-    StateKey::open(directory, random_bytes()).map(Some).map_err(|error| problem(error.to_string()))
+    super::private_folder(directory).map_err(|error| format!("failed to make {}: {error}", directory.display()))?;
+    StateKey::open(directory, random_bytes()).map(Some).map_err(|error| error.to_string())
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -4,7 +4,7 @@
 //! The child is this binary: it writes checkpoints and says on stdout which it has closed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ fn child() {
     let _scenario = fail::FailScenario::setup();
     let count: u64 = std::env::var(COUNT).expect("a count").parse().expect("a number");
     if let Err(error) = write_checkpoints(Path::new(&folder), count) {
-        println!("failed: {error}");
+        say(&format!("failed: {error}"));
     }
 }
 
@@ -65,7 +65,7 @@ fn write_checkpoints(folder: &Path, count: u64) -> Result<(), walletwatch::featu
     let (place, recovered, key) = open(folder)?;
     let metrics = Metrics::new().expect("metrics");
     let mut checkpoints = Checkpoints::start(place, &recovered, &key.id, Duration::ZERO, metrics).expect("a thread");
-    println!("began");
+    say("began");
     let first = recovered.checkpoint.map_or(1, |checkpoint| checkpoint.number + 1);
     for number in first..first + count {
         let mut redo = Redo::new();
@@ -79,9 +79,14 @@ fn write_checkpoints(folder: &Path, count: u64) -> Result<(), walletwatch::featu
         checkpoints.begin(redo, Progress { batch: number, ..Progress::default() })?;
         checkpoints.wait(None);
         checkpoints.check()?;
-        println!("closed {}", checkpoints.closed().map_or(0, |checkpoint| checkpoint.number));
+        say(&format!("closed {}", checkpoints.closed().map_or(0, |checkpoint| checkpoint.number)));
     }
     Ok(())
+}
+
+/// Tells the parent, at once.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("the parent listens");
 }
 
 fn command(folder: &Path, count: u64) -> Command {

@@ -16,7 +16,7 @@ use ::fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::{Change, Space, Store, StoreError, Stored, fjall_files, io_error, redo_file};
+use super::{Change, Space, Store, StoreError, Stored, Take, fjall_files, io_error, redo_file};
 use crate::disk::{Disk as _, RealDisk};
 use crate::failpoint::{self, reach};
 
@@ -180,11 +180,7 @@ impl Stored for FjallStore {
         found.map(|value| opened(space, &key, &value).map(<[u8]>::to_vec)).transpose()
     }
 
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
         let mut found = self.run("read", Some(space), || Ok(self.tree.prefix([space.number()])))?;
         loop {
             let next = self.run("read", Some(space), || found.next().map(|pair| pair.into_inner()).transpose())?;
