@@ -12,7 +12,8 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Redo, StateKey, recover,
+    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, StoreError,
+    recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
@@ -24,11 +25,22 @@ use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
 /// The folder of the batch log, in that of the state.
 const LOG_FOLDER: &str = "batches";
 
+/// From where on records are taken. `cold`: an empty state may begin where the group stands.
+pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
+    let checkpoint = found.and_then(|found| Some((found, found.recovered.checkpoint.as_ref()?)));
+    let Some((found, checkpoint)) = checkpoint else {
+        return if cold { Begin::Group } else { Begin::Fresh };
+    };
+    let next = checkpoint.progress.offsets.iter();
+    let next = next.map(|next| (Partition::new(next.topic.clone(), next.partition), next.offset)).collect();
+    Begin::State(Standing { next, again: found.again.clone() })
+}
+
 /// The state as a start finds it.
 pub struct Found {
     place: Place,
     key: StateKey,
-    recovered: crate::features::store::Recovered,
+    recovered: Recovered,
     log: BatchLog,
     again: Vec<Logged>,
     every: Duration,
@@ -36,15 +48,22 @@ pub struct Found {
 }
 
 impl Found {
-    /// Opens what there is; no other process may have it open.
+    /// Opens what there is; `None` where nothing was kept yet, and then nothing is made.
+    pub fn existing(prepared: &Prepared, metrics: &Metrics) -> Result<Option<Self>, RunError> {
+        let is_there = FjallStore::is_there(&prepared.config.state_directory);
+        is_there.then(|| Self::open(prepared, metrics)).transpose()
+    }
+
+    /// Opens what there is, and makes what is not; no other process may have it open.
     pub fn open(prepared: &Prepared, metrics: &Metrics) -> Result<Self, RunError> {
         let folder = prepared.config.state_directory.clone();
         let failed = |error| RunError::StateDirectory(folder.clone(), error);
         let log_folder = folder.join(LOG_FOLDER);
         private_folder(&log_folder).map_err(failed)?;
-        // Without one nothing could be found again; whoever prepares a run asks for it.
-        let key = prepared.state_key.clone();
-        let key = key.ok_or_else(|| failed(std::io::Error::other("no key of the state was made")))?;
+        let key = StateKey::open(&folder, prepared.new_key)?;
+        if key.key.text(&key.id) != prepared.key.text(&key.id) {
+            return Err(StoreError::KeyFile { path: key.path, what: "was made by another start a moment ago" }.into());
+        }
         let disk = Arc::new(RealDisk);
         let store = Arc::new(FjallStore::open(&folder)?);
         let place = Place { disk: disk.clone(), folder: folder.clone(), store };
@@ -61,16 +80,6 @@ impl Found {
         let every = Duration::from_millis(prepared.config.state.checkpoint_ms);
         let metrics = metrics.clone();
         Ok(Found { place, key, recovered, log: opened.log, again: opened.again, every, metrics })
-    }
-
-    /// From where on records are taken. `cold`: an empty state may begin where the group stands.
-    pub fn begin(&self, cold: bool) -> Begin {
-        let Some(checkpoint) = &self.recovered.checkpoint else {
-            return if cold { Begin::Group } else { Begin::Fresh };
-        };
-        let next = checkpoint.progress.offsets.iter();
-        let next = next.map(|next| (Partition::new(next.topic.clone(), next.partition), next.offset)).collect();
-        Begin::State(Standing { next, again: self.again.clone() })
     }
 
     /// The engine as it was, or a new one; with what the rules change of it.

@@ -245,7 +245,7 @@ impl Stages {
     ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let opened = role.detects().then(|| self.open_state(beginning.cold)).transpose()?;
+        let opened = role.detects().then(|| self.open_reader(beginning.cold)).transpose()?;
         topics::prepare(&config.kafka)?;
         let reader = match opened.map(|opened| self.claim(opened, beginning.take_over)).transpose() {
             // Whoever is asked to stop while it waits has begun nothing.
@@ -306,16 +306,17 @@ impl Stages {
         started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
-    /// The state, and the reader that goes on where it stands. Writes nothing to Kafka.
-    fn open_state(&self, cold: bool) -> Result<(Consumer, Found), RunError> {
-        let found = Found::open(&self.prepared, &self.metrics)?;
-        let consumer = Consumer::open(&self.prepared.config.kafka, found.begin(cold))?;
+    /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
+    fn open_reader(&self, cold: bool) -> Result<(Consumer, Option<Found>), RunError> {
+        let found = Found::existing(&self.prepared, &self.metrics)?;
+        let consumer = Consumer::open(&self.prepared.config.kafka, durable::begin(found.as_ref(), cold))?;
         Ok((consumer, found))
     }
 
     /// Makes the group ours: there is one detector.
-    fn claim(&self, (consumer, found): (Consumer, Found), take_over: bool) -> Result<Reader, RunError> {
+    fn claim(&self, (consumer, found): (Consumer, Option<Found>), take_over: bool) -> Result<Reader, RunError> {
         let prepared = &self.prepared;
+        let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
         let options = Options { findings: self.witness.is_some(), ..prepared.config.engine.clone() };
         let (mut engine, swapped) = found.engine(prepared, options)?;
         if let Some(swapped) = swapped {

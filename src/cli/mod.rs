@@ -19,6 +19,7 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod state;
 
 pub use output::{Failure, Format, fail};
 
@@ -57,6 +58,8 @@ enum Command {
     Geo(geo::Command),
     #[command(subcommand)]
     Dead(dead::Command),
+    #[command(subcommand)]
+    State(state::Command),
 }
 
 /// Parses the command line and runs the command.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
         Command::Dead(command) => dead::run(command),
+        Command::State(command) => state::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

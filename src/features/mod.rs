@@ -24,6 +24,7 @@ mod marks;
 mod measure;
 #[cfg(test)]
 mod merging;
+mod named;
 mod pairs;
 mod places;
 mod plan;
@@ -49,5 +50,6 @@ pub use field::fill;
 pub use finding::Finding;
 pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
+pub use named::{NameError, named};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use state::{Ahead, State, StateHead, StateLimits};

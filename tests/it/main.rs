@@ -45,5 +45,6 @@ mod rules_tools;
 mod run;
 mod spine;
 mod state;
+mod store;
 mod swap;
 mod telemetry;

@@ -16,13 +16,16 @@ use ::fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::{Change, Space, Store, StoreError, Stored, fjall_files, io_error};
+use super::{Change, Space, Store, StoreError, Stored, Take, fjall_files, io_error, redo_file};
+use crate::disk::{Disk as _, RealDisk};
 use crate::failpoint::{self, reach};
 
 /// The folder of the store, below the state's.
 const FOLDER: &str = "store";
 /// Where a new store is made before it gets its name.
 const UNFINISHED: &str = "store.new";
+/// Where a store stands that was set aside.
+const ASIDE: &str = "store.old";
 /// The file that says which process has the state.
 const LOCK: &str = "state.lock";
 /// The one tree. All spaces are in it, so that a checkpoint is one step of it.
@@ -83,6 +86,25 @@ impl FjallStore {
         }
         let lock = lock(directory)?;
         Self::open_locked(directory, lock).map(Some)
+    }
+
+    /// Takes a state away so that it can be made anew, by replay: the store keeps standing beside it under another
+    /// name until the next time, its redo files go, the key of its hashes stays.
+    pub fn set_aside(directory: &Path) -> Result<(), StoreError> {
+        let _lock = lock(directory)?;
+        let (folder, aside) = (directory.join(FOLDER), directory.join(ASIDE));
+        if folder.exists() {
+            if aside.exists() {
+                fs::remove_dir_all(&aside).map_err(io_error("remove", &aside))?;
+            }
+            fs::rename(&folder, &aside).map_err(io_error("rename", &folder))?;
+        }
+        // The last one first: a crash in between leaves what a start refuses, never what it would apply.
+        for number in redo_file::numbers(&RealDisk, directory)?.into_iter().rev() {
+            let path = directory.join(redo_file::name(number));
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+        RealDisk.sync_folder(directory).map_err(io_error("sync", directory))
     }
 
     fn open_locked(directory: &Path, lock: File) -> Result<Self, StoreError> {
@@ -158,11 +180,7 @@ impl Stored for FjallStore {
         found.map(|value| opened(space, &key, &value).map(<[u8]>::to_vec)).transpose()
     }
 
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
         let mut found = self.run("read", Some(space), || Ok(self.tree.prefix([space.number()])))?;
         loop {
             let next = self.run("read", Some(space), || found.next().map(|pair| pair.into_inner()).transpose())?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Mark, Progress};
 use super::*;
-use crate::disk::RealDisk;
+use crate::disk::{Disk as _, RealDisk};
 
 const KEY: &str = "k-1";
 
@@ -284,4 +284,22 @@ fn checkpoints_go_through_redo_files_and_a_start_goes_on() {
     let place = open();
     assert_eq!(start(&place).found, [Redone::Applied(2)]);
     assert_eq!(place.store.get(Space::Account, b"a").expect("whole"), Some(key(2).to_vec()));
+}
+
+#[test]
+fn a_state_that_was_set_aside_is_made_anew_under_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = StateKey::open(folder.path(), [1; 16]).expect("made");
+    closed_store(folder.path());
+    RealDisk.create(&folder.path().join(redo_file::name(7))).expect("new");
+    for _ in 0..2 {
+        FjallStore::set_aside(folder.path()).expect("free");
+        assert!(folder.path().join("store.old").exists() && !FjallStore::is_there(folder.path()));
+    }
+    assert!(redo_file::numbers(&RealDisk, folder.path()).expect("listed").is_empty());
+    let again = StateKey::open(folder.path(), [2; 16]).expect("there");
+    assert_eq!(again.id, key.id);
+    let store = FjallStore::open(folder.path()).expect("made");
+    assert!(matches!(FjallStore::set_aside(folder.path()), Err(StoreError::Locked(_))));
+    assert_eq!(store.mark().expect("new"), None);
 }

@@ -172,16 +172,15 @@ pub trait Changes {
     fn delete(&mut self, space: Space, key: &[u8]);
 }
 
+/// Takes a key and its value.
+pub type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't;
+
 /// What a restore reads from.
 pub trait Stored {
     /// The value of a key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Every key of a space with its value, in rising order of the keys. The first error ends it.
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError>;
 }
 
 /// What keeps checkpoints.

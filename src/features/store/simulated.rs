@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Changes as _, Mark, MemoryStore, Space, Store, StoreError, Stored, io_error};
+use super::{Change, Changes as _, Mark, MemoryStore, Space, Store, StoreError, Stored, Take, io_error};
 use crate::disk::{Crash, SimulatedDisk};
 
 /// In one of so many failures of the power the last checkpoint is lost.
@@ -70,11 +70,7 @@ impl Stored for SimulatedStore {
         self.lock().now.values.get(space, key)
     }
 
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
         self.check()?;
         self.values().each(space, take)
     }
