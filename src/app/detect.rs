@@ -75,7 +75,7 @@ impl Detection {
         let lanes = consumer.lanes();
         DetectionStarted {
             topics: &prepared.config.kafka.topics,
-            partitions: lanes.len(),
+            partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
             goes_on: consumer.goes_on(),
             rules_digest: &in_force.ruleset.digest,

@@ -247,14 +247,15 @@ impl Stages {
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
         let opened = role.detects().then(|| self.open_reader(beginning.cold)).transpose()?;
         topics::prepare(&config.kafka)?;
+        // Both are built before either runs.
+        let mut watched = Watched::default();
+        let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
+        // Last before anything runs: a start that fails has taken nothing over.
         let reader = match opened.map(|opened| self.claim(opened, beginning.take_over)).transpose() {
             // Whoever is asked to stop while it waits has begun nothing.
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             claimed => claimed?,
         };
-        // Both are built before either runs.
-        let mut watched = Watched::default();
-        let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
         let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;

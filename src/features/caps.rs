@@ -31,7 +31,7 @@ fn bytes(aggregate: Aggregate, pair: bool, over_ms: i64, events: impl Iterator<I
             matches: true,
         };
         kept.update(&shape, &seen, Span { over_ms, horizon_ms: time_ms - LATENESS_MS }, &mut banks);
-        if value % 64 == 0 {
+        if value.is_multiple_of(64) {
             bytes = bytes.max(kept.heap_bytes());
         }
     }
@@ -41,7 +41,7 @@ fn bytes(aggregate: Aggregate, pair: bool, over_ms: i64, events: impl Iterator<I
 /// An amount of each size that a histogram tells apart, one after the other.
 fn amount_of_each_size(n: u64, octaves: u64) -> i64 {
     let octave = n / 64 % octaves;
-    ((1u64 << octave) | (n % 64 << octave >> 6)) as i64
+    ((1u64 << octave) | (((n % 64) << octave) >> 6)) as i64
 }
 
 fn assert_told(aggregate: Aggregate, is_money: bool, is_pair: bool, bytes: usize) {
@@ -84,7 +84,7 @@ fn histograms_of_amounts_take_no_more_than_the_loader_tells() {
         let events = 70 * sizes * units;
         let apart_ms = over_ms * 70 / 64 / events as i64;
         let event = |n: u64| {
-            let sign = if !is_money && n % 2 == 0 { -1 } else { 1 };
+            let sign = if !is_money && n.is_multiple_of(2) { -1 } else { 1 };
             let amount = amount_of_each_size(n / units / if is_money { 1 } else { 2 }, octaves);
             (n as i64 * apart_ms, n, ((n % units) as u8, sign * amount))
         };

@@ -37,6 +37,7 @@ mod read;
 pub mod revisions;
 pub mod row;
 mod rule;
+mod rule_build;
 mod rule_fields;
 mod rule_kind;
 pub mod schema;

@@ -30,6 +30,7 @@ mod layers;
 mod mapping;
 mod mapping_run;
 mod mutate;
+mod one_detector;
 mod oracle;
 mod pack;
 mod readme;

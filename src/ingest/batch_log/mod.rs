@@ -5,9 +5,10 @@
 //! is what was written, up to the first place that is torn or damaged: there the log is cut, and file, byte and
 //! reason are told. Does not know what the records hold, and syncs by itself only a file that is full.
 //!
-//! How it is used:
+//! How it is used (its folder is there, and this process alone uses it):
 //! - [`BatchLog::open`] with the number of the last batch that the checkpoint covers (0 without one) gives the
-//!   batches to take again. They go to `Consumer::open`, which hands them out with [`Batch::again`] set.
+//!   batches to take again. They go to `Consumer::open`, which hands them out with [`Batch::again`] set. What was in
+//!   force when each was decided stands in [`Logged::in_force`]: whoever decides them again does it with the same.
 //! - [`BatchLog::append`] with every batch before it is decided. It returns the batch's number; a batch that is taken
 //!   again is in the log already, and nothing is written.
 //! - [`BatchLog::roll`] when a checkpoint begins: what it covers then lies in files of its own. The file it returns is

@@ -116,7 +116,7 @@ pub struct Consumer {
     pub(super) lanes: Vec<Lane>,
     pub(super) names: Arc<Lanes>,
     pub(super) positions: Positions,
-    pub(super) again: VecDeque<Logged>,
+    again: VecDeque<Logged>,
     pub(super) config: KafkaConfig,
     /// It goes on where a state stands.
     pub(super) has_state: bool,
@@ -174,7 +174,7 @@ impl Consumer {
     }
 
     /// Reads until asked to stop, or up to the ends at the start. Blocks its thread.
-    pub fn run(self, out: Full, until_end: bool, stop: &dyn Fn() -> bool) -> Result<End, Error> {
+    pub fn run(mut self, out: Full, until_end: bool, stop: &dyn Fn() -> bool) -> Result<End, Error> {
         let room = self.lanes.len().saturating_add(NEW_PARTITIONS_MAX);
         let queues: Vec<OnceCell<PartitionQueue<Context>>> = (0..room).map(|_| OnceCell::new()).collect();
         let mut list = TopicPartitionList::with_capacity(self.lanes.len());
@@ -188,9 +188,10 @@ impl Consumer {
         self.consumer.assign(&list).map_err(Error::request("assign the partitions"))?;
         let found = match until_end {
             true => None,
-            false => Some(partitions::look(&self.consumer, &self.config, &self.names)?),
+            false => Some(partitions::look(&self.consumer, &self.config, &self.topics, &self.names)?),
         };
-        let result = Reader::new(&self, &queues, found, until_end).run(&out, &self.given_up, stop);
+        let again = std::mem::take(&mut self.again);
+        let result = Reader::new(&self, &queues, again, found, until_end).run(&out, &self.given_up, stop);
         self.consumer.unassign().map_err(Error::request("give the partitions back"))?;
         result
     }

@@ -44,13 +44,27 @@ pub enum Next<T> {
     Missing(u16),
 }
 
+/// The rank of a lane among equal timestamps, and the lane: one number, for it is compared for every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(u32);
+
+impl Turn {
+    fn new(rank: u16, lane: u16) -> Self {
+        Turn(u32::from(rank) << 16 | u32::from(lane))
+    }
+
+    fn lane(self) -> u16 {
+        (self.0 & 0xffff) as u16
+    }
+}
+
 /// One partition.
 #[derive(Debug)]
 struct Lane<T> {
     /// Topic and partition: the order of equal timestamps.
     place: (u16, i32),
     /// That order as a number, among the lanes; in a batch that is taken again, among its ranges.
-    rank: u16,
+    turn: Turn,
     /// How many records the batch may still take of it.
     wanted: u32,
     /// What was taken from its queue and not yet handed out.
@@ -71,7 +85,7 @@ impl<T> Lane<T> {
     fn new(place: (u16, i32)) -> Self {
         Lane {
             place,
-            rank: 0,
+            turn: Turn(0),
             wanted: ALL,
             queue: VecDeque::new(),
             last: None,
@@ -123,8 +137,8 @@ pub struct Merge<T> {
     limits: Limits,
     moment: Millis,
     lanes: Vec<Lane<T>>,
-    /// The head of each lane that has one: (timestamp, at most the moment; rank; lane).
-    heads: BinaryHeap<Reverse<(Millis, u16, u16)>>,
+    /// The head of each lane that has one: (timestamp, at most the moment; its turn).
+    heads: BinaryHeap<Reverse<(Millis, Turn)>>,
     /// Lanes that are empty and whose queue was not asked since.
     unasked: Vec<u16>,
     /// Lanes that were asked, are empty and behind.
@@ -162,8 +176,9 @@ impl<T> Merge<T> {
     fn rank(&mut self) {
         let mut places: Vec<(u16, i32)> = self.lanes.iter().map(|lane| lane.place).collect();
         places.sort_unstable();
-        for lane in &mut self.lanes {
-            lane.rank = u16::try_from(places.partition_point(|place| *place < lane.place)).unwrap_or(u16::MAX);
+        for (number, lane) in (0_u16..).zip(&mut self.lanes) {
+            let rank = places.partition_point(|place| *place < lane.place);
+            lane.turn = Turn::new(u16::try_from(rank).unwrap_or(u16::MAX), number);
         }
     }
 
@@ -185,7 +200,7 @@ impl<T> Merge<T> {
         self.lanes.iter_mut().for_each(|lane| lane.wanted = 0);
         for (rank, (number, records)) in (0_u16..).zip(ranges) {
             if let Some(lane) = self.lanes.get_mut(usize::from(number)) {
-                lane.rank = rank;
+                lane.turn = Turn::new(rank, number);
                 lane.wanted = records;
             }
         }
@@ -199,7 +214,7 @@ impl<T> Merge<T> {
         self.awaited.clear();
         for (number, lane) in (0_u16..).zip(&self.lanes) {
             match lane.gives(self.moment) {
-                Gives::Head(stamp) => self.heads.push(Reverse((stamp, lane.rank, number))),
+                Gives::Head(stamp) => self.heads.push(Reverse((stamp, lane.turn))),
                 Gives::Perhaps => self.unasked.push(number),
                 Gives::Nothing => {}
             }
@@ -214,7 +229,7 @@ impl<T> Merge<T> {
         lane.spoke();
         lane.queue.push_back((stamp, item));
         if lane.queue.len() == 1 && lane.wanted > 0 {
-            self.heads.push(Reverse((stamp.min(self.moment), lane.rank, number)));
+            self.heads.push(Reverse((stamp.min(self.moment), lane.turn)));
             self.awaited.retain(|awaited| *awaited != number);
         }
     }
@@ -267,14 +282,15 @@ impl<T> Merge<T> {
         if let Some(until) = self.awaited.iter().filter_map(|n| self.waits_until(*n)).max() {
             return Next::Wait(until);
         }
-        let Some(Reverse((_, _, number))) = self.heads.pop() else { return Next::Nothing };
+        let Some(Reverse((_, turn))) = self.heads.pop() else { return Next::Nothing };
+        let number = turn.lane();
         let Some(lane) = self.lanes.get_mut(usize::from(number)) else { return Next::Nothing };
         let Some((stamp, item)) = lane.queue.pop_front() else { return Next::Nothing };
         if self.again {
             lane.wanted = lane.wanted.saturating_sub(1);
         }
         match lane.gives(self.moment) {
-            Gives::Head(stamp) => self.heads.push(Reverse((stamp, lane.rank, number))),
+            Gives::Head(stamp) => self.heads.push(Reverse((stamp, lane.turn))),
             Gives::Perhaps => self.unasked.push(number),
             Gives::Nothing => {}
         }

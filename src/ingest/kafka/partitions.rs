@@ -21,7 +21,7 @@ const WAITING_MAX: usize = 64;
 /// A partition that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPartition {
-    /// The topic, by its place in the configured list.
+    /// The topic, by its place in the list.
     pub topic: u16,
     /// The partition.
     pub partition: i32,
@@ -31,10 +31,11 @@ pub struct NewPartition {
     pub high: i64,
 }
 
-/// Looks on a thread of its own until the receiver is dropped.
+/// Looks at topics on a thread of its own until the receiver is dropped.
 pub fn look(
     consumer: &Arc<BaseConsumer<Context>>,
     config: &KafkaConfig,
+    topics: &[String],
     known: &Arc<Lanes>,
 ) -> Result<Receiver<NewPartition>, Error> {
     let (found, receiver) = sync_channel(WAITING_MAX);
@@ -42,6 +43,7 @@ pub fn look(
         consumer: Arc::downgrade(consumer),
         // A broker that does not answer is the reader's trouble: nobody waits here.
         config: config.clone(),
+        topics: topics.to_vec(),
         known: Arc::clone(known),
         told: Vec::new(),
         found,
@@ -53,6 +55,7 @@ pub fn look(
 struct Looker {
     consumer: Weak<BaseConsumer<Context>>,
     config: KafkaConfig,
+    topics: Vec<String>,
     known: Arc<Lanes>,
     /// Those the reader was told of and has perhaps not taken yet.
     told: Vec<Partition>,
@@ -77,7 +80,7 @@ impl Looker {
     /// One look. False once nobody listens.
     fn look(&mut self, consumer: &BaseConsumer<Context>) -> Result<bool, Error> {
         let known = self.known.all();
-        for (topic, name) in (0_u16..).zip(&self.config.topics) {
+        for (topic, name) in (0_u16..).zip(&self.topics) {
             for partition in assign::partitions(consumer, &self.config, name)? {
                 let lane = Partition::new(name, partition);
                 if known.contains(&lane) || self.told.contains(&lane) {

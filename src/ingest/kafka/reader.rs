@@ -70,6 +70,7 @@ impl<'r> Reader<'r> {
     pub(super) fn new(
         opened: &'r Consumer,
         queues: &'r Queues,
+        again: VecDeque<Logged>,
         found: Option<Receiver<NewPartition>>,
         until_end: bool,
     ) -> Self {
@@ -95,7 +96,7 @@ impl<'r> Reader<'r> {
             merge,
             arrived: lanes.iter().map(|lane| lane.start - 1).collect(),
             lanes,
-            again: opened.again.clone(),
+            again,
             is_begun: false,
             found,
             until_end,
@@ -278,8 +279,9 @@ impl<'r> Reader<'r> {
     /// Takes a run from a lane's queue.
     fn ask(&mut self, lane: u16) -> Result<(), Error> {
         let Some(queue) = self.queues.get(usize::from(lane)).and_then(|slot| slot.get()) else { return Ok(()) };
-        for _ in 0..RUN_RECORDS_MAX {
+        for polled in 0..RUN_RECORDS_MAX {
             match queue.poll(Duration::ZERO) {
+                None if polled == 0 => return Ok(()),
                 None => break,
                 Some(Ok(message)) => self.arrive(lane, message)?,
                 Some(Err(KafkaError::PartitionEOF(_))) => {

@@ -24,6 +24,9 @@ const NO_DATES: &str = "expressions hold no dates: compare two times, such as `t
 /// What of a place can be compared with a word.
 const PARTS_OF_PLACE: &str = "compare a part of it: `geo.country`, `geo.city`, `geo.asn` or `geo.network`";
 
+/// What other languages call something missing.
+pub(super) const NULLS: [&str; 5] = ["null", "none", "None", "nil", "undefined"];
+
 /// A type as people say it: `an amount of money`.
 pub(in crate::ruleset) fn a(ty: Ty) -> &'static str {
     match ty {
@@ -267,6 +270,10 @@ impl Checker<'_, '_> {
 
     pub(super) fn compare(&mut self, op: Comparison, l: &Expr, r: &Expr, span: &Range<usize>) -> Option<Typed> {
         let left = self.expr(l);
+        if let Some(problem) = self.no_null(op, l, r, span) {
+            self.tell(problem);
+            return None;
+        }
         if let Some(left) = &left
             && let Some(problem) = self.bare_word(left, r)
         {
@@ -323,6 +330,17 @@ impl Checker<'_, '_> {
             Met::Value(value) => Some(value),
             Met::Told | Met::Never => None,
         }
+    }
+
+    /// `device != null`: what other languages have for something missing.
+    fn no_null(&self, op: Comparison, l: &Expr, r: &Expr, span: &Range<usize>) -> Option<Problem> {
+        let Kind::Name(path) = &r.kind else { return None };
+        if !NULLS.contains(&path.as_str()) || op.orders() || self.knows(path) {
+            return None;
+        }
+        let not = if op == Comparison::NotEqual { "not " } else { "" };
+        let problem = self.problem(codes::UNKNOWN_NAME, &r.span, format!("unknown name `{path}`"));
+        Some(problem.fix(span.clone(), format!("{} is {not}missing", self.written(&l.span))))
     }
 
     /// `result == failure`: a word without its quotes.

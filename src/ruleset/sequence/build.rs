@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::order;
 use super::read::ItemSpec;
 use super::{Absent, Canceller, Filter, Kept, Sequence, SequenceSpec, Step, alias_of};
 use crate::event::{Closed, EventType, Field, TypeSet};
@@ -15,7 +16,8 @@ use crate::ruleset::feature::type_words;
 use crate::ruleset::identity::canonical;
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
-use crate::ruleset::rule::{Builder, RuleDraft};
+use crate::ruleset::rule::RuleDraft;
+use crate::ruleset::rule_build::Builder;
 use crate::ruleset::{codes, constant, row::Cell};
 
 /// The conditions of a sequence, compiled, before it is known what of its steps is read.
@@ -218,8 +220,14 @@ impl Builder<'_> {
     pub fn sequence(&mut self, draft: &RuleDraft<'_>, spec: &SequenceSpec) -> Option<Built> {
         self.check_aliases(draft, spec);
         let last = u8::try_from(spec.steps.len()).unwrap_or(u8::MAX).saturating_sub(1);
-        let of_steps = (0u8..).zip(&spec.steps);
-        let steps: Vec<Item> = of_steps.map(|(at, step)| self.item(draft, &step.item, Steps::before(at))).collect();
+        let mut steps = Vec::new();
+        for (at, step) in (0u8..).zip(&spec.steps) {
+            let item = self.item(draft, &step.item, Steps::before(at));
+            if let (Some(taken), Some(within_ms)) = (&item.condition, spec.within_ms) {
+                order::tell(&taken.typed, at, within_ms, self.problems);
+            }
+            steps.push(item);
+        }
         // A partial has taken at least its first step.
         let without: Vec<Item> = spec.without.iter().map(|item| self.item(draft, item, Steps::some(last))).collect();
         self.tell_cancelled(draft, (spec, &steps, &without));

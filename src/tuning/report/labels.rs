@@ -1,7 +1,7 @@
 //! Names beside the points of a plot, laid out so that none lies over another, over a point or outside the picture.
 //!
-//! Guarantees: points at one place share a name; the first points are named first; what finds no room near its point is
-//! left out, for pointing at the point and the table tell it. Knows fonts only by how wide their letters are at most.
+//! Guarantees: points at one place share a name; the first points are named first; a name is nearer to its own point
+//! than to any other, or a line leads to it; what finds no room near its point is left out, for pointing at the point and the table tell it. Knows fonts only by how wide their letters are at most.
 
 /// Height of a name, units of the picture.
 pub const HEIGHT: f64 = 12.0;
@@ -13,7 +13,7 @@ const PLACE: f64 = 4.0;
 /// Room that a point takes, from its middle.
 const POINT: f64 = 6.0;
 /// How far from its point a name is tried, from the point's middle to the name's edge.
-const AWAY: [f64; 3] = [8.0, 20.0, 34.0];
+const AWAY: [f64; 5] = [8.0, 18.0, 30.0, 44.0, 60.0];
 /// From here on a line leads from the point to its name.
 const LED_FROM: f64 = 15.0;
 /// Names that stand together at one place; of more the number is told.
@@ -40,6 +40,11 @@ impl Area {
     /// Whether two share more than an edge.
     pub fn overlaps(&self, other: &Area) -> bool {
         self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+    }
+
+    /// How far a place is from its nearest edge; 0 inside.
+    fn distance(&self, x: f64, y: f64) -> f64 {
+        (x - x.clamp(self.left, self.right)).hypot(y - y.clamp(self.top, self.bottom))
     }
 
     /// Whether another lies in it.
@@ -77,8 +82,14 @@ pub fn laid_out(points: &[(f64, f64, String)], frame: Area) -> Vec<Label> {
             let is_taken = dots.iter().chain(labels.iter().map(|label| &label.area)).any(|other| area.overlaps(other));
             frame.holds(area) && !is_taken
         };
-        let found = AWAY.iter().flat_map(|away| around(x, y, *away, width(&text)).map(|area| (*away, area)));
-        if let Some((away, area)) = found.into_iter().find(|(_, area)| is_free(area)) {
+        let is_nearest = |area: &Area| {
+            let others = points.iter().filter(|(other_x, other_y, _)| (other_x - x).hypot(other_y - y) >= PLACE);
+            let own = area.distance(x, y);
+            others.map(|(x, y, _)| area.distance(*x, *y)).all(|other| other > own)
+        };
+        let mut found = AWAY.iter().flat_map(|away| around(x, y, *away, width(&text)).map(|area| (*away, area)));
+        let fits = |(away, area): &(f64, Area)| is_free(area) && (*away >= LED_FROM || is_nearest(area));
+        if let Some((away, area)) = found.find(fits) {
             labels.push(Label { text, area, led_from: (away >= LED_FROM).then_some((x, y)) });
         }
     }
@@ -152,6 +163,10 @@ mod tests {
                 prop_assert!(!others, "{label:?} lies over another");
                 let dot = |(x, y, _): &(f64, f64, String)| Area::around(*x, *y, POINT, POINT);
                 prop_assert!(!points.iter().any(|point| dot(point).overlaps(&label.area)), "{label:?} lies over a point");
+                let mut named = points.iter().filter(|(.., name)| label.text.split(" · ").any(|text| text == name));
+                let nearest = |x: f64, y: f64| points.iter().all(|p| label.area.distance(p.0, p.1) >= label.area.distance(x, y));
+                let is_clear = label.led_from.is_some() || named.any(|(x, y, _)| nearest(*x, *y));
+                prop_assert!(is_clear || label.text.contains(" more"), "{label:?} is nearer to another point");
             }
         }
 

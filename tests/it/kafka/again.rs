@@ -7,13 +7,13 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::Producer as _;
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use walletwatch::disk::RealDisk;
 use walletwatch::ingest::batch_log::{Digests, Logged};
 use walletwatch::ingest::kafka::consumer::batches;
 use walletwatch::ingest::kafka::error::Kind;
-use walletwatch::ingest::kafka::{Begin, Consumer, Error, KafkaConfig, Standing};
+use walletwatch::ingest::kafka::{Begin, Consumer, Error, Follower, KafkaConfig, Standing};
 use walletwatch::ingest::{Batch, BatchLog, Partition};
 
 use super::{backlog, config, plain_producer, three_topics, write};
@@ -222,6 +222,42 @@ fn a_topic_that_was_taken_out_keeps_its_lane_and_is_missed_only_by_the_log() {
     assert!(matches!(&error, Error::Retired { topic } if *topic == topics[1]), "{error}");
 }
 
+/// Gives a topic more partitions; the producer learns of them, nobody who reads the topic is told.
+fn grow(producer: &BaseProducer, topic: &str, partitions: usize) {
+    let new = NewPartitions::new(topic, partitions);
+    runtime().block_on(admin().create_partitions([&new], &AdminOptions::new())).expect("grown");
+    wait_until("the new partitions take records", Duration::from_secs(30), || {
+        let metadata = producer.client().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        (metadata.topics().first()?.partitions().len() == partitions).then_some(())
+    });
+}
+
+#[test]
+fn notification_reads_a_partition_that_is_new_too() {
+    let topics = ["follow.alerts", "follow.contacts"].map(|name| broker().topic(name, 1));
+    let [alerts_topic, contacts_topic] = topics.clone();
+    let config = KafkaConfig { partitions_look_ms: 100, alerts_topic, contacts_topic, ..config(Vec::new()) };
+    let producer = plain_producer();
+    let put = |topic: &str, partition: i32, value: &str| {
+        write(&producer, topic, partition, 1_767_225_600_000, value);
+        producer.flush(Duration::from_secs(30)).expect("written");
+    };
+    put(&topics[0], 0, "first");
+    let mut follower = Follower::open(&config, &std::collections::BTreeMap::new()).expect("it reads");
+    let mut taken = Vec::new();
+    let mut read = |wanted: usize| {
+        wait_until(&format!("{wanted} alerts"), Duration::from_secs(30), || {
+            let records = follower.read(Duration::from_millis(20)).expect("read");
+            taken.extend(records.into_iter().map(|r| String::from_utf8(r.value.expect("a value")).expect("text")));
+            (taken.len() >= wanted).then(|| taken.clone())
+        })
+    };
+    assert_eq!(read(1), ["first"]);
+    grow(&producer, &topics[0], 2);
+    put(&topics[0], 1, "second");
+    assert_eq!(read(2), ["first", "second"]);
+}
+
 #[test]
 fn a_partition_that_is_new_is_found_and_read_from_its_oldest_record() {
     let topics = [broker().topic("grown.a", 2), broker().topic("grown.b", 1)];
@@ -240,16 +276,7 @@ fn a_partition_that_is_new_is_found_and_read_from_its_oldest_record() {
     let values = |run: &Run| run.batches.iter().flat_map(|batch| &batch.records).count();
     let first = take(&config, Begin::Fresh, &mut log, false, |run| {
         if values(run) == 2 && !grown.swap(true, Ordering::Relaxed) {
-            let grow = NewPartitions::new(&topics[0], 4);
-            runtime().block_on(admin().create_partitions([&grow], &AdminOptions::new())).expect("grown");
-            // Written before anybody could know of them; and the old ones go on.
-            wait_until("the new partitions take records", Duration::from_secs(30), || {
-                producer
-                    .client()
-                    .fetch_metadata(Some(&topics[0]), Duration::from_secs(5))
-                    .ok()
-                    .filter(|metadata| metadata.topics().first().is_some_and(|topic| topic.partitions().len() == 4))
-            });
+            grow(&producer, &topics[0], 4);
             for (partition, value) in [(3, "a3"), (2, "a2"), (3, "a3 too"), (0, "a0 too")] {
                 put(partition, value);
             }

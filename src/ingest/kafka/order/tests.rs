@@ -408,3 +408,17 @@ fn after_the_last_batch_taken_again_the_next_is_live() {
     merge.asked(1, 0);
     assert_eq!(merge.next(0), Next::Take(0, Millis(60), 'b'));
 }
+
+#[test]
+fn equal_timestamps_are_taken_again_in_the_order_of_the_ranges() {
+    // The topics of the configuration have changed places since the batch was logged.
+    let mut merge = Merge::new(places(2), Limits::default());
+    merge.begin_again(Millis(100), [(1, 1), (0, 1)].into_iter());
+    for (lane, item) in [(0, 'a'), (1, 'b')] {
+        merge.arrived(lane, Millis(50), item);
+        merge.asked(lane, 0);
+    }
+    assert_eq!(merge.next(0), Next::Take(1, Millis(50), 'b'));
+    assert_eq!(merge.next(0), Next::Take(0, Millis(50), 'a'));
+    assert_eq!(merge.next(0), Next::Nothing);
+}

@@ -98,7 +98,11 @@ impl Choices<'_> {
                 let all: Vec<String> = (0..count).map(|n| format!("{}", n * 2)).collect();
                 format!("({} {not}in [{}])", self.number(next), all.join(", "))
             }
-            20 => format!("({} {}in [5 CNY, 0 CNY, 1 USD])", self.money(next), self.of(&["", "not "])),
+            // What is in yuan whatever happens is refused where it meets dollars.
+            20 if self.below(2) == 0 => {
+                format!("({} {}in [5 CNY, 0 CNY, 1 USD])", self.of(&["amount", "balance"]), self.of(&["", "not "]))
+            }
+            20 => format!("({} {}in [5 CNY, 0 CNY])", self.money(next), self.of(&["", "not "])),
             21 => format!("matches({}, \"{}\")", self.text(next), self.of(&["^a", "b.c", "(?i)A|z"])),
             22 => format!("({} {}in [\"198.51.100.7\", \"2001:db8::1\"])", self.ip(next), self.of(&["", "not "])),
             _ => {
@@ -239,7 +243,7 @@ impl Choices<'_> {
 
     fn text(&mut self, level: usize) -> String {
         if level == 0 {
-            return self.of(&["platform", "city", "user_agent", "\"a\"", "\"A@b.C\""]).to_string();
+            return self.of(&["platform", "city", "user_agent", "\"a\"", "\"a@b.c\""]).to_string();
         }
         match self.below(5) {
             0 | 1 => self.text(0),
