@@ -264,6 +264,7 @@ impl Stages {
         let config = &self.prepared.config;
         let producer = Producer::open_telling(&config.kafka, acknowledged(self))?;
         let pulse = self.pulse("detection", watched);
+        watched.writing = Some(producer.waiting());
         let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
         watched.given_up = Some(consumer.given_up());
         watched.lags.push(detection.lag());

@@ -16,6 +16,7 @@ mod demo_terminal;
 mod deploy;
 mod desk;
 mod differential;
+mod faults;
 mod generate;
 mod generate_pace;
 mod generate_people;
