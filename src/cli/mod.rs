@@ -19,6 +19,7 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod status;
 
 pub use output::{Failure, Format, fail};
 
@@ -57,6 +58,7 @@ enum Command {
     Geo(geo::Command),
     #[command(subcommand)]
     Dead(dead::Command),
+    Status(status::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
         Command::Dead(command) => dead::run(command),
+        Command::Status(args) => status::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

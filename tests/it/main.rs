@@ -44,5 +44,6 @@ mod rules_schema;
 mod rules_tools;
 mod run;
 mod spine;
+mod status;
 mod swap;
 mod telemetry;

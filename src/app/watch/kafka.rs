@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::Watcher;
 use super::topics::{Reader, Reading, Topics, Turn};
+use crate::clock;
 use crate::ingest::kafka::lag::{TopicLag, has_records};
+use crate::ingest::kafka::producer::WaitingTopic;
 use crate::telemetry::events::{TopicFellSilent, TopicSpeaks};
 use crate::telemetry::health::State;
 
@@ -57,6 +59,7 @@ impl Watcher {
         }
         let now = Instant::now();
         self.stages.health.tell("kafka", State::Ok, "it answers", now);
+        self.watched.sight.kafka(by_reader.values().flatten(), clock::now());
         self.lag(by_reader.values().flatten(), now);
         for lag in by_reader.values().flatten() {
             self.silence(lag, now);
@@ -134,30 +137,25 @@ impl Watcher {
     /// detection waits, too.
     pub(super) fn writing(&self) {
         let Some(writing) = &self.watched.writing else { return };
-        let longest = writing.longest();
-        self.stages.health.tell("writing", writing_state(&longest), writing_words(&longest), Instant::now());
+        let (state, detail) = writing_state(&writing.over(WRITE_WAIT_MAX));
+        self.stages.health.tell("writing", state, detail, Instant::now());
     }
 }
 
-/// A topic, how long nothing was acknowledged there, and how many records wait.
-type Longest = Option<(String, Duration, u32)>;
-
-fn writing_state(longest: &Longest) -> State {
-    match longest {
-        Some((_, waits, _)) if *waits > WRITE_WAIT_MAX => State::Failed,
-        _ => State::Ok,
-    }
-}
-
-fn writing_words(longest: &Longest) -> String {
-    match longest {
-        Some((topic, waits, records)) if *waits > WRITE_WAIT_MAX => format!(
-            "{topic} cannot be written: Kafka has acknowledged nothing there for {} s, {records} records wait; nothing \
-             is skipped, detection waits and then stops",
-            waits.as_secs()
-        ),
-        _ => "Kafka acknowledges what is written".to_owned(),
-    }
+/// How the check of writing stands, with the topics that have taken nothing for too long.
+fn writing_state(stuck: &[WaitingTopic]) -> (State, String) {
+    let Some(waits) = stuck.iter().map(|topic| topic.waits).max() else {
+        return (State::Ok, "Kafka acknowledges what is written".to_owned());
+    };
+    let names: Vec<&str> = stuck.iter().map(|topic| topic.topic.as_str()).collect();
+    let records: u64 = stuck.iter().map(|topic| u64::from(topic.records)).sum();
+    let detail = format!(
+        "{} cannot be written: Kafka has acknowledged nothing there for {} s, {records} records wait; nothing is \
+         skipped, detection waits and then stops",
+        names.join(", "),
+        waits.as_secs()
+    );
+    (State::Failed, detail)
 }
 
 #[cfg(test)]
@@ -165,16 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writing_fails_once_a_topic_has_acknowledged_nothing_for_too_long() {
-        assert_eq!(writing_state(&None), State::Ok);
-        let waits = |waits| Some(("wallet.events.dead".to_owned(), waits, 3));
-        assert_eq!(writing_state(&waits(WRITE_WAIT_MAX)), State::Ok);
-        let long = waits(Duration::from_secs(7));
-        assert_eq!(writing_state(&long), State::Failed);
+    fn writing_fails_where_a_topic_has_taken_nothing_for_too_long_and_names_it() {
+        assert_eq!(writing_state(&[]).0, State::Ok);
+        let stuck = [("wallet.alerts", 7, 3), ("wallet.events.dead", 6, 1)].map(|(topic, seconds, records)| {
+            WaitingTopic { topic: topic.to_owned(), waits: Duration::from_secs(seconds), records }
+        });
+        let (state, detail) = writing_state(&stuck);
+        assert_eq!(state, State::Failed);
         assert_eq!(
-            writing_words(&long),
-            "wallet.events.dead cannot be written: Kafka has acknowledged nothing there for 7 s, 3 records wait; \
-             nothing is skipped, detection waits and then stops"
+            detail,
+            "wallet.alerts, wallet.events.dead cannot be written: Kafka has acknowledged nothing there for 7 s, 4 records \
+             wait; nothing is skipped, detection waits and then stops"
         );
     }
 }

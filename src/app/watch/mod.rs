@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 mod kafka;
 mod topics;
 
+use super::control::Sight;
 use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::clock;
@@ -46,6 +47,8 @@ pub struct Watched {
     pub notices: Option<View>,
     /// The stages' signs of life.
     pub pulses: Vec<(&'static str, Pulse)>,
+    /// What was seen last, for whoever asks.
+    pub sight: Sight,
     /// How often the order between partitions was given up.
     pub given_up: Option<Arc<AtomicU64>>,
 }

@@ -125,15 +125,27 @@ impl Deliveries for Arc<Shared> {
 pub struct Waiting(Arc<Shared>);
 
 impl Waiting {
-    /// The topic of which nothing was acknowledged for the longest time while something waits, how long that is, and
-    /// how many records wait there.
-    pub fn longest(&self) -> Option<(String, Duration, u32)> {
+    /// The topics where something waits and nothing was acknowledged for longer than that.
+    pub fn over(&self, limit: Duration) -> Vec<WaitingTopic> {
         let pending = self.0.lock();
-        let waiting = pending.by_topic.iter().filter(|(_, (count, _))| *count > 0);
-        let longest = waiting.min_by_key(|(_, (_, since))| *since)?;
-        let (topic, (count, since)) = longest;
-        Some((topic.clone(), since.elapsed(), *count))
+        let topics = pending.by_topic.iter().filter(|(_, (count, _))| *count > 0);
+        let topics = topics.map(|(topic, (count, since))| {
+            let (topic, waits, records) = (topic.clone(), since.elapsed(), *count);
+            WaitingTopic { topic, waits, records }
+        });
+        topics.filter(|topic| topic.waits > limit).collect()
     }
+}
+
+/// A topic that takes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingTopic {
+    /// Its name.
+    pub topic: String,
+    /// For how long nothing was acknowledged.
+    pub waits: Duration,
+    /// Records that wait.
+    pub records: u32,
 }
 
 /// The writer.
@@ -313,18 +325,20 @@ mod tests {
             shared.begin(ticket, "t");
         }
         shared.begin(5, "other");
-        let waiting = || Waiting(Arc::clone(&shared)).longest().map(|(topic, _, count)| (topic, count));
-        assert_eq!(waiting(), Some(("t".to_owned(), 3)));
+        let waiting = || {
+            let over = Waiting(Arc::clone(&shared)).over(Duration::ZERO);
+            over.into_iter().map(|of| format!("{} {}", of.topic, of.records)).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(waiting(), "other 1, t 3");
         let first = |shared: &Shared| shared.lock().by_ticket.keys().next().copied();
         shared.delivered(&of(3), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
         shared.delivered(&of(4), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
-        // What is acknowledged is no standstill: the other one waits longer now.
-        assert_eq!(waiting(), Some(("other".to_owned(), 1)));
+        assert_eq!(waiting(), "other 1, t 1");
         shared.delivered(&of(5), "other", Ok(()));
         shared.delivered(&of(3), "t", Err(RDKafkaErrorCode::MessageSizeTooLarge));
-        assert_eq!((first(&shared), waiting()), (None, None));
+        assert_eq!((first(&shared), waiting()), (None, String::new()));
         let failed = shared.lock().failed.clone();
         assert_eq!(failed, Some(("t".to_owned(), RDKafkaErrorCode::MessageSizeTooLarge)));
     }

@@ -105,8 +105,8 @@ async fn serve(mut client: TcpStream, target: u16, mut orders: watch::Receiver<O
     let ended = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let there = carry(from_client, to_server, orders.clone());
-        let back = carry(from_server, to_client, orders.clone());
+        let there = carry(Way::There, from_client, to_server, orders.clone());
+        let back = carry(Way::Back, from_server, to_client, orders.clone());
         tokio::select! {
             ended = async { tokio::try_join!(there, back) } => ended.map(|_| ()),
             _ = orders.wait_for(is_over) => Err(Lost),
@@ -127,8 +127,20 @@ fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the client to the server.
+    There,
+    Back,
+}
+
 /// One direction, up to its end.
-async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut orders: watch::Receiver<Order>) -> Result<(), Lost> {
+async fn carry(
+    way: Way,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut orders: watch::Receiver<Order>,
+) -> Result<(), Lost> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut has_lost = false;
     loop {
@@ -151,7 +163,7 @@ async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut orders: watch:
         let mode = orders.borrow().mode;
         let is_swallowed = match mode {
             Mode::HalfOpen => true,
-            Mode::NoWrites => has_lost || is_write(&piece[..bytes]),
+            Mode::NoWrites => has_lost || way == Way::There && is_write(&piece[..bytes]),
             Mode::Pass | Mode::Trickle(_) | Mode::Refuse => false,
         };
         if is_swallowed {
