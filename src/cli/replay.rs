@@ -1,7 +1,7 @@
 //! `walletwatch replay`: recorded events through the production engine, to files of alerts and findings.
 //!
 //! Guarantees: the same file, rules, geo files and `--now` give the same bytes; needs no config, no secret and
-//! no broker. Judges exceptions by event time and lists not by their age.
+//! no broker: a config at hand says only whether the pack stands beside the rules it names. Judges exceptions by event time and lists not by their age.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::output::is_dash;
+use super::rules::set::{Beside, sources};
 use super::{Exit, fail, output};
 use crate::clock;
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
@@ -26,7 +27,7 @@ use crate::ingest::file::Lines;
 use crate::ingest::source::{Fill, Source};
 use crate::ingest::{Batch, Position, Record};
 use crate::report::{self, Problem};
-use crate::ruleset::{Band, HashKey, Loaded, Ruleset, Sources, files, load};
+use crate::ruleset::{Band, HashKey, Loaded, Ruleset, Sources, load};
 
 /// How much of the file is read at once, bytes.
 const READ_BYTES: usize = 1 << 20;
@@ -40,14 +41,19 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 #[command(after_help = "Examples:
   walletwatch replay events.ndjson --alerts alerts.ndjson --summary -
   walletwatch replay events.ndjson --rules rules --geo GeoLite2-City.mmdb --findings findings.ndjson
+  walletwatch replay events.ndjson --rules rules --pack builtin --alerts -
   walletwatch replay keycloak.ndjson --mapping keycloak --alerts - --rejected rejected.ndjson")]
 pub struct Args {
     /// Events, one JSON object a line; `-` is stdin.
     #[arg(value_name = "FILE")]
     events: PathBuf,
-    /// The rules directory; the shipped pack without it.
+    /// The rules directory, or `builtin`; the shipped pack without it.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Whether the shipped pack stands beside the directory. Without this: as the configuration says where `run` would
+    /// find it, if it names this directory; else none.
+    #[arg(long, value_enum, value_name = "PACK", requires = "rules")]
+    pack: Option<Beside>,
     /// An MMDB file that tells what the events' own `geo` lacks; may stand several times.
     #[arg(long = "geo", value_name = "FILE")]
     geo: Vec<PathBuf>,
@@ -86,7 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let named: Vec<&Path> = outputs(&args).map(PathBuf::as_path).collect();
     output::refuse_overwriting(&inputs(&args), &named)?;
     let key = fresh_key();
-    let loaded = rules(args.rules.as_deref(), key)?;
+    let loaded = rules(args.rules.as_deref(), args.pack, key)?;
     let mapping = args.mapping.as_deref().map(super::mapping::one).transpose()?;
     let geo = geo(&args.geo)?;
     let (events, total_bytes) = open(&args.events)?;
@@ -142,12 +148,10 @@ fn writes_to_stdout(args: &Args) -> bool {
     outputs(args).any(|path| is_dash(path))
 }
 
-fn rules(directory: Option<&Path>, key: HashKey) -> anyhow::Result<Loaded> {
+fn rules(directory: Option<&Path>, pack: Option<Beside>, key: HashKey) -> anyhow::Result<Loaded> {
     let sources = match directory {
         None => Sources::builtin(),
-        Some(path) => files::read(path).map_err(|error| {
-            fail(Exit::NoInput, format!("failed to read the rules directory {}: {error}", path.display()))
-        })?,
+        Some(path) => sources(path, pack)?,
     };
     load(&sources, key, None).map_err(|problems| {
         let text = report::render(&problems, io::stderr().is_terminal());

@@ -7,6 +7,8 @@ mod account;
 mod aggregate;
 mod banks;
 mod baseline;
+#[cfg(test)]
+mod caps;
 mod decayed;
 mod distinct;
 mod entity;

@@ -9,7 +9,7 @@ use super::codes;
 use super::exception::ExceptionSpec;
 use super::expr::{Comparison, Node, Typed};
 use super::feature::Kind;
-use super::model::Name;
+use super::model::{Name, Part};
 use super::names::Names;
 use crate::event::{Millis, Value};
 use crate::report::Problem;
@@ -33,6 +33,37 @@ pub(super) fn threshold_above_cap(typed: &Typed, names: &Names, problems: &mut V
         }
     }
     typed.parts().into_iter().for_each(|part| threshold_above_cap(part, names, problems));
+}
+
+/// Warns where the age of a `first_seen` is compared with more than the window after which it forgets a key.
+pub(super) fn age_above_window(typed: &Typed, names: &Names, problems: &mut Vec<Problem>) {
+    if let Node::Compare(how, a, b) = &typed.node {
+        for (value, limit) in [(a, b), (b, a)] {
+            let Node::Constant(Value::Duration(limit_ms)) = limit.node else { continue };
+            let Some((name, over_ms)) = first_seen(value, names).filter(|_| how.orders()) else { continue };
+            if limit_ms <= over_ms {
+                continue;
+            }
+            let (file, span) = &typed.at;
+            let (over, limit) = (Value::Duration(over_ms), Value::Duration(limit_ms));
+            let message =
+                format!("`{name}` forgets what it has not seen for {over}, and here it is asked about {limit}");
+            let help = format!("what comes back after more than {over} is new to it: give the feature `over: {limit}`");
+            problems.push(Problem::warning(codes::AGE_ABOVE_WINDOW, file, span.clone(), message).help(help));
+        }
+    }
+    typed.parts().into_iter().for_each(|part| age_above_window(part, names, problems));
+}
+
+/// The feature whose first sighting a value is the age of, with its window.
+fn first_seen<'n>(typed: &Typed, names: &'n Names) -> Option<(&'n str, i64)> {
+    let at = match &typed.node {
+        Node::Name(Name::Feature(at, Part::Age)) => *at,
+        Node::Coalesce(value, _) => return first_seen(value, names),
+        _ => return None,
+    };
+    let (name, (_, spec)) = names.features.iter().find(|(_, (place, _))| *place == Some(at))?;
+    (spec.kind == Some(Kind::FirstSeen) && spec.over_ms > 0).then_some((name.as_str(), spec.over_ms))
 }
 
 fn counts(typed: &Typed, names: &Names) -> bool {

@@ -85,6 +85,10 @@ codes! {
     STATE_BYTES = "W110";
     /// A currency of the rule set for which a live rule has no amount.
     CURRENCY = "W111";
+    /// The age of a first sighting is compared with more than its feature's window.
+    AGE_ABOVE_WINDOW = "W112";
+    /// A rule that runs reads the findings of one that is not live, and so has none.
+    NO_FINDINGS = "W113";
     /// An inline test that passes with the rule file's own values fails with the overlay's.
     OVERLAY_TEST = "W120";
 }

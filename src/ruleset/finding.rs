@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::codes;
-use super::expr::{self, Ast, Meaning, Node, Scope, Ty, Typed};
+use super::expr::{self, Ast, Comparison, Meaning, Node, Scope, Ty, Typed};
 use super::lists::ListSet;
-use super::model::{FindingField, Name};
+use super::model::{FindingField, Name, State};
 use super::names::Here;
+use super::rule::RuleDraft;
 use crate::event::{Field, TypeSet, Value};
 use crate::report::{Problem, did_you_mean};
 
@@ -126,48 +127,108 @@ pub(super) fn check_filter(
     typed
 }
 
-/// Tells rules and groups that a `where` names and that are not there.
-fn unknown_words(typed: &Typed, known: &Known<'_>, problems: &mut Vec<Problem>) {
-    let words_of = |typed: &Typed| match typed.node {
-        Node::Name(Name::Finding(FindingField::Rule)) => {
-            Some(("rule", &known.rules, "a finding's `rule` is the id of a rule of this set"))
-        }
-        Node::Name(Name::Finding(FindingField::Group)) => Some((
-            "group",
-            &known.groups,
-            "a finding's `group` is that of a rule of this set; without one, the rule's id",
-        )),
+/// A rule or a group that a `where` names, and where.
+struct Named<'t> {
+    at: &'t Typed,
+    field: FindingField,
+    word: &'t str,
+    /// Whether findings of it are looked for, and not all but its.
+    is_wanted: bool,
+}
+
+/// The rules and groups that a `where` names.
+fn named<'t>(typed: &'t Typed, is_wanted: bool, into: &mut Vec<Named<'t>>) {
+    let field_of = |typed: &Typed| match typed.node {
+        Node::Name(Name::Finding(field @ (FindingField::Rule | FindingField::Group))) => Some(field),
         _ => None,
     };
-    let mut named = Vec::new();
+    let mut take = |at: &'t Typed, field, value: &'t Value<'static>, is_wanted| {
+        if let (Some(field), Value::Text(word)) = (field, value) {
+            into.push(Named { at, field, word, is_wanted });
+        }
+    };
     match &typed.node {
-        Node::Compare(_, a, b) => {
+        Node::Compare(how, a, b) => {
             for (name, constant) in [(a, b), (b, a)] {
-                if let (Node::Constant(value), Some(words)) = (&constant.node, words_of(name)) {
-                    named.push((&**constant, value, words));
+                if let Node::Constant(value) = &constant.node {
+                    take(constant, field_of(name), value, is_wanted == (*how == Comparison::Equal));
                 }
             }
         }
-        Node::InSet(name, values) => {
-            let words = words_of(name);
-            named.extend(values.iter().filter_map(|value| Some((typed, value, words?))));
-        }
+        Node::InSet(name, values) => values.iter().for_each(|value| take(typed, field_of(name), value, is_wanted)),
         _ => {}
     }
-    for (at, value, (what, words, help)) in named {
-        let Value::Text(id) = value else { continue };
-        if words.contains(id.as_ref()) {
+    let is_wanted = is_wanted != matches!(typed.node, Node::Not(_));
+    typed.parts().into_iter().for_each(|part| named(part, is_wanted, into));
+}
+
+/// Tells rules and groups that a `where` names and that are not there.
+fn unknown_words(typed: &Typed, known: &Known<'_>, problems: &mut Vec<Problem>) {
+    let mut all = Vec::new();
+    named(typed, true, &mut all);
+    for Named { at, field, word, .. } in all {
+        let (words, help) = match field {
+            FindingField::Group => {
+                (&known.groups, "a finding's `group` is that of a rule of this set; without one, the rule's id")
+            }
+            _ => (&known.rules, "a finding's `rule` is the id of a rule of this set"),
+        };
+        if words.contains(word) {
             continue;
         }
         let (file, span) = &at.at;
-        let problem = Problem::error(codes::VALUE, file, span.clone(), format!("there is no {what} `{id}`"));
-        let near = did_you_mean(id, words.iter().copied());
-        let is_whole = file.text.get(span.clone()).is_some_and(|text| text.len() == id.len() + 2);
+        let message = format!("there is no {} `{word}`", field.name());
+        let problem = Problem::error(codes::VALUE, file, span.clone(), message);
+        let near = did_you_mean(word, words.iter().copied());
+        let is_whole = file.text.get(span.clone()).is_some_and(|text| text.len() == word.len() + 2);
         problems.push(match near {
             Some(near) if is_whole => problem.fix(span.start + 1..span.end - 1, near),
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(help),
         });
     }
-    typed.parts().into_iter().for_each(|part| unknown_words(part, known, problems));
+}
+
+/// Warns of a `where` that looks for findings of rules none of which is live, where `reader`, a rule that runs, reads
+/// the feature `name`.
+pub(super) fn warn_of_silent(
+    typed: &Typed,
+    name: &str,
+    reader: &RuleDraft<'_>,
+    drafts: &[RuleDraft<'_>],
+    problems: &mut Vec<Problem>,
+) {
+    let mut all = Vec::new();
+    named(typed, true, &mut all);
+    for Named { at, field, word, .. } in all.into_iter().filter(|named| named.is_wanted) {
+        let is_meant = |draft: &&RuleDraft<'_>| match field {
+            FindingField::Group => draft.group() == word,
+            _ => draft.id == word,
+        };
+        let meant: Vec<&RuleDraft<'_>> = drafts.iter().filter(is_meant).collect();
+        let is_silent = |draft: &&RuleDraft<'_>| draft.state().is_some_and(|state| state != State::Live);
+        if meant.is_empty() || !meant.iter().all(is_silent) {
+            continue;
+        }
+        let states: Vec<String> =
+            meant.iter().filter_map(|draft| Some(format!("`{}` is {}", draft.id, in_words(draft.state()?)))).collect();
+        let of = if states.len() == 1 { "its" } else { "their" };
+        let (states, reader_id) = (states.join(", "), &reader.id);
+        let message = format!("{states}: the rule `{reader_id}` sees none of {of} findings in `{name}`");
+        let help = match reader.state() {
+            Some(State::Shadow) => "a feature over findings holds those of live rules: both in shadow tell nothing",
+            _ => "a feature over findings holds those of live rules: make it live first, or leave it out here",
+        };
+        let (file, span) = &at.at;
+        problems.push(Problem::warning(codes::NO_FINDINGS, file, span.clone(), message).help(help));
+    }
+}
+
+fn in_words(state: State) -> &'static str {
+    match state {
+        State::Draft => "a draft",
+        State::Shadow => "in shadow",
+        State::Off => "off",
+        State::Live => "live",
+    }
 }

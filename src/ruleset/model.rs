@@ -1,7 +1,7 @@
 //! The rule set as the engine sees it: checked, typed, compiled.
 //!
 //! Guarantees: a value of [`Ruleset`] is consistent (names resolved, types right, tests parsed); it is
-//! immutable and shared. Does not read files (`load.rs`), does not evaluate (`detect`).
+//! immutable and shared. Does not read files (`load/`), does not evaluate (`detect`).
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use super::lists::ListSet;
 use super::model::{Name, NamedAmount};
 use super::sequence;
 use super::terms::DefPlace;
-use crate::event::{EventType, Field, TypeSet, Value};
+use crate::event::{Currency, EventType, Field, TypeSet, Value};
 use crate::report::SourceFile;
 
 /// Unknown names for which the nearest known one is looked for; a file of nothing but unknown names must not
@@ -196,6 +196,12 @@ impl Scope for Here<'_> {
         names.extend(self.names.amounts.iter().map(|amount| format!("amounts.{}", amount.name)));
         names.extend(self.names_of_steps());
         names
+    }
+
+    fn currencies(&self, name: Name) -> Option<Vec<Currency>> {
+        let Name::Amount(at) = name else { return None };
+        let values = &self.names.amounts.get(usize::from(at))?.values;
+        Some(values.iter().map(|(currency, _)| *currency).collect())
     }
 
     fn refusal(&self, path: &str) -> Option<(&'static str, String)> {

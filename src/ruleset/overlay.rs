@@ -19,6 +19,11 @@ use crate::report::{Level, Lines, Problem, SourceFile};
 use crate::yaml::{Entry, Kind, Node, Reader};
 
 const FILE_KEYS: &[&str] = &["version", "rules"];
+/// What rule files have and overlays have not.
+const RULE_FILE_KEYS: &[&str] = &["lists", "amounts", "features", "defs", "params", "defaults", "exceptions"];
+/// What is said of a param that is no rule's own.
+const SHARED_PARAM: &str = "declare it under the `params` of the rule, `limit: {value: 8, min: 3, max: 50}`, and set it \
+     under the rule's id: `rules: {ID: {params: {limit: 12}}}`; or change it in its own file";
 const OVERLAY_KEYS: &[&str] = &["state", "score", "params", "exceptions"];
 
 /// What an overlay says of one rule's state and score; its params and exceptions stand in the rule itself.
@@ -42,11 +47,24 @@ impl Overlaid {
     }
 }
 
+/// Where each param stands that all rules of a set share.
+type Shared = BTreeMap<String, (Arc<SourceFile>, Range<usize>)>;
+
 /// Reads an overlay and lays it over the rules. `is_partial`: some rules could not be read, so that a rule that is
 /// not there may be among them.
-pub(super) fn lay_over(reader: &mut Reader<'_>, tree: &Node, drafts: &mut [RuleDraft<'_>], is_partial: bool) {
+pub(super) fn lay_over(
+    reader: &mut Reader<'_>,
+    tree: &Node,
+    drafts: &mut [RuleDraft<'_>],
+    shared: &Shared,
+    is_partial: bool,
+) {
     let Some(map) = reader.map(tree, "an overlay") else { return };
-    reader.keys(map, FILE_KEYS, &[]);
+    let known: Vec<&str> = FILE_KEYS.iter().chain(RULE_FILE_KEYS).copied().collect();
+    reader.keys(map, &known, &[]);
+    for entry in map.entries.iter().filter(|entry| RULE_FILE_KEYS.contains(&entry.key.as_str())) {
+        tell_key_of_rule_files(reader, entry);
+    }
     reader.require(tree, "an overlay", FILE_KEYS);
     if let Some(node) = map.get("version") {
         check_version(reader, node);
@@ -61,11 +79,23 @@ pub(super) fn lay_over(reader: &mut Reader<'_>, tree: &Node, drafts: &mut [RuleD
     let ids: Vec<&str> = places.keys().map(String::as_str).collect();
     for entry in &rules.entries {
         match places.get(&entry.key).and_then(|at| drafts.get_mut(*at)) {
-            Some(draft) => lay_over_rule(reader, entry, draft),
+            Some(draft) => lay_over_rule(reader, entry, draft, shared),
             None if is_partial => {}
             None => tell_unknown_rule(reader, entry, &ids),
         }
     }
+}
+
+/// An overlay says what it says of rules, by their id.
+fn tell_key_of_rule_files(reader: &mut Reader<'_>, entry: &Entry) {
+    let key = entry.key.as_str();
+    let message = format!("an overlay has no `{key}` of its own: it tunes rules, by their id");
+    let help = match key {
+        "params" => SHARED_PARAM.to_owned(),
+        "exceptions" => "write `rules: {ID: {exceptions: […]}}`".to_owned(),
+        _ => format!("`{key}` stands in a rule file: put a file of your own beside the others"),
+    };
+    reader.error_help(codes::OVERLAY, entry.key_span.clone(), message, &help);
 }
 
 fn tell_unknown_rule(reader: &mut Reader<'_>, entry: &Entry, ids: &[&str]) {
@@ -79,7 +109,7 @@ fn tell_unknown_rule(reader: &mut Reader<'_>, entry: &Entry, ids: &[&str]) {
     reader.unknown_word(codes::OVERLAY_RULE, span, message, &entry.key, ids.iter().copied());
 }
 
-fn lay_over_rule(reader: &mut Reader<'_>, entry: &Entry, draft: &mut RuleDraft<'_>) {
+fn lay_over_rule(reader: &mut Reader<'_>, entry: &Entry, draft: &mut RuleDraft<'_>, shared: &Shared) {
     let Some(map) = reader.map(&entry.value, "what an overlay says of a rule") else { return };
     for entry in &map.entries {
         let key = entry.key.as_str();
@@ -111,23 +141,31 @@ fn lay_over_rule(reader: &mut Reader<'_>, entry: &Entry, draft: &mut RuleDraft<'
         draft.overlaid.score = score.and_then(|score| u8::try_from(score).ok());
     }
     if let Some(node) = map.get("params").filter(|node| !node.is_null()) {
-        lay_over_params(reader, node, draft);
+        lay_over_params(reader, node, draft, shared);
     }
     if let Some(node) = map.get("exceptions").filter(|node| !node.is_null()) {
         add_exceptions(reader, node, draft);
     }
 }
 
-fn lay_over_params(reader: &mut Reader<'_>, node: &Node, draft: &mut RuleDraft<'_>) {
+fn lay_over_params(reader: &mut Reader<'_>, node: &Node, draft: &mut RuleDraft<'_>, shared: &Shared) {
     let Some(map) = reader.map(node, "`params`") else { return };
     for entry in &map.entries {
         let name = entry.key.as_str();
         let (Some(own), Some(limits)) = (draft.params.get(name), draft.limits.get(name)) else {
             // One that the rule has and that could not be read was told there.
             let known: Vec<&str> = draft.params().into_iter().map(|(name, _)| name).collect();
-            if !known.contains(&name) {
+            if known.contains(&name) {
+                continue;
+            }
+            let span = entry.key_span.clone();
+            if let Some((file, _)) = shared.get(name) {
+                let message =
+                    format!("`{name}` is shared by the rules that read it, in {}: no overlay sets it", file.path);
+                reader.error_help(codes::OVERLAY_PARAM, span, message, SHARED_PARAM);
+            } else {
                 let message = format!("the rule `{}` has no param `{name}`", draft.id);
-                reader.unknown_word(codes::OVERLAY_PARAM, entry.key_span.clone(), message, name, known);
+                reader.unknown_word(codes::OVERLAY_PARAM, span, message, name, known);
             }
             continue;
         };

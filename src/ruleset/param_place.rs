@@ -60,7 +60,7 @@ impl Sources {
             let mut unread = Vec::new();
             let Some(file) = self.text(path, &mut unread) else { continue };
             let Some(tree) = yaml::parse(&file, &RULE_FILES, &mut unread) else { continue };
-            let Kind::Map(top) = &tree.kind else { continue };
+            let Some(top) = tree.as_map() else { continue };
             params_of(top, path, None, &[], &mut places);
             rules_of(top, path, &mut places);
         }
@@ -74,10 +74,10 @@ impl Sources {
         let path = FilePath { layer: Layer::Own, path: OVERLAY };
         let Some(file) = self.text(path, &mut unread) else { return };
         let Some(tree) = yaml::parse(&file, &RULE_FILES, &mut unread) else { return };
-        let Some(rules) = map_of(&tree).and_then(|top| map_of(top.get("rules")?)) else { return };
+        let Some(rules) = tree.as_map().and_then(|top| top.get("rules")?.as_map()) else { return };
         let mut alone: Vec<(String, String)> = Vec::new();
         for place in places.iter_mut() {
-            let params = place.rule.as_deref().and_then(|rule| map_of(map_of(rules.get(rule)?)?.get("params")?));
+            let params = place.rule.as_deref().and_then(|rule| rules.get(rule)?.as_map()?.get("params")?.as_map());
             let Some(node) = params.and_then(|params| params.get(&place.name)) else { continue };
             let Some((value, _)) = read::constant(node) else { continue };
             *place = ParamPlace {
@@ -108,17 +108,17 @@ impl Sources {
 }
 
 fn rules_of(top: &Map, path: FilePath<'_>, places: &mut Vec<ParamPlace>) {
-    let Some(Kind::Seq(rules)) = top.get("rules").map(|node| &node.kind) else { return };
-    let defaults = top.get("defaults").and_then(map_of).filter(|defaults| defaults.get("params").is_some());
-    let id = |rule: &Map| match rule.get("id").map(|id| &id.kind) {
-        Some(Kind::Scalar(id)) => Some(id.text.clone()),
-        _ => None,
-    };
-    let rules: Vec<(&Map, String)> =
-        rules.iter().filter_map(map_of).filter_map(|rule| Some((rule, id(rule)?))).collect();
+    let defaults = top.get("defaults").and_then(Node::as_map).filter(|defaults| defaults.get("params").is_some());
+    let rules: Vec<(&Map, &str)> = top
+        .get("rules")
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|rule| Some((rule.as_map()?, rule.as_map()?.get("id")?.as_text()?)))
+        .collect();
     let by_default: Vec<String> =
-        rules.iter().filter(|(rule, _)| rule.get("params").is_none()).map(|(_, id)| id.clone()).collect();
-    for (rule, id) in &rules {
+        rules.iter().filter(|(rule, _)| rule.get("params").is_none()).map(|(_, id)| (*id).to_owned()).collect();
+    for (rule, id) in rules {
         match (rule.get("params"), defaults) {
             (Some(_), _) => params_of(rule, path, Some(id), &[], places),
             (None, Some(defaults)) => params_of(defaults, path, Some(id), &by_default, places),
@@ -128,9 +128,9 @@ fn rules_of(top: &Map, path: FilePath<'_>, places: &mut Vec<ParamPlace>) {
 }
 
 fn params_of(of: &Map, path: FilePath<'_>, rule: Option<&str>, sharing: &[String], places: &mut Vec<ParamPlace>) {
-    let Some(params) = of.get("params").and_then(map_of) else { return };
+    let Some(params) = of.get("params").and_then(Node::as_map) else { return };
     for entry in &params.entries {
-        let Some(param) = map_of(&entry.value) else { continue };
+        let Some(param) = entry.value.as_map() else { continue };
         let constant = |key: &str| Some(read::constant(param.get(key)?)?.0);
         let (Some(node), Some(value)) = (param.get("value"), constant("value")) else { continue };
         places.push(ParamPlace {
@@ -144,13 +144,6 @@ fn params_of(of: &Map, path: FilePath<'_>, rule: Option<&str>, sharing: &[String
             path: path.path.to_owned(),
             span: node.span.clone(),
         });
-    }
-}
-
-fn map_of(node: &Node) -> Option<&Map> {
-    match &node.kind {
-        Kind::Map(map) => Some(map),
-        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::expr::{self, Ty};
 use super::feature::{FeatureSpec, Kind};
 use super::finding::{event_field, field_names};
 use super::model::{FindingField, Key, Measure, Part};
-use crate::event::{Field, TypeSet};
+use crate::event::{Field, FieldKind, TypeSet};
 use crate::report::Problem;
 
 /// What a part of a feature is: which one, its type, and whether it is missing while nothing is known.
@@ -87,6 +87,10 @@ impl FeatureSpec {
         let own = match (self.kind, self.measure) {
             // A habit is about this event's own value of the field.
             (Some(Kind::Habit), Some(Measure::Field(field))) => field.types(),
+            // Money is read in the event's own currency: that of its amount or its balance.
+            (Some(Kind::Sum | Kind::Stats), Some(Measure::Field(field))) if field.kind() == FieldKind::Money => {
+                Field::Amount.types().or(Field::Balance.types())
+            }
             _ => TypeSet::ALL,
         };
         self.by.map_or(TypeSet::ALL, Key::types).and(own)

@@ -13,7 +13,7 @@ use super::declare::check_version;
 use super::load::Mention;
 use super::model::Audience;
 use super::rule::AUDIENCES;
-use crate::yaml::{Kind, Map, Node, Reader};
+use crate::yaml::{Map, Node, Reader};
 
 /// How much an alert weighs, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -205,8 +205,8 @@ fn read_route(reader: &mut Reader<'_>, node: &Node, named: &mut Vec<(Mention, Au
     let from = map.get("from").and_then(|node| reader.word(node, "band", BANDS));
     let all = map.get("all").and_then(|node| reader.bool(node, "`all`")).unwrap_or(false);
     let channels = channels(reader, map, "channels", false)?;
-    if let (Some(audience), Some(Kind::Seq(items))) = (audience, map.get("channels").map(|node| &node.kind)) {
-        let mentions = channels.iter().zip(items).map(|(channel, item)| {
+    if let (Some(audience), Some(node)) = (audience, map.get("channels")) {
+        let mentions = channels.iter().zip(node.items()).map(|(channel, item)| {
             let at = (Arc::clone(reader.file), item.span.clone());
             (Mention { word: channel.clone(), at }, audience)
         });
@@ -276,10 +276,11 @@ fn read_test<'n>(reader: &mut Reader<'_>, node: &'n Node) -> PolicyTest<'n> {
 fn check_test(reader: &mut Reader<'_>, test: &PolicyTest<'_>, policy: &Policy) {
     let Some((expected, node)) = &test.expect else { return };
     let (Some(score), Some(audiences)) = (test.score, &test.audiences) else {
-        let Kind::Seq(items) = &node.kind else { return };
         let known = policy.routes.iter().flat_map(|route| &route.channels).map(String::as_str);
         let known: Vec<&str> = known.collect::<BTreeSet<_>>().into_iter().collect();
-        for (channel, item) in expected.iter().zip(items).filter(|(channel, _)| !known.contains(&channel.as_str())) {
+        for (channel, item) in
+            expected.iter().zip(node.items()).filter(|(channel, _)| !known.contains(&channel.as_str()))
+        {
             let message = format!("no route goes to `{channel}`");
             reader.unknown_word(codes::POLICY, item.span.clone(), message, channel, known.iter().copied());
         }

@@ -114,8 +114,27 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(unit_ms).filter(|ms| *ms <= DURATION_MS_MAX)
 }
 
-/// What was meant by a span of time as other programs write it: `10min`, `1 hour`, `2w`.
+/// Spans of time side by side, such as `1h30m`, ms; one alone is none.
+fn duration_of_parts(text: &str) -> Option<i64> {
+    let mut parts = Vec::new();
+    for c in text.trim().chars().filter(|c| !c.is_whitespace()) {
+        let ends = |part: &String| part.ends_with(|end: char| end.is_ascii_alphabetic());
+        if c.is_ascii_digit() && parts.last().is_none_or(ends) {
+            parts.push(String::new());
+        }
+        parts.last_mut()?.push(c);
+    }
+    let sum = parts.iter().try_fold(0i64, |sum, part| sum.checked_add(duration(part)?))?;
+    Some(sum).filter(|_| parts.len() > 1)
+}
+
+/// What was meant by a span of time as other programs write it: `10min`, `1 hour`, `2w`, `1h30m`.
 fn meant_duration(text: &str) -> Option<String> {
+    if let Some(ms) = duration_of_parts(text) {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+        let (size, unit) = units.into_iter().find(|(size, _)| ms % size == 0)?;
+        return Some(format!("{}{unit}", ms / size));
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number = number.parse::<i64>().ok()?;

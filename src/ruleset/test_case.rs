@@ -1,7 +1,7 @@
-//! Inline tests as files write them, and the events they stand for.
+//! Inline tests as files write them.
 //!
 //! Guarantees: each entry's event has fields that its type has, with values of their kind; `given` is merged
-//! in; short forms (`geo: LAT LON`, `asn: AS1`, `amount: 5 CNY`) are written out. Does not run tests.
+//! in; of a test that cannot be read whole nothing is kept, and everything wrong with it is told. Does not run tests.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,7 +17,8 @@ use super::model::{Expect, InlineTest, Name, TestEntry};
 use super::names::Here;
 use super::read;
 use super::row::Layout;
-use crate::event::{Closed, Country, Currency, EventType, Field, FieldKind, Millis, Money, Point, TypeSet, Value};
+use super::test_event::{EventJson, WireField, moment, point};
+use crate::event::{Country, Field, TypeSet, Value};
 use crate::report::did_you_mean;
 use crate::yaml::{Entry, Kind, Map, Node, Reader, Scalar, Style, is_plain};
 
@@ -30,39 +31,6 @@ pub(super) const TEST_KEYS: &[&str] = &["name", "given", "set", "events", "todo"
 pub(super) const ENTRY_KEYS: &[&str] = &["after", "every", "repeat", "expect"];
 pub(super) const EXPECT: &[(&str, Expect)] =
     &[("fire", Expect::Fire), ("quiet", Expect::Quiet), ("fire-last", Expect::FireLast)];
-
-/// A field of the wire: one that rules can name, or one of the few that they cannot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum WireField {
-    Field(Field),
-    Currency,
-    Contact,
-    Old,
-    Latitude,
-    Longitude,
-}
-
-impl WireField {
-    fn parse(key: &str) -> Option<Self> {
-        match key {
-            "currency" => Some(Self::Currency),
-            "contact" => Some(Self::Contact),
-            "old" => Some(Self::Old),
-            "geo.latitude" => Some(Self::Latitude),
-            "geo.longitude" => Some(Self::Longitude),
-            key => Field::parse(key).map(Self::Field),
-        }
-    }
-
-    fn types(self) -> TypeSet {
-        match self {
-            Self::Field(field) => field.types(),
-            Self::Currency => Field::Amount.types(),
-            Self::Old => Field::Field.types(),
-            Self::Contact | Self::Latitude | Self::Longitude => TypeSet::ALL,
-        }
-    }
-}
 
 /// The fields of one mapping, by what they mean; `given` and an entry write the same field in several ways.
 type Fields<'n> = BTreeMap<WireField, &'n Entry>;
@@ -185,8 +153,7 @@ impl TestReader<'_, '_, '_> {
         };
         let word = self.reader.scalar(&typed.value, "`type`")?;
         let kind = read_type(self.reader, &typed.value, word)?.iter().next()?;
-        let mut event = EventJson { kind, json: Json::new(), currency: None };
-        event.json.insert("type".to_owned(), json!(kind.word()));
+        let mut event = EventJson::new(kind);
         for (field, entry) in own {
             if !field.types().has(kind) {
                 let message = format!("{} events have no `{}`", type_words(TypeSet::of(&[kind])), entry.key);
@@ -203,7 +170,7 @@ impl TestReader<'_, '_, '_> {
         for (field, entry) in from_given {
             self.put(&mut event, *field, &entry.value);
         }
-        Some(event.json)
+        Some(event.into_json())
     }
 
     /// Writes one field; what its kind does not take is told.
@@ -218,37 +185,18 @@ impl TestReader<'_, '_, '_> {
             return;
         }
         let Some(text) = self.reader.scalar(node, "a field of an event") else { return };
-        let wanted = match field {
-            WireField::Field(Field::Geo) => event.put_point(text).err(),
-            WireField::Field(f) if f.kind() == FieldKind::Money => event.put_money(f, text).err(),
-            WireField::Field(f) => match event.value(f, text, is_plain(node)) {
-                Ok(value) => {
-                    event.put(f.name(), value);
-                    None
-                }
-                Err(wanted) => Some(wanted),
-            },
-            WireField::Currency => event.put_currency(text).err(),
-            WireField::Latitude | WireField::Longitude => {
-                let name = if field == WireField::Latitude { "geo.latitude" } else { "geo.longitude" };
-                text.parse::<f64>().map(|n| event.put(name, json!(n))).err().map(|_| Wanted::a("a number"))
+        let Err(wanted) = event.put_text(field, text, is_plain(node)) else { return };
+        match wanted.words {
+            Some(words) => {
+                let message = format!("unknown value `{text}`");
+                self.reader.unknown_word(codes::TEST, node.span.clone(), message, text, words.iter().copied());
             }
-            WireField::Old | WireField::Contact => {
-                event.put("old", json!(text));
-                None
-            }
-        };
-        if let Some(wanted) = wanted {
-            let message = match field {
-                WireField::Field(f) => format!("`{}` is {}", f.name(), wanted.what),
-                _ => format!("this is {}", wanted.what),
-            };
-            match wanted.words {
-                Some(words) => {
-                    let message = format!("unknown value `{text}`");
-                    self.reader.unknown_word(codes::TEST, node.span.clone(), message, text, words.iter().copied());
-                }
-                None => self.reader.error(codes::TEST, node.span.clone(), message),
+            None => {
+                let message = match field {
+                    WireField::Field(field) => format!("`{}` is {}", field.name(), wanted.what),
+                    _ => format!("this is {}", wanted.what),
+                };
+                self.reader.error(codes::TEST, node.span.clone(), message);
             }
         }
     }
@@ -262,7 +210,7 @@ impl TestReader<'_, '_, '_> {
                 contact.insert(entry.key.clone(), json!(text));
             }
         }
-        event.json.insert("contact".to_owned(), JsonValue::Object(contact));
+        event.put("contact", JsonValue::Object(contact));
     }
 
     /// A scalar with the rule's params in place of `{name}`; `{n}` stays for whoever repeats the event.
@@ -381,120 +329,6 @@ impl TestReader<'_, '_, '_> {
         }
         value
     }
-}
-
-/// What a field takes, where it was given something else.
-struct Wanted {
-    what: Cow<'static, str>,
-    words: Option<&'static [&'static str]>,
-}
-
-impl Wanted {
-    fn a(what: impl Into<Cow<'static, str>>) -> Self {
-        Wanted { what: what.into(), words: None }
-    }
-}
-
-/// An event while it is written.
-struct EventJson {
-    kind: EventType,
-    json: Json<String, JsonValue>,
-    currency: Option<Currency>,
-}
-
-impl EventJson {
-    /// Puts a value where the wire has it: `geo.asn` inside `geo`.
-    fn put(&mut self, name: &str, value: JsonValue) {
-        match name.split_once('.') {
-            Some((outer, inner)) => {
-                let object = self.json.entry(outer).or_insert_with(|| JsonValue::Object(Json::new()));
-                if let JsonValue::Object(object) = object {
-                    object.insert(inner.to_owned(), value);
-                }
-            }
-            None => {
-                self.json.insert(name.to_owned(), value);
-            }
-        }
-    }
-
-    fn put_point(&mut self, text: &str) -> Result<(), Wanted> {
-        let point = point(text).ok_or(Wanted::a("a place as `LATITUDE LONGITUDE`, in degrees"))?;
-        self.put("geo.latitude", json!(point.latitude));
-        self.put("geo.longitude", json!(point.longitude));
-        Ok(())
-    }
-
-    fn put_money(&mut self, field: Field, text: &str) -> Result<(), Wanted> {
-        // `{n}` stands for a number of its own.
-        let (amount, currency) = text.trim().split_once(' ').ok_or(Wanted::a("an amount such as `5 CNY`"))?;
-        let currency = currency.trim();
-        let Some(parsed) = Currency::parse(currency) else {
-            return Err(Wanted::a(format!("an amount such as `5 CNY`, and `{currency}` is no currency")));
-        };
-        if let Err(error) = Money::parse(&amount.replace("{n}", "1"), parsed) {
-            return Err(Wanted::a(format!("an amount such as `5 CNY`: {error}")));
-        }
-        self.put_currency(currency)?;
-        self.put(field.name(), json!(amount));
-        Ok(())
-    }
-
-    fn put_currency(&mut self, text: &str) -> Result<(), Wanted> {
-        let currency = Currency::parse(text).ok_or(Wanted::a("a currency such as `CNY`"))?;
-        if self.currency.is_some_and(|c| c != currency) {
-            return Err(Wanted::a(format!("in another currency; an event has one, here {}", self.json["currency"])));
-        }
-        self.currency = Some(currency);
-        self.put("currency", json!(text));
-        Ok(())
-    }
-
-    fn value(&self, field: Field, text: &str, plain: bool) -> Result<JsonValue, Wanted> {
-        let with_number = text.contains("{n}");
-        let checked = text.replace("{n}", "1");
-        let is = |fits: bool, what: &'static str| match fits {
-            true => Ok(json!(text)),
-            false => Err(Wanted::a(what)),
-        };
-        match field.kind() {
-            FieldKind::Word => {
-                let words = field.words_on(self.kind);
-                match words.contains(&text) || with_number {
-                    true => Ok(json!(text)),
-                    false => Err(Wanted { what: "another word".into(), words: Some(words) }),
-                }
-            }
-            FieldKind::Ip => is(checked.parse::<std::net::IpAddr>().is_ok(), "an address"),
-            FieldKind::Country => is(Country::parse(text).is_some(), "a country such as `CN`"),
-            FieldKind::Time => is(moment(text).is_some(), "a moment such as `2026-01-01T00:00:00Z`"),
-            FieldKind::Asn => {
-                let asn = parse_asn(text).or_else(|| text.parse().ok());
-                asn.map(|asn| json!(asn)).ok_or(Wanted::a("an asn such as `AS9808`"))
-            }
-            FieldKind::Int => text.parse::<i64>().map(|n| json!(n)).map_err(|_| Wanted::a("a whole number")),
-            FieldKind::Float => {
-                let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
-                number.map(|n| json!(n)).ok_or(Wanted::a("a number"))
-            }
-            FieldKind::Bool if plain && matches!(text, "true" | "false") => Ok(json!(text == "true")),
-            FieldKind::Bool => Err(Wanted::a("`true` or `false`")),
-            FieldKind::Text | FieldKind::Id(_) => Ok(json!(text)),
-            FieldKind::Geo | FieldKind::Money => Err(Wanted::a("written in its short form")),
-        }
-    }
-}
-
-/// `LATITUDE LONGITUDE`.
-fn point(text: &str) -> Option<Point> {
-    let mut parts = text.split_whitespace().map(|part| part.parse::<f64>().ok());
-    let (latitude, longitude) = (parts.next()??, parts.next()??);
-    let on_earth = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
-    (parts.next().is_none() && on_earth).then_some(Point { latitude, longitude })
-}
-
-fn moment(text: &str) -> Option<Millis> {
-    text.parse::<jiff::Timestamp>().ok().map(|time| Millis(time.as_millisecond()))
 }
 
 /// Whether the tests that are no known gaps expect something to fire, and something to stay quiet.

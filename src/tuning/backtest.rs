@@ -1,14 +1,18 @@
 //! Backtest: two rule sets over the same recorded events, and what would change.
 //!
-//! Guarantees: an alert is the same where its id is, so it is compared with itself however the rules are named;
-//! what is told does not depend on threads or batches. Neither reads events nor renders notices.
+//! Guarantees: an alert is the same where its id is, so it is compared with itself however the rules are named; one
+//! that is told of another event moments apart has moved, it is neither gained nor lost (see [`moved`]). What is told
+//! does not depend on threads or batches. Neither reads events nor renders notices.
+//!
+//! [`moved`]: super::moved
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::labels::{Labels, Verdict};
+use super::moved::{Alone, Held, MOVED_MS_MAX, Of};
 use super::notices::Notices;
 use super::sample::Draw;
 pub use super::tally::event_of;
@@ -33,6 +37,8 @@ pub enum Change {
     Rose,
     /// It weighs less: its band fell.
     Fell,
+    /// The same account and rules, another event moments apart.
+    Moved,
 }
 
 /// An alert of one of the rule sets, as short as it can be told.
@@ -63,6 +69,17 @@ pub struct Difference {
     pub old: Option<Brief>,
     /// What the new rules make of it.
     pub new: Option<Brief>,
+    /// The event of the old rules' alert, where it moved; else both are about one event.
+    pub from: Option<From>,
+}
+
+/// The event of an alert that moved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct From {
+    /// Its id.
+    pub event: String,
+    /// Event time, RFC 3339.
+    pub time: String,
 }
 
 /// A difference with its evidence.
@@ -88,6 +105,8 @@ pub struct Changes {
     pub rose: u64,
     /// [`Change::Fell`].
     pub fell: u64,
+    /// [`Change::Moved`].
+    pub moved: u64,
 }
 
 /// Accounts with alerts, compared.
@@ -126,9 +145,22 @@ pub struct Comparison {
     old: Tally,
     new: Tally,
     changes: Changes,
-    /// Gained, lost, and those whose band changed.
-    draws: [Draw<Sample>; 3],
+    /// Alerts of one of them, of which it is not known yet whether they only moved.
+    held: Held,
+    draws: Draws,
 }
+
+/// The samples of each kind of change.
+#[derive(Debug)]
+struct Draws {
+    gained: Draw<Sample>,
+    lost: Draw<Sample>,
+    moved: Draw<Sample>,
+    other_band: Draw<Sample>,
+}
+
+/// Who gets every difference.
+type Each<'e> = dyn FnMut(Difference) + 'e;
 
 impl Comparison {
     /// Nothing compared yet. `seed` draws the samples.
@@ -140,35 +172,63 @@ impl Comparison {
             labels,
             seed,
             changes: Changes::default(),
-            draws: [draw(), draw(), draw()],
+            held: Held::default(),
+            draws: Draws { gained: draw(), lost: draw(), moved: draw(), other_band: draw() },
         }
     }
 
-    /// Takes what both say of the same events. `each` gets every difference: by the order of the new rules' alerts,
-    /// then the lost ones.
-    pub fn take(&mut self, old: &[Said], new: &[Said], each: &mut dyn FnMut(Difference)) {
-        let mut before: HashMap<&str, &AlertDocument> = HashMap::new();
-        for alert in alerts(old) {
-            self.old.count(alert);
-            before.insert(&alert.id, alert);
-        }
-        for alert in alerts(new) {
-            let verdict = self.new.count(alert);
-            match before.remove(alert.id.as_str()) {
-                None => self.differs(Change::Gained, verdict, None, Some(alert), each),
-                Some(held) if held.band == alert.band => self.changes.same += 1,
-                Some(held) => {
+    /// Takes what both say of the same records. `each` gets every difference once it is known: one that is gained or
+    /// lost only when it cannot have moved any more.
+    pub fn take(&mut self, old: &[Said], new: &[Said], each: &mut Each<'_>) {
+        let before: HashMap<&str, &AlertDocument> = alerts(old).map(|(_, alert)| (alert.id.as_str(), alert)).collect();
+        let after: HashSet<&str> = alerts(new).map(|(_, alert)| alert.id.as_str()).collect();
+        let of = |of, said| alerts(said).map(move |(at, alert)| (at, of, alert));
+        let mut all: Vec<(usize, Of, &AlertDocument)> = of(Of::Old, old).chain(of(Of::New, new)).collect();
+        // As if the records came one by one, so that how many come at once changes nothing.
+        all.sort_by_key(|(at, ..)| *at);
+        for (_, of, alert) in all {
+            let verdict = match of {
+                Of::Old => self.old.count(alert),
+                Of::New => self.new.count(alert),
+            };
+            match (of, before.get(alert.id.as_str())) {
+                (Of::Old, _) if after.contains(alert.id.as_str()) => {}
+                (Of::New, Some(held)) if held.band == alert.band => self.changes.same += 1,
+                (Of::New, Some(held)) => {
                     let change = if alert.band > held.band { Change::Rose } else { Change::Fell };
                     self.differs(change, verdict, Some(held), Some(alert), each);
                 }
+                (of, _) => self.alone(Alone { of, alert: Box::new(alert.clone()), verdict }, each),
             }
         }
-        for alert in alerts(old).filter(|alert| before.contains_key(alert.id.as_str())) {
-            let verdict = self.labels.as_ref().and_then(|labels| {
-                let time = crate::event::Millis::parse(&alert.time).unwrap_or_default();
-                labels.verdict(event_of(alert), alert.account.as_deref(), time)
-            });
-            self.differs(Change::Lost, verdict, Some(alert), None, each);
+    }
+
+    /// Nothing more comes: what is still held has not moved.
+    pub fn end(&mut self, each: &mut Each<'_>) {
+        let held: Vec<Alone> = self.held.end().collect();
+        held.into_iter().for_each(|alone| self.settled(&alone, each));
+    }
+
+    /// An alert of one of the two.
+    fn alone(&mut self, alone: Alone, each: &mut Each<'_>) {
+        let (of, verdict) = (alone.of, alone.verdict);
+        let mut settled = Vec::new();
+        let alert = alone.alert.clone();
+        let other = self.held.take(alone, &mut |alone| settled.push(alone));
+        settled.iter().for_each(|alone| self.settled(alone, each));
+        if let Some(other) = other {
+            let (old, new, verdict) = match of {
+                Of::Old => (&alert, &other.alert, other.verdict),
+                Of::New => (&other.alert, &alert, verdict),
+            };
+            self.differs(Change::Moved, verdict, Some(old), Some(new), each);
+        }
+    }
+
+    fn settled(&mut self, alone: &Alone, each: &mut Each<'_>) {
+        match alone.of {
+            Of::Old => self.differs(Change::Lost, alone.verdict, Some(&alone.alert), None, each),
+            Of::New => self.differs(Change::Gained, alone.verdict, None, Some(&alone.alert), each),
         }
     }
 
@@ -178,17 +238,19 @@ impl Comparison {
         verdict: Option<Verdict>,
         old: Option<&AlertDocument>,
         new: Option<&AlertDocument>,
-        each: &mut dyn FnMut(Difference),
+        each: &mut Each<'_>,
     ) {
         let Some(alert) = new.or(old) else { return };
-        let [gained, lost, moved] = &mut self.draws;
+        let (changes, draws) = (&mut self.changes, &mut self.draws);
         let (count, draw) = match change {
-            Change::Gained => (&mut self.changes.gained, gained),
-            Change::Lost => (&mut self.changes.lost, lost),
-            Change::Rose => (&mut self.changes.rose, moved),
-            Change::Fell => (&mut self.changes.fell, moved),
+            Change::Gained => (&mut changes.gained, &mut draws.gained),
+            Change::Lost => (&mut changes.lost, &mut draws.lost),
+            Change::Rose => (&mut changes.rose, &mut draws.other_band),
+            Change::Fell => (&mut changes.fell, &mut draws.other_band),
+            Change::Moved => (&mut changes.moved, &mut draws.moved),
         };
         *count += 1;
+        let from = old.filter(|_| change == Change::Moved);
         let difference = Difference {
             change,
             event: event_of(alert).to_owned(),
@@ -197,14 +259,15 @@ impl Comparison {
             label: verdict.map(word),
             old: old.map(brief),
             new: new.map(brief),
+            from: from.map(|old| From { event: event_of(old).to_owned(), time: old.time.clone() }),
         };
         draw.offer(&alert.id, || Sample { difference: difference.clone(), findings: alert.findings.clone() });
         each(difference);
     }
 
     /// The end.
-    pub fn finish(self, recording: &Recording, old: Ran<'_>, new: Ran<'_>) -> Backtest {
-        let [gained, lost, moved] = self.draws.map(in_order);
+    pub fn finish(mut self, recording: &Recording, old: Ran<'_>, new: Ran<'_>) -> Backtest {
+        self.end(&mut drop);
         let cases = self.labels.as_deref().map(|labels| cases(&self.old, &self.new, labels, recording));
         let side = |tally: &Tally, ran: Ran<'_>| Side {
             source: ran.source,
@@ -219,16 +282,19 @@ impl Comparison {
             changes: self.changes,
             accounts: accounts(&self.old, &self.new, self.seed),
             cases,
-            gained,
-            lost,
-            moved,
+            moved_ms_max: MOVED_MS_MAX,
+            gained: in_order(self.draws.gained),
+            lost: in_order(self.draws.lost),
+            moved: in_order(self.draws.moved),
+            other_band: in_order(self.draws.other_band),
         }
     }
 }
 
-fn alerts(said: &[Said]) -> impl Iterator<Item = &AlertDocument> {
+/// The alerts, each with the record at which it was said.
+fn alerts(said: &[Said]) -> impl Iterator<Item = (usize, &AlertDocument)> {
     said.iter().filter_map(|said| match said {
-        Said::Alert(alert) => Some(&**alert),
+        Said::Alert { at, alert } => Some((*at, &**alert)),
         Said::Contact(_) => None,
     })
 }
@@ -397,6 +463,10 @@ pub struct Backtest {
     pub gained: Vec<Sample>,
     /// Some of the alerts lost.
     pub lost: Vec<Sample>,
-    /// Some of the alerts whose band changed.
+    /// How far apart two alerts of one account and the same rules are one that moved, ms of event time.
+    pub moved_ms_max: i64,
+    /// Some of the alerts that moved.
     pub moved: Vec<Sample>,
+    /// Some of the alerts whose band changed.
+    pub other_band: Vec<Sample>,
 }

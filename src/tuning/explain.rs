@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::detect::document::{AlertDocument, ContactDocument};
 use crate::detect::{Chain, Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
 use crate::event::{Closed, Decoded, Event, EventType, Millis, Rejection, TypeSet, Value, decode};
+use crate::geo::Databases;
 use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
 use crate::ruleset::row::{Layout, Row};
 use crate::ruleset::{Bands, HashKey, Name, Rule, Ruleset, State};
@@ -142,6 +143,8 @@ pub struct Explainer {
     engine: Engine,
     /// The moment after which a time is in the future.
     moment: Millis,
+    /// What tells the place of an event that does not say it.
+    geo: Option<Arc<Databases>>,
     /// What the history was so far.
     pub history: History,
 }
@@ -153,13 +156,20 @@ impl Explainer {
         let options = Options { findings: true, also: Some(rule), ..Options::default() };
         let engine = Engine::new(Arc::clone(rules), bands, options, key);
         let moment = moment.unwrap_or(MOMENT);
-        Explainer { rules: Arc::clone(rules), rule, key, engine, moment, history: History::default() }
+        Explainer { rules: Arc::clone(rules), rule, key, engine, moment, geo: None, history: History::default() }
+    }
+
+    /// With databases that tell what the events' own places lack.
+    #[must_use]
+    pub fn with_geo(mut self, databases: Databases) -> Self {
+        self.geo = Some(Arc::new(databases));
+        self
     }
 
     /// Takes an event of the history.
     pub fn remember(&mut self, json: &[u8]) {
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, self.geo.as_deref(), &mut told);
         self.history.refused += u64::from(told.rejection.is_some());
         self.history.duplicates += u64::from(told.is_duplicate);
         self.history.events += u64::from(told.rejection.is_none() && !told.is_duplicate);
@@ -167,12 +177,17 @@ impl Explainer {
 
     /// Takes the event and explains on it the rule this was made for; the error: it is none.
     pub fn explain(&mut self, rule: &Rule, json: &[u8]) -> Result<Explanation, Rejection> {
-        let Decoded { event, .. } = decode(Some(json), self.moment, &Options::default().limits)?;
+        let Decoded { mut event, .. } = decode(Some(json), self.moment, &Options::default().limits)?;
+        let geo = self.geo.clone();
+        if let (Some(ip), Some(databases)) = (event.ip, geo.as_deref()) {
+            // As the engine does it: its row holds no texts.
+            event.geo.fill_from(databases.lookup(ip));
+        }
         let silent_until = self.engine.silent_until(self.rule, &event).map(|until| until.rfc3339());
         let before = self.engine.chains(self.rule, &event);
         let chains = self.engine.newest_chains(self.rule, &event);
         let mut told = Told::default();
-        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, None, &mut told);
+        self.engine.take([Input { lane: 0, value: Some(json) }], self.moment, geo.as_deref(), &mut told);
         let now = self.engine.chains(self.rule, &event);
         let row = self.engine.row(&event);
         let mut terms = Terms { rules: &self.rules, layout: self.rules.layout.clone(), key: self.key, row };

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod figures;
 pub mod inline;
 pub mod labels;
+pub mod moved;
 pub mod mutate;
 pub mod notices;
 mod refusal;

@@ -23,7 +23,12 @@ pub enum Said {
     /// What is known of an account's contact changed.
     Contact(Box<ContactDocument>),
     /// An event reached a band.
-    Alert(Box<AlertDocument>),
+    Alert {
+        /// The record at which it was said: its place among those handed over at once.
+        at: usize,
+        /// The alert.
+        alert: Box<AlertDocument>,
+    },
 }
 
 /// What was in the recording. It is the same for every rule set.
@@ -131,7 +136,7 @@ impl Sink for Told {
 
     fn finding(&mut self, _: usize, _: FindingRecord) {}
 
-    fn alert(&mut self, _: usize, document: AlertDocument) {
-        self.said.push(Said::Alert(Box::new(document)));
+    fn alert(&mut self, at: usize, document: AlertDocument) {
+        self.said.push(Said::Alert { at, alert: Box::new(document) });
     }
 }

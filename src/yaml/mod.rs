@@ -125,6 +125,30 @@ impl Node {
         self.span.start..self.span.start + 1
     }
 
+    /// Its entries, if it is a mapping.
+    pub fn as_map(&self) -> Option<&Map> {
+        match &self.kind {
+            Kind::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Its text as it was written, without its quotes, if it is a scalar.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// Its items, if it is a list; else none.
+    pub fn items(&self) -> &[Node] {
+        match &self.kind {
+            Kind::Seq(items) => items,
+            _ => &[],
+        }
+    }
+
     /// Whether it is `null` in the core schema: nothing, `~` or `null`, without quotes.
     pub fn is_null(&self) -> bool {
         match &self.kind {

@@ -197,14 +197,34 @@ fn the_number_of_threads_and_the_way_in_change_nothing() {
     assert_eq!(sweep("1"), sweep("3"));
 }
 
-/// The event ids, bands and rules of the alerts that `replay` makes.
-fn replayed(folder: &TempDir, rules: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+/// An alert of `replay`: its band and rules, and whom and when it is about.
+struct Replayed {
+    band: String,
+    rules: BTreeSet<String>,
+    account: Option<String>,
+    time: jiff::Timestamp,
+}
+
+/// Alerts of one account and the same rules are one that moved where they are no further apart.
+const MOVED_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+impl Replayed {
+    fn is_moved(&self, other: &Replayed) -> bool {
+        let is_same = self.account.is_some() && self.account == other.account && self.rules == other.rules;
+        is_same && self.time.duration_since(other.time).abs() <= MOVED_MAX
+    }
+}
+
+/// The alerts that `replay` makes, by the ids of their events.
+fn replayed(folder: &TempDir, rules: &str) -> BTreeMap<String, Replayed> {
     told(folder, &["replay", "big", "--rules", rules, "--alerts", "alerts", "--no-progress"]);
     let alert = |alert: &Value| {
         let rules = alert["findings"].as_array().into_iter().flatten();
         let rules = rules.filter_map(|finding| finding["rule"].as_str()).map(str::to_owned).collect();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        (text(&alert["event"]["id"]), (text(&alert["band"]), rules))
+        let time = text(&alert["time"]).parse().expect("a time");
+        let account = alert["account"].as_str().map(str::to_owned);
+        (text(&alert["event"]["id"]), Replayed { band: text(&alert["band"]), rules, account, time })
     };
     lines(folder, "alerts").iter().map(alert).collect()
 }
@@ -236,22 +256,34 @@ fn a_backtest_says_what_a_recount_of_two_replays_says() {
     let json: Value = serde_json::from_str(&json).expect("one document");
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{value}"));
 
-    let (gained, lost): (Vec<_>, Vec<_>) = (
-        new.keys().filter(|id| !old.contains_key(*id)).collect(),
-        old.keys().filter(|id| !new.contains_key(*id)).collect(),
-    );
-    assert!(!gained.is_empty() && !lost.is_empty(), "{} {}", gained.len(), lost.len());
-    let changes = &json["changes"];
-    assert_eq!((number(&changes["gained"]), number(&changes["lost"])), (gained.len() as u64, lost.len() as u64));
-    let moved =
-        new.iter().filter(|(id, (band, _))| old.get(*id).is_some_and(|(before, _)| before != band)).count() as u64;
-    assert_eq!(number(&changes["rose"]) + number(&changes["fell"]), moved);
-    let differences = lines(&folder, "differences");
-    let of = |change: &str| -> BTreeSet<&str> {
-        differences.iter().filter(|d| d["change"] == change).filter_map(|d| d["event"].as_str()).collect()
+    let only = |one: &BTreeMap<String, Replayed>, other: &BTreeMap<String, Replayed>| -> BTreeSet<String> {
+        one.keys().filter(|id| !other.contains_key(*id)).cloned().collect()
     };
-    assert_eq!(of("gained"), gained.iter().map(|id| id.as_str()).collect());
-    assert_eq!(of("lost"), lost.iter().map(|id| id.as_str()).collect());
+    let (only_new, only_old) = (only(&new, &old), only(&old, &new));
+    let changes = &json["changes"];
+    let other_band = new.iter().filter(|(id, alert)| old.get(*id).is_some_and(|before| before.band != alert.band));
+    assert_eq!(number(&changes["rose"]) + number(&changes["fell"]), other_band.count() as u64);
+    let differences = lines(&folder, "differences");
+    let of = |change: &str, id: &dyn Fn(&Value) -> Option<String>| -> BTreeSet<String> {
+        differences.iter().filter(|d| d["change"] == change).filter_map(id).collect()
+    };
+    let event = |d: &Value| d["event"].as_str().map(str::to_owned);
+    let from = |d: &Value| d["from"]["event"].as_str().map(str::to_owned);
+    let (gained, lost) = (of("gained", &event), of("lost", &event));
+    let (moved_to, moved_from) = (of("moved", &event), of("moved", &from));
+    for (change, n) in [("gained", gained.len()), ("lost", lost.len()), ("moved", moved_to.len())] {
+        assert!(n > 0 && number(&changes[change]) == n as u64, "{change}: {n}, {changes}");
+    }
+    // What is in one only has moved, each to one other, or is gained or lost; and what could have moved has.
+    assert_eq!(only_new, &gained | &moved_to);
+    assert_eq!(only_old, &lost | &moved_from);
+    assert_eq!(moved_from.len(), moved_to.len());
+    for moved in differences.iter().filter(|d| d["change"] == "moved") {
+        let (to, from) = (event(moved).expect("an event"), from(moved).expect("an event"));
+        assert!(new[&to].is_moved(&old[&from]), "{moved}");
+    }
+    let left = gained.iter().find_map(|to| Some((to, lost.iter().find(|from| new[to].is_moved(&old[*from]))?)));
+    assert_eq!(left, None);
 
     // Precision and recall by going through the truth for every alert.
     let truth = lines(&folder, "truth");
@@ -273,7 +305,7 @@ fn a_backtest_says_what_a_recount_of_two_replays_says() {
         let cases: Vec<_> = scenes.iter().filter(|(_, is_fraud)| *is_fraud).collect();
         let found = cases.iter().filter(|(ids, _)| ids.iter().any(|id| alerts.contains_key(*id))).count() as u64;
         assert_eq!((number(&told["cases"]), number(&told["found"])), (cases.len() as u64, found), "{side}");
-        let of_rule = |rule: &str| alerts.values().filter(|(_, rules)| rules.contains(rule)).count() as u64;
+        let of_rule = |rule: &str| alerts.values().filter(|alert| alert.rules.contains(rule)).count() as u64;
         for (rule, outcome) in json[side]["rules"].as_object().expect("rules") {
             assert_eq!(number(&outcome["alerts"]), of_rule(rule), "{side} {rule}");
         }

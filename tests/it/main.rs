@@ -32,6 +32,7 @@ mod mapping;
 mod mapping_run;
 mod mutate;
 mod oracle;
+mod pack;
 mod readme;
 mod rehearsal;
 mod reload;

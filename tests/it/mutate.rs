@@ -77,6 +77,42 @@ fn a_mutant_is_kept_with_its_reason_and_not_in_vain() {
 }
 
 #[test]
+fn the_lines_it_prints_for_what_is_probably_equivalent_can_be_pasted() {
+    let text = "version: 1
+features:
+  dev: {first_seen: login, by: [account, device], over: 90d}
+rules:
+  - id: new-device
+    title: t
+    owner: t
+    severity: low
+    score: 10
+    audience: [security]
+    runbook: \"https://example.com\"
+    explain: x
+    on: login
+    when: device is missing or dev.age is missing
+    tests:
+      - name: first without and then with a device
+        given: {type: login, account: a, result: success}
+        events:
+          - {expect: fire}
+          - {device: d, expect: fire}
+          - {after: 1h, device: d, expect: quiet}
+";
+    let (said, code) = mutate(text, &[]);
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(said);
+    let lines = said.split("as its last key\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("lines");
+    let (said, code) = mutate(&format!("{text}{lines}\n"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    // Where nothing says why, somebody has to.
+    let (without, _) = lines.split_once("reason: ").expect("a reason");
+    let (said, code) = mutate(&format!("{text}{without}reason: }}\n"), &[]);
+    assert!(code == Some(1) && said.contains("`reason` is empty"), "{said}");
+}
+
+#[test]
 fn of_a_rule_whose_tests_fail_nothing_is_said() {
     let (said, code) = mutate(&HEAD.replace("192.0.2.1)", "\"192.0.2.7\")"), &[]);
     insta::assert_snapshot!(said);

@@ -190,3 +190,28 @@ fn a_rule_that_changed_under_its_old_revision_is_told() {
     assert_eq!(code, 1);
     assert!(told.contains("the base in base does not load"), "{told}");
 }
+
+#[test]
+fn replay_reads_rules_with_the_pack_as_the_other_commands_do() {
+    let folder = folder(&[("own.yaml", OWN)]);
+    let payroll = r#"{"id":"t1","type":"transfer","time":"2026-03-01T10:00:00Z","account":"acc-1","amount":"5","currency":"CNY","payee":"p"}"#;
+    std::fs::write(folder.path().join("events"), format!("{payroll}\n")).expect("written");
+    let replay = |more: &[&str]| {
+        let words = [&["replay", "events", "--no-progress", "--summary", "-"], more].concat();
+        let (code, told) = run(folder.path(), &words);
+        assert_eq!(code, 0, "{more:?}: {told}");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        told["rules"].as_str().expect("a digest").to_owned()
+    };
+    let pack = replay(&[]);
+    let own = replay(&["--rules", "own"]);
+    let both = replay(&["--rules", "own", "--pack", "builtin"]);
+    assert!(pack != own && own != both && both != pack);
+    assert_eq!(replay(&["--rules", "builtin"]), pack);
+    // The configuration at hand names the directory, and leaves the pack beside it.
+    std::fs::write(folder.path().join("walletwatch.toml"), CONFIG).expect("written");
+    assert_eq!(replay(&["--rules", "own"]), both);
+    assert_eq!(replay(&["--rules", "own", "--pack", "none"]), own);
+    let (code, told) = run(folder.path(), &["replay", "events", "--pack", "builtin"]);
+    assert!(code == 64 && told.contains("--rules"), "{code} {told}");
+}

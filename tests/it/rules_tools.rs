@@ -114,6 +114,36 @@ fn explain_tells_each_term_with_its_value() {
 }
 
 #[test]
+fn explain_takes_places_from_databases_where_events_lack_them() {
+    let folder = folder();
+    let rule = r#"version: 1
+features:
+  last: {last: login, by: account, over: 30d}
+defaults: {owner: t, severity: low, score: 60, audience: [security], runbook: "https://example.com", explain: x}
+rules:
+  - {id: moved, title: t, on: login, when: city == "Lagos" and last.country == "CN"}
+"#;
+    fs::write(folder.path().join("rules/r.yaml"), rule).expect("written");
+    let login = |id: &str, hour: u32, ip: &str| {
+        format!(
+            r#"{{"id":"{id}","type":"login","time":"2026-03-01T{hour}:00:00Z","account":"a1","result":"success","ip":"{ip}"}}"#
+        )
+    };
+    fs::write(folder.path().join("before.ndjson"), login("h1", 10, "198.18.0.9")).expect("written");
+    fs::write(folder.path().join("now.json"), login("e1", 11, "198.19.61.9")).expect("written");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/geo/world-city.mmdb");
+    let explain = |geo: &[&str]| {
+        let event = ["rules", "explain", "--rule", "moved", "--event", "now.json", "--history", "before.ndjson"];
+        out(&walletwatch(folder.path(), &[&event[..], geo].concat()))
+    };
+    let data = data.to_string_lossy();
+    insta::assert_snapshot!(format!("{}\n-- with --geo\n{}", explain(&[]), explain(&["--geo", &data])));
+    let missing =
+        walletwatch(folder.path(), &["rules", "explain", "--rule", "moved", "--event", "now.json", "--geo", "no"]);
+    assert_eq!(missing.status.code(), Some(66));
+}
+
+#[test]
 fn explain_tells_how_far_the_chains_are() {
     let folder = folder();
     let history = r#"{"id":"s1","type":"password_reset","time":"2026-03-01T10:00:00Z","account":"a1","stage":"completed","via":"sms"}

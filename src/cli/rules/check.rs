@@ -1,9 +1,12 @@
 //! `rules check`: is the rule set right?
+//!
+//! Guarantees: every problem that loading it tells, of all files at once, and what of its notices is wrong. Does not run
+//! the inline tests: `rules test` does, and `walletwatch check`, a start and a reload do both.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::set::Set;
+use super::set::{Beside, Set};
 use super::{KEY, read};
 use crate::cli::output::print_problems;
 use crate::cli::{Exit, Format};
@@ -13,6 +16,8 @@ use crate::report::{Level, Problem};
 use crate::ruleset::{self, HashKey, Mentions, Rule, State, codes, revisions};
 
 /// Is the rule set right? Tells every problem at once, with its place and its fix.
+///
+/// Does not run the inline tests: `rules test` does; `walletwatch check` does both.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  walletwatch rules check --rules rules --strict\n  walletwatch rules check --rules rules --base ../main/rules"
@@ -44,6 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             let ruleset = &loaded.ruleset;
             let (rules, features) = (ruleset.rules.len(), ruleset.features.len());
             let summary = format!("{rules} rules{} and {features} features", in_states(&ruleset.rules));
+            let summary = format!("{summary}: {}{}", args.set.rules.display(), not_run(args, &ruleset.rules));
             (loaded.ruleset.warnings, Some(summary))
         }
         Err(problems) => (problems, None),
@@ -56,9 +62,25 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     print_problems(&problems, args.format)?;
     let is_wrong = problems.iter().any(|problem| problem.level == Level::Error);
     if let (Some(summary), Format::Human, false) = (summary, args.format, is_wrong) {
-        writeln!(std::io::stdout(), "{summary}: {}", args.set.rules.display())?;
+        writeln!(std::io::stdout(), "{summary}")?;
     }
     Ok(if is_wrong { Exit::No } else { Exit::Done })
+}
+
+/// What was not done, and the command that does it.
+fn not_run(args: &Args, rules: &[Rule]) -> String {
+    let tests = match rules.iter().map(|rule| rule.tests.len()).sum::<usize>() {
+        0 => return String::new(),
+        1 => "1 test was not run".to_owned(),
+        tests => format!("{tests} tests were not run"),
+    };
+    let directory = args.set.rules.display();
+    let pack = match args.set.pack {
+        Some(Beside::Builtin) => " --pack builtin",
+        Some(Beside::None) => " --pack none",
+        None => "",
+    };
+    format!("\n{tests}: walletwatch rules test --rules {directory}{pack}")
 }
 
 /// How many rules are in each state, such as ` (9 live, 46 draft)`: a draft tells nobody anything.

@@ -25,6 +25,7 @@ const EVENT_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   walletwatch rules explain --rule impossible-travel --event login.json --history yesterday.ndjson
+  walletwatch rules explain --rule impossible-travel --event login.json --geo GeoLite2-City.mmdb
   walletwatch rules explain --rule new-payee-large --event - --format json")]
 pub struct Args {
     #[command(flatten)]
@@ -38,6 +39,9 @@ pub struct Args {
     /// Events before it, one JSON object a line, from which windows and histories are built first.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// An MMDB file that tells what the events' own `geo` lacks, those of the history too; may stand several times.
+    #[arg(long = "geo", value_name = "FILE")]
+    geo: Vec<PathBuf>,
     /// The moment after which a time is in the future (RFC 3339); by default no time is.
     #[arg(long, value_name = "TIME", value_parser = replay::time)]
     now: Option<Millis>,
@@ -53,7 +57,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let at = find(&ruleset, &args.rule)?;
     let Some(rule) = ruleset.rules.get(at) else { return Ok(Exit::Bug) };
     let event = read_event(&args.event)?;
-    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at, args.now);
+    let geo = replay::geo(&args.geo)?;
+    let mut explainer = Explainer::new(&ruleset, policy.bands, HashKey::new(KEY), at, args.now).with_geo(geo);
     if let Some(path) = &args.history {
         let file = File::open(path).map_err(|error| no_input(path, &error))?;
         for line in BufReader::new(file).split(b'\n') {

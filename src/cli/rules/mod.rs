@@ -21,7 +21,7 @@ mod progress;
 mod recording;
 mod schema;
 mod score;
-mod set;
+pub(super) mod set;
 mod sweep;
 mod table;
 mod test;

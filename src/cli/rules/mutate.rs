@@ -1,6 +1,6 @@
 //! `rules mutate`: would the tests notice a wrong threshold?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     match args.format {
         Format::Human => {
             print_problems(&problems, args.format)?;
-            writeln!(std::io::stdout(), "{}", summary(&judged))?;
+            writeln!(std::io::stdout(), "{}{}", to_paste(&asked, &judged), summary(&judged))?;
         }
         Format::Json => print_json(&judged, &problems)?,
     }
@@ -145,7 +145,51 @@ fn survivor(mutants: &[&Mutant]) -> Option<Problem> {
         true => Problem::warning(FEATURE_SURVIVOR, &first.file, first.span.clone(), message),
         false => Problem::error(SURVIVOR, &first.file, first.span.clone(), message),
     };
-    Some(problem.help(hints))
+    let doubts: BTreeSet<&str> = mutants.iter().filter_map(|mutant| mutant.doubt.as_deref()).collect();
+    Some(match doubts.into_iter().collect::<Vec<_>>().join("; ") {
+        doubts if doubts.is_empty() => problem.help(hints),
+        doubts => problem.help(format!("{hints}; but probably nothing does: {doubts}")),
+    })
+}
+
+/// The lines that name survivors as equivalent, under the rule that reads them first; empty where there is none.
+/// The reason is left to whoever knows it, and a rule without one does not load.
+fn to_paste(rules: &[&Rule], judged: &[Judged<'_>]) -> String {
+    let is_open = |one: &&Judged<'_>| one.fate == Fate::Survived && one.kept.is_none() && !one.mutant.is_apart;
+    let mut of_rules: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for one in judged.iter().filter(is_open) {
+        let reader = one.mutant.readers.iter().find(|reader| rules.iter().any(|rule| rule.id == **reader));
+        if let Some(reader) = reader {
+            of_rules.entry(reader).or_default().push(format!("      - {}\n", declared(one.mutant)));
+        }
+    }
+    let mut text = String::new();
+    for (id, lines) in of_rules {
+        let has_some = rules.iter().any(|rule| rule.id == id && !rule.kept.is_empty());
+        let key = if has_some { "" } else { "    mutants:\n" };
+        let place = if has_some { "below its other `mutants`" } else { "as its last key" };
+        text.push_str(&format!("# in `{id}`, {place}\n{key}{}", lines.concat()));
+    }
+    if !text.is_empty() {
+        text.insert_str(
+            0,
+            "Write a test for each. Where no event can show one, it is equivalent: name it in the rule, with\n\
+            the reason (`rules explain-code K001` tells when that is likely).\n\n",
+        );
+        text.push('\n');
+    }
+    text
+}
+
+/// A mutant as a rule names it, its reason filled in where that is probable.
+fn declared(mutant: &Mutant) -> String {
+    let reason = mutant.doubt.as_deref().map(quoted).unwrap_or_default();
+    format!("{{keep: {}, reason: {reason}}}", quoted(&mutant.name))
+}
+
+/// A text in quotes of YAML.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', '\\']) { format!("'{}'", text.replace('\'', "''")) } else { format!("\"{text}\"") }
 }
 
 /// What rules keep although it is no mutant, or no survivor.
@@ -209,7 +253,7 @@ fn print_json(judged: &[Judged<'_>], problems: &[Problem]) -> std::io::Result<()
         let (line, column) = report::place(&mutant.file, mutant.span.start);
         let mut object = json!({
             "mutant": mutant.name, "file": mutant.file.path, "line": line, "column": column,
-            "readers": mutant.readers, "feature": mutant.is_apart, "hint": mutant.hint,
+            "readers": mutant.readers, "feature": mutant.is_apart, "hint": mutant.hint, "doubt": mutant.doubt,
         });
         let (outcome, about) = match (fate, kept) {
             (Fate::Killed { rule, test }, _) => ("killed", json!({ "rule": rule, "test": test })),

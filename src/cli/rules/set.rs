@@ -62,6 +62,11 @@ impl Set {
     }
 }
 
+/// The texts of a directory as [`Set::sources`] reads them, or of the shipped pack where that is what the path says.
+pub fn sources(rules: &Path, pack: Option<Beside>) -> anyhow::Result<Sources> {
+    directory_or_builtin(rules, |rules| Set { rules: rules.to_owned(), pack }.sources())
+}
+
 /// Loads a set; where it does not load, its problems are printed. `today`: as in [`ruleset::load`].
 pub fn loaded(sources: &Sources, today: Option<Millis>, format: Format) -> anyhow::Result<Option<Loaded>> {
     match ruleset::load(sources, HashKey::new(KEY), today) {

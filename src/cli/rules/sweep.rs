@@ -10,9 +10,9 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::KEY;
-use super::backtest::{create, sources};
+use super::backtest::create;
 use super::recording::{self, Recorded};
-use super::set::{Beside, required};
+use super::set::{Beside, required, sources};
 use super::table::Table;
 use crate::cli::{Exit, Format, fail, output};
 use crate::detect::Counters;
@@ -187,7 +187,8 @@ fn run_values(
     let mut tallies: Vec<Tally> = values.iter().map(|_| Tally::new(labels.cloned())).collect();
     let trials = recorded.run(what, trials, &mut |said| {
         for (tally, said) in tallies.iter_mut().zip(said) {
-            let alerts = said.iter().filter_map(|said| if let Said::Alert(alert) = said { Some(alert) } else { None });
+            let alerts =
+                said.iter().filter_map(|said| if let Said::Alert { alert, .. } = said { Some(alert) } else { None });
             alerts.for_each(|alert| {
                 tally.count(alert);
             });

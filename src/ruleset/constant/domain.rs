@@ -7,32 +7,43 @@ use super::super::feature::Kind;
 use super::super::model::{Name, Part};
 use super::super::names::Names;
 use super::form::Domain;
+use super::reckon::{self, ANY};
 use super::{Judge, Outcomes};
-use crate::event::{Closed, EventType, Field, TypeSet};
+use crate::event::{Closed, EARTH_RADIUS_KM, EventType, Field, TypeSet};
 
-const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 const FROM_ZERO: (f64, f64) = (0.0, f64::INFINITY);
+/// Half the way round the Earth, km: no two places are farther apart.
+pub(super) const APART_KM_MAX: f64 = std::f64::consts::PI * EARTH_RADIUS_KM;
 
 /// The least and the largest value of a name.
 pub(in super::super) fn range(names: &Names, name: Name) -> (f64, f64) {
     match name {
-        Name::Field(Field::Count) => (1.0, f64::INFINITY),
-        Name::AccountLogins | Name::AccountRisk => FROM_ZERO,
-        Name::Feature(_, Part::Share) => (0.0, 1.0),
-        Name::Feature(_, Part::Count | Part::Total) => FROM_ZERO,
+        Name::Field(field) | Name::Alias(_, field) | Name::Feature(_, Part::Field(field)) => of_field(field),
+        Name::AccountLogins | Name::AccountRisk | Name::AccountKnownFor => FROM_ZERO,
         Name::Feature(at, Part::Age) => {
             let spec = names.features.values().find(|(place, _)| *place == Some(at)).map(|(_, spec)| spec);
             match spec {
                 // What is as old as the window is forgotten. (The oldest time that `first_seen` keeps may be older.)
                 Some(spec) if spec.kind == Some(Kind::Last) && spec.over_ms > 0 => (0.0, (spec.over_ms - 1) as f64),
-                _ => ANY,
+                _ => FROM_ZERO,
             }
         }
         Name::Feature(at, Part::Value) => match names.kinds.get(usize::from(at)).copied().flatten() {
-            Some(Kind::Count | Kind::Distinct | Kind::Rate | Kind::Decayed) => FROM_ZERO,
             Some(Kind::Share) => (0.0, 1.0),
-            _ => ANY,
+            Some(_) => FROM_ZERO,
+            None => ANY,
         },
+        Name::Feature(_, Part::Share | Part::ShareUpTo(_)) => (0.0, 1.0),
+        // Whatever is counted, measured or worked out of it: nothing that events have is negative.
+        Name::Feature(..) => FROM_ZERO,
+        Name::Amount(_) | Name::Finding(_) => ANY,
+    }
+}
+
+fn of_field(field: Field) -> (f64, f64) {
+    match field {
+        Field::Count => (1.0, f64::INFINITY),
+        Field::GeoAccuracyKm | Field::Amount | Field::Balance => FROM_ZERO,
         _ => ANY,
     }
 }
@@ -44,15 +55,17 @@ impl Domain {
     }
 
     /// Of a value that stands in a condition, or in a def, where other event types may have it.
-    pub fn of(typed: &Typed, outcomes: Outcomes, judge: &Judge<'_>, is_home: bool) -> Domain {
+    /// `parts`: the ranges of what it is made of.
+    pub fn of(typed: &Typed, outcomes: Outcomes, judge: &Judge<'_>, is_home: bool, parts: &[(f64, f64)]) -> Domain {
         let on = if is_home { judge.on } else { TypeSet::ALL };
         let (range, is_whole) = match &typed.node {
             Node::Name(name) => ((judge.range)(*name), is_whole(*name, typed.ty)),
             Node::Call(Function::Hour, _) => ((0.0, 23.0), true),
             Node::Call(Function::Weekday, _) => ((1.0, 7.0), true),
             Node::Call(Function::DayOfMonth, _) => ((1.0, 31.0), true),
-            Node::Call(Function::Abs | Function::DistanceKm | Function::SpeedKmh, _) => (FROM_ZERO, false),
-            _ => (ANY, false),
+            Node::Call(Function::DistanceKm, _) => ((0.0, APART_KM_MAX), false),
+            Node::Call(Function::SpeedKmh, _) => (FROM_ZERO, false),
+            _ => (reckon::range(typed, parts), false),
         };
         let truths = [(outcomes.yes, true), (outcomes.no, false)];
         Domain {

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::super::expr::{Comparison, Ty};
+use super::reckon::ANY;
 use crate::event::{Currency, Value};
 
 /// Constants beyond which a form is not tried.
@@ -102,7 +103,29 @@ impl Form {
         }
     }
 
-    fn constants<'f>(&'f self, into: &mut Vec<&'f Known>) {
+    /// Its value, where it is a constant.
+    pub fn known(&self) -> Option<&Known> {
+        match self {
+            Form::Constant(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The least and the largest number it can be, of one variable.
+    pub fn range(&self, variable: (f64, f64)) -> (f64, f64) {
+        match self {
+            Form::Variable => variable,
+            Form::Constant(Known::Number(n) | Known::Money(n, _)) => (*n, *n),
+            Form::Coalesce(first, second) => {
+                let (a, b) = (first.range(variable), second.range(variable));
+                (a.0.min(b.0), a.1.max(b.1))
+            }
+            _ => ANY,
+        }
+    }
+
+    /// Every constant in it.
+    pub fn constants<'f>(&'f self, into: &mut Vec<&'f Known>) {
         match self {
             Form::Variable => {}
             Form::Constant(value) => into.push(value),

@@ -6,6 +6,7 @@
 
 mod domain;
 mod form;
+mod reckon;
 mod tell;
 
 use std::cell::Cell;
@@ -44,6 +45,8 @@ pub(super) struct Finding<'t> {
     pub doubt: Doubt<'t>,
     /// The value it is about.
     variable: Option<Variable<'t>>,
+    /// What it says of that value.
+    form: Rc<Form>,
 }
 
 /// A value on which a condition depends.
@@ -115,6 +118,13 @@ struct Seen<'t> {
     outcomes: Outcomes,
 }
 
+impl Seen<'_> {
+    /// The least and the largest number it can be.
+    fn range(&self) -> (f64, f64) {
+        self.form.range(self.variable.as_ref().map_or(reckon::ANY, |variable| variable.domain.range))
+    }
+}
+
 /// Everything doubtful about a condition; `ast` is the tree it was made from.
 pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -> Vec<Finding<'t>> {
     let mut walk = Walk { judge, home: ast, found: Vec::new() };
@@ -158,7 +168,13 @@ impl<'t> Walk<'_, 't> {
             variable: None,
             outcomes: Outcomes::ANY,
         };
-        match (form(typed, &parts), one_variable(&parts)) {
+        let form = form(typed, &parts);
+        let variable = match &form {
+            // Whatever it is made of: it is always the same.
+            Some(Form::Constant(_)) => Ok(None),
+            _ => one_variable(&parts),
+        };
+        match (form, variable) {
             (Some(form), Ok(variable)) => {
                 seen.form = Rc::new(form);
                 seen.variable = variable;
@@ -173,7 +189,9 @@ impl<'t> Walk<'_, 't> {
             _ => {
                 seen.nodes = 1;
                 seen.outcomes = self.of_parts(typed, &parts);
-                let domain = Rc::new(Domain::of(typed, seen.outcomes, self.judge, self.is_home(typed)));
+                let ranges: Vec<(f64, f64)> = parts.iter().map(Seen::range).collect();
+                let domain = Domain::of(typed, seen.outcomes, self.judge, self.is_home(typed), &ranges);
+                let domain = Rc::new(domain);
                 seen.variable = Some(Variable { shape, typed, domain });
             }
         }
@@ -299,7 +317,8 @@ impl<'t> Walk<'_, 't> {
     }
 
     fn tell(&mut self, seen: &Seen<'t>, doubt: Doubt<'t>) {
-        self.found.push(Finding { at: seen.typed, doubt, variable: seen.variable.clone() });
+        let (variable, form) = (seen.variable.clone(), Rc::clone(&seen.form));
+        self.found.push(Finding { at: seen.typed, doubt, variable, form });
     }
 
     /// Whether a part stands in the condition itself, and not in a def.
@@ -350,6 +369,10 @@ fn form(typed: &Typed, parts: &[Seen<'_>]) -> Option<Form> {
         Node::InSet(_, set) => Form::InSet(of(0)?, set.iter().map(Known::of).collect()),
         Node::IsMissing(_) => Form::IsMissing(of(0)?),
         Node::Coalesce(..) => Form::Coalesce(of(0)?, of(1)?),
+        Node::Arithmetic(..) | Node::Negate(_) | Node::Call(..) => {
+            let parts: Vec<&Form> = parts.iter().map(|part| &*part.form).collect();
+            Form::Constant(reckon::constant(typed, &parts)?)
+        }
         _ => return None,
     })
 }

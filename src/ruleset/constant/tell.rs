@@ -4,7 +4,10 @@
 
 use super::super::codes as rule_codes;
 use super::super::exception::ExceptionSpec;
-use super::super::expr::{Node, Ty, Typed, codes};
+use super::super::expr::{Arithmetic, Function, Node, Ty, Typed, codes};
+use super::super::model::{Name, Part};
+use super::domain::APART_KM_MAX;
+use super::form::{Domain, Known};
 use super::{Doubt, Finding, Variable};
 use crate::event::Value;
 use crate::report::Problem;
@@ -60,29 +63,76 @@ fn shown(typed: &Typed) -> String {
     }
 }
 
-/// Adds why, where it is the values that one name can have.
+/// Adds why, where it is the values that one name can have, or a division that has none.
 fn with_reason(problem: Problem, finding: &Finding<'_>) -> Problem {
+    if let Some(quotient) = divided_by_zero(finding.at) {
+        return problem.help(format!("`{}` is always missing: nothing is divided by zero", shown(quotient)));
+    }
     let Some(Variable { typed, domain, .. }) = &finding.variable else { return problem };
+    match reason(typed, domain, finding) {
+        Some(reason) => problem.help(reason),
+        None => problem,
+    }
+}
+
+fn reason(typed: &Typed, domain: &Domain, finding: &Finding<'_>) -> Option<String> {
     let name = shown(typed);
     let is_about_absence = match &finding.at.node {
         Node::IsMissing(_) => true,
         Node::Not(inner) => matches!(inner.node, Node::IsMissing(_)),
         _ => false,
     };
-    let reason = match (domain.ty, domain.range) {
-        _ if is_about_absence && !domain.is_nullable => format!("`{name}` is never missing here"),
-        (Ty::Word(all), _) if domain.words.len() < all.len() => {
+    if is_about_absence && !domain.is_nullable {
+        return Some(format!("`{name}` is never missing here"));
+    }
+    let (least, largest) = domain.range;
+    let (mut constants, mut numbers) = (Vec::new(), Vec::new());
+    finding.form.constants(&mut constants);
+    numbers.extend(constants.iter().filter_map(|known| match known {
+        Known::Number(n) | Known::Money(n, _) => Some(*n),
+        _ => None,
+    }));
+    let is_within = |n: &f64| least < *n && *n < largest;
+    if domain.is_whole && numbers.iter().any(|n| n.fract() != 0.0 && is_within(n)) {
+        return Some(format!("`{name}` is a whole number"));
+    }
+    let is_low = largest.is_infinite() || numbers.iter().any(|n| *n < least);
+    Some(match domain.ty {
+        Ty::Word(all) if domain.words.len() < all.len() => {
             format!("`{name}` is only {} here", domain.words.join(", "))
         }
-        (Ty::Int | Ty::Float, (least, largest)) if least.is_finite() && largest.is_finite() => {
+        Ty::Float if matches!(typed.node, Node::Call(Function::DistanceKm, _)) && !is_low => {
+            format!("no two places are more than {APART_KM_MAX:.0} km apart: that is half the way round the Earth")
+        }
+        Ty::Int | Ty::Float if least.is_finite() && largest.is_finite() && least < largest => {
             format!("`{name}` lies between {least} and {largest}")
         }
-        (Ty::Duration, (_, largest)) if largest.is_finite() => {
+        Ty::Duration | Ty::Money if least == 0.0 && is_low => format!("`{name}` is never negative"),
+        Ty::Duration if largest.is_finite() && is_last(typed) => {
             let window = Value::Duration(largest as i64 + 1);
             format!("`{name}` is less than {window}, the window of its feature: what is older is forgotten")
         }
-        (Ty::Int | Ty::Float, (least, _)) if least.is_finite() => format!("`{name}` is at least {least}"),
-        _ => return problem,
+        Ty::Int | Ty::Float if least.is_finite() && is_low => format!("`{name}` is at least {least}"),
+        Ty::Int | Ty::Float if largest.is_finite() => format!("`{name}` is at most {largest}"),
+        _ => return None,
+    })
+}
+
+/// The age of a feature that keeps its window's newest event.
+fn is_last(typed: &Typed) -> bool {
+    matches!(typed.node, Node::Name(Name::Feature(_, Part::Age)))
+}
+
+/// What in a part is divided by a number that is zero, as it is written or by its param.
+fn divided_by_zero(typed: &Typed) -> Option<&Typed> {
+    let is_zero = |by: &Typed| match &by.node {
+        Node::Constant(Value::Int(n) | Value::Duration(n)) => *n == 0,
+        Node::Constant(Value::Float(n)) => *n == 0.0,
+        Node::Constant(Value::Money(money)) => money.minor == 0,
+        _ => false,
     };
-    problem.help(reason)
+    match &typed.node {
+        Node::Arithmetic(Arithmetic::Divide, _, by) if is_zero(by) => Some(typed),
+        _ => typed.parts().into_iter().find_map(divided_by_zero),
+    }
 }

@@ -19,6 +19,8 @@ pub struct Change {
     pub what: String,
     /// The value that would show it.
     pub hint: String,
+    /// Why probably nothing shows it, where its place tells.
+    pub doubt: Option<String>,
 }
 
 /// The two texts next to a constant: a step down and a step up. A whole number's step is 1, others' a tenth.
@@ -81,7 +83,7 @@ impl Ast {
 
     /// The change after which it is never true.
     pub fn never(&self, what: String, hint: String) -> Change {
-        Change { span: self.root.span.clone(), with: "false".to_owned(), what, hint }
+        Change { span: self.root.span.clone(), with: "false".to_owned(), what, hint, doubt: None }
     }
 
     /// The value of a name that would show a change of what it is compared with: where a name stands alone on
@@ -107,7 +109,7 @@ fn hint_below(walk: &Walk<'_>, expr: &Expr, name: &str, old: &str, new: &str) ->
 
 impl Expr {
     /// What stands below a node, in the order of the text.
-    fn below(&self) -> Vec<&Expr> {
+    pub(super) fn below(&self) -> Vec<&Expr> {
         match &self.kind {
             Kind::Not(a) | Kind::Negate(a) | Kind::IsMissing(a, _) => vec![a],
             Kind::In(a, _, Set::Literals(all)) => std::iter::once(&**a).chain(all).collect(),
@@ -236,7 +238,7 @@ impl Walk<'_> {
     fn change(&mut self, span: Range<usize>, with: String, what: String, hint: String) {
         // Where a quoted text could not be followed byte by byte, nothing is known of its parts' places.
         if !span.is_empty() {
-            self.found.push(Change { span, with, what, hint });
+            self.found.push(Change { span, with, what, hint, doubt: None });
         }
     }
 }

@@ -7,14 +7,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::ast::{Ast, DEPTH_MAX, Expr, Kind, Set};
+use super::ast::{Ast, Comparison, DEPTH_MAX, Expr, Kind, Set};
 use super::functions::usage;
 use super::lint;
 use super::operands::{a, several};
 use super::typed::{Node, Typed};
 use super::{Meaning, Scope, Ty, codes};
-use crate::event::{TypeSet, Value};
+use crate::event::{Currency, TypeSet, Value};
 use crate::report::{Problem, SourceFile, did_you_mean};
+use crate::ruleset::model::Name;
 
 /// Nodes of one typed tree, its defs taken in, at most.
 pub(super) const NODES_MAX: usize = 8192;
@@ -31,6 +32,10 @@ const LISTS_NAMED_MAX: usize = 10;
 /// What is said where somebody asks for the clock.
 pub(super) const NO_CLOCK: &str = "no condition reads the clock: `time` is the event's own, compared with other times, \
      such as `time - last_ok.time < 24h`";
+
+/// What is said where money that was summed up is read on an event without any.
+const OWN_CURRENCY: &str =
+    "sums and statistics of money are kept by currency and read in that of the event's own amount";
 
 /// Checks a tree that must be a condition.
 pub(super) fn check_condition(ast: &Ast, scope: &dyn Scope, problems: &mut Vec<Problem>) -> Option<Typed> {
@@ -101,6 +106,11 @@ impl<'s, 'p> Checker<'s, 'p> {
     /// The event types the expression runs on.
     pub fn on(&self) -> TypeSet {
         self.scope.on()
+    }
+
+    /// The currencies that a value of the row can be in; `None`: any.
+    pub fn currencies_of(&self, name: Name) -> Option<Vec<Currency>> {
+        self.scope.currencies(name)
     }
 
     /// Whether a name means something here.
@@ -184,7 +194,10 @@ impl<'s, 'p> Checker<'s, 'p> {
                 Some(self.typed(Node::Not(Box::new(inner)), Ty::Bool, nullable, span))
             }
             Kind::And(parts) => self.connected(parts, Node::And, span),
-            Kind::Or(parts) => self.connected(parts, Node::Or, span),
+            Kind::Or(parts) => {
+                self.warn_mixed(parts);
+                self.connected(parts, Node::Or, span)
+            }
             Kind::IsMissing(inner, negated) => {
                 let inner = self.expr(inner)?;
                 let missing = self.typed(Node::IsMissing(Box::new(inner)), Ty::Bool, false, span);
@@ -213,8 +226,43 @@ impl<'s, 'p> Checker<'s, 'p> {
         Some(self.typed(Node::Not(Box::new(typed)), Ty::Bool, nullable, span))
     }
 
+    /// Warns of an `and` that stands beside an `or` without brackets.
+    fn warn_mixed(&mut self, parts: &[Expr]) {
+        for part in parts {
+            let Kind::And(inner) = &part.kind else { continue };
+            let (Some(first), Some(last)) = (inner.first(), inner.last()) else { continue };
+            if part.span.start != first.span.start || part.span.end != last.span.end {
+                continue;
+            }
+            let message = "`and` binds closer than `or`: this is one arm of it, as if it stood in brackets";
+            let problem = Problem::warning(codes::MIXED, &self.file, part.span.clone(), message);
+            let problem = problem.help("write `(a and b) or c`, or `a and (b or c)` if that is meant");
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// An arm of `and` or `or`: a condition of its own, not a second value for the one before it.
+    fn arm(&mut self, before: Option<&Expr>, arm: &Expr) -> Option<Typed> {
+        let is_literal =
+            matches!(arm.kind, Kind::Text(_) | Kind::Int(_) | Kind::Money(_) | Kind::Duration(_) | Kind::Asn(_));
+        let (true, Some(Kind::Compare(Comparison::Equal, left, right))) = (is_literal, before.map(|one| &one.kind))
+        else {
+            return self.condition(arm);
+        };
+        let all = [left, right].map(|one| self.written(&one.span).to_owned());
+        let [name, first] = all;
+        let message = "each arm of `and` and `or` is a condition of its own, and this is a value";
+        let help = format!("write `{name} in [{first}, {}]`", self.written(&arm.span));
+        let problem = self.problem(codes::NOT_BOOL, &arm.span, message).help(help);
+        self.tell(problem);
+        None
+    }
+
     fn connected(&mut self, parts: &[Expr], make: fn(Vec<Typed>) -> Node, span: &Range<usize>) -> Option<Typed> {
-        let all: Vec<Option<Typed>> = parts.iter().map(|part| self.condition(part)).collect();
+        let arm = |at: usize| self.arm(at.checked_sub(1).and_then(|before| parts.get(before)), parts.get(at)?);
+        let all: Vec<Option<Typed>> = (0..parts.len()).map(arm).collect();
         let all: Vec<Typed> = all.into_iter().collect::<Option<_>>()?;
         let nullable = all.iter().any(|one| one.nullable);
         Some(self.typed(make(all), Ty::Bool, nullable, span))
@@ -245,7 +293,8 @@ impl<'s, 'p> Checker<'s, 'p> {
         if let Meaning::Value { types, .. } = &meaning
             && let Some(problem) = self.not_on(path, *types, span)
         {
-            self.tell(problem);
+            let is_in_own_currency = matches!(&meaning, Meaning::Value { name: Name::Feature(..), ty: Ty::Money, .. });
+            self.tell(if is_in_own_currency { problem.help(OWN_CURRENCY) } else { problem });
             return None;
         }
         Some(meaning)

@@ -57,6 +57,7 @@ codes! {
     NEVER_TRUE = "W002", "A condition, or a part of one, that is never true.";
     ALWAYS_TRUE = "W003", "A condition, or a part of one, that is always true.";
     IMPLIED = "W004", "An arm of `and` or `or` that changes nothing beside another one.";
+    MIXED = "W005", "`and` and `or` side by side without brackets.";
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use regex::RegexBuilder;
 
 use super::ast::Expr;
 use super::check::{Checker, NO_CLOCK};
+use super::money::ONE_CURRENCY;
 use super::operands::{a, hint, is_number, joined};
 use super::typed::{Node, Typed};
 use super::{Ty, codes};
 use crate::event::Value;
-use crate::report::did_you_mean;
+use crate::report::{Problem, did_you_mean};
 
 /// Size of one compiled pattern, at most, bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -169,6 +170,9 @@ impl Checker<'_, '_> {
             let known = || names().collect::<Vec<_>>().join(", ");
             self.tell(match (near, name) {
                 (_, "now" | "today") => problem.help(NO_CLOCK),
+                (_, "upper" | "uppercase" | "to_upper") => {
+                    problem.help("there is only `lower`: compare with a text in lower case")
+                }
                 (Some(near), _) => problem.fix(name_span.clone(), near),
                 (None, _) => problem.help(format!("there are: {}", known())),
             });
@@ -185,12 +189,24 @@ impl Checker<'_, '_> {
             .map(|(at, typed)| self.argument(row, at, typed?, &arguments[at].span))
             .collect();
         let fit: Vec<Typed> = fit.into_iter().collect::<Option<_>>()?;
+        if let Some(problem) = self.never_part(row, &fit, arguments) {
+            self.tell(problem);
+            return None;
+        }
         let nullable = row.nullable || fit.iter().any(|one| one.nullable);
         match row.function {
             Some(Function::Abs | Function::Min | Function::Max) => self.alike(row, fit, arguments, span),
             Some(function) => Some(self.typed(Node::Call(function, fit), row.gives, nullable, span)),
             None => self.matches(fit, arguments, span),
         }
+    }
+
+    /// What is said of a part that a text in lower case never has.
+    fn never_part(&self, row: &Row, fit: &[Typed], arguments: &[Expr]) -> Option<Problem> {
+        let looks_for = matches!(row.function, Some(Function::StartsWith | Function::EndsWith | Function::Contains));
+        let ([text, part], [text_at, part_at]) = (fit, arguments) else { return None };
+        let Node::Constant(Value::Text(literal)) = &part.node else { return None };
+        looks_for.then(|| self.never_lower(literal, &part_at.span, text, &text_at.span))?
     }
 
     fn wrong_count(&mut self, row: &Row, count: usize, span: &Range<usize>) {
@@ -243,6 +259,15 @@ impl Checker<'_, '_> {
                 return None;
             };
             ty = both;
+        }
+        for (at, one) in fit.iter().enumerate() {
+            let other = fit.iter().take(at).find_map(|other| self.two_currencies(other, one));
+            if let Some((one, other)) = other {
+                let message = format!("`{}` takes amounts of one currency, not {one} and {other}", row.name);
+                let problem = self.problem(codes::OPERAND_TYPES, span, message).help(ONE_CURRENCY);
+                self.tell(problem);
+                return None;
+            }
         }
         // Two amounts can be of two currencies.
         let nullable = fit.iter().any(|one| one.nullable) || ty == Ty::Money && fit.len() > 1;

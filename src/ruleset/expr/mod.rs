@@ -12,7 +12,7 @@ use super::hash::HashKey;
 use super::lists::ListSet;
 use super::model::{Name, Piece};
 use super::row::{Layout, Rep, Row};
-use crate::event::{Field, FieldKind, IdKind, TypeSet, Value};
+use crate::event::{Currency, Field, FieldKind, IdKind, TypeSet, Value};
 use crate::report::{Problem, SourceFile};
 
 mod ast;
@@ -21,10 +21,12 @@ mod check;
 pub mod codes;
 mod compile;
 pub mod countries;
+mod doubt;
 mod functions;
 mod lex;
 mod lint;
 mod members;
+mod money;
 mod numbers;
 mod operands;
 mod pairs;
@@ -40,6 +42,7 @@ mod typed;
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
 pub use changes::{Change, duration, one_line, steps};
 pub use functions::Function;
+pub(super) use numbers::calculate;
 pub(super) use operands::a as a_type;
 pub use typed::{Node, Typed};
 
@@ -170,6 +173,10 @@ pub trait Scope {
     fn list(&self, name: &str) -> Option<&Arc<ListSet>>;
     /// Every list's name.
     fn lists(&self) -> Vec<&str>;
+    /// The currencies that a value can be in, where that is declared; `None`: any.
+    fn currencies(&self, _name: Name) -> Option<Vec<Currency>> {
+        None
+    }
     /// The event types the expression is evaluated on.
     fn on(&self) -> TypeSet;
 }

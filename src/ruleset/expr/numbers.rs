@@ -252,7 +252,8 @@ fn calculated(op: Arithmetic, left: Number, right: Number) -> Number {
     })
 }
 
-pub(super) fn calculate(op: Arithmetic, left: f64, right: f64) -> f64 {
+/// What an operator makes of two numbers; NaN is missing.
+pub(in crate::ruleset) fn calculate(op: Arithmetic, left: f64, right: f64) -> f64 {
     match op {
         Arithmetic::Add => left + right,
         Arithmetic::Subtract => left - right,

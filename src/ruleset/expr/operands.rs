@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use super::ast::{Arithmetic, Comparison, Expr, Kind};
 use super::check::Checker;
+use super::functions::Function;
+use super::money::{ONE_CURRENCY, are_literals};
 use super::typed::{Node, Typed};
 use super::{Ty, codes, countries};
 use crate::event::{Closed, EventType, Field, IdKind, Value};
@@ -21,6 +23,9 @@ const NO_DATES: &str = "expressions hold no dates: compare two times, such as `t
 
 /// What of a place can be compared with a word.
 const PARTS_OF_PLACE: &str = "compare a part of it: `geo.country`, `geo.city`, `geo.asn` or `geo.network`";
+
+/// What other languages call something missing.
+pub(super) const NULLS: [&str; 5] = ["null", "none", "None", "nil", "undefined"];
 
 /// A type as people say it: `an amount of money`.
 pub(in crate::ruleset) fn a(ty: Ty) -> &'static str {
@@ -131,7 +136,10 @@ impl Checker<'_, '_> {
                     self.problem(codes::NEVER_EQUAL, span, message).help("empty text is missing: write `is missing`");
                 told(self, problem)
             }
-            Ty::Text | Ty::Id(_) => Met::Value(Value::Text(text.to_string().into())),
+            Ty::Text | Ty::Id(_) => match self.never_lower(text, span, like, like_span) {
+                Some(problem) => told(self, problem),
+                None => Met::Value(Value::Text(text.to_string().into())),
+            },
             Ty::Word(words) => match words.iter().find(|word| **word == text) {
                 Some(word) => match self.never_here(word, span, like, like_span) {
                     Some(problem) => told(self, problem),
@@ -174,6 +182,26 @@ impl Checker<'_, '_> {
             },
             _ => Met::Never,
         }
+    }
+
+    /// What is said of a text with large letters where a text in lower case is looked at.
+    pub(super) fn never_lower(
+        &self,
+        text: &str,
+        span: &Range<usize>,
+        like: &Typed,
+        like_span: &Range<usize>,
+    ) -> Option<Problem> {
+        let lower = text.to_lowercase();
+        if lower == text || !is_lower(like) {
+            return None;
+        }
+        let message = format!("`{}` is in lower case, and \"{text}\" is not", self.written(like_span));
+        let problem = self.problem(codes::NEVER_EQUAL, span, message);
+        Some(match self.written(span).contains('"') {
+            true => self.instead(problem, span, Some(&lower)),
+            false => problem.help(format!("it would have to be \"{lower}\"")),
+        })
     }
 
     /// With another text in place of a literal's. In a quoted scalar the literal's own quotes are escaped.
@@ -220,6 +248,12 @@ impl Checker<'_, '_> {
                 Met::Never => {}
             }
         }
+        if let Some((one, other)) = self.two_currencies(left, &typed) {
+            let problem =
+                self.problem(codes::OPERAND_TYPES, &literal.span, format!("cannot compare {one} with {other}"));
+            self.tell(problem.help(ONE_CURRENCY));
+            return None;
+        }
         match (joined(left.ty, typed.ty), constant(&typed)) {
             (Some(_), Some(value)) => Some(value.clone()),
             _ => {
@@ -236,6 +270,10 @@ impl Checker<'_, '_> {
 
     pub(super) fn compare(&mut self, op: Comparison, l: &Expr, r: &Expr, span: &Range<usize>) -> Option<Typed> {
         let left = self.expr(l);
+        if let Some(problem) = self.no_null(op, l, r, span) {
+            self.tell(problem);
+            return None;
+        }
         if let Some(left) = &left
             && let Some(problem) = self.bare_word(left, r)
         {
@@ -294,6 +332,17 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// `device != null`: what other languages have for something missing.
+    fn no_null(&self, op: Comparison, l: &Expr, r: &Expr, span: &Range<usize>) -> Option<Problem> {
+        let Kind::Name(path) = &r.kind else { return None };
+        if !NULLS.contains(&path.as_str()) || op.orders() || self.knows(path) {
+            return None;
+        }
+        let not = if op == Comparison::NotEqual { "not " } else { "" };
+        let problem = self.problem(codes::UNKNOWN_NAME, &r.span, format!("unknown name `{path}`"));
+        Some(problem.fix(span.clone(), format!("{} is {not}missing", self.written(&l.span))))
+    }
+
     /// `result == failure`: a word without its quotes.
     fn bare_word(&mut self, left: &Typed, right: &Expr) -> Option<Problem> {
         let Kind::Name(path) = &right.kind else { return None };
@@ -325,8 +374,9 @@ impl Checker<'_, '_> {
             let help = format!("{} have no order: only `==` and `!=` compare them", several(l));
             return Some(self.problem(codes::OPERAND_TYPES, span, message).help(help));
         }
-        let (one, other) = two_currencies(left, right)?;
-        Some(self.problem(codes::OPERAND_TYPES, span, format!("cannot compare {one} with {other}")))
+        let (one, other) = self.two_currencies(left, right)?;
+        let problem = self.problem(codes::OPERAND_TYPES, span, format!("cannot compare {one} with {other}"));
+        Some(if are_literals(left, right) { problem } else { problem.help(ONE_CURRENCY) })
     }
 
     // === arithmetic ===
@@ -335,9 +385,9 @@ impl Checker<'_, '_> {
         let (left, right) = (self.expr(l), self.expr(r));
         let (left, right) = (left?, right?);
         let ty = result(op, left.ty, right.ty);
-        let currencies = ty.filter(|ty| *ty == Ty::Money).and_then(|_| two_currencies(&left, &right));
+        let currencies = ty.and_then(|_| self.two_currencies(&left, &right));
         let (Some(ty), None) = (ty, &currencies) else {
-            let (one, other) = currencies.unwrap_or((a(left.ty), a(right.ty)));
+            let (one, other) = currencies.clone().unwrap_or((a(left.ty).to_owned(), a(right.ty).to_owned()));
             let message = match op {
                 Arithmetic::Add => format!("cannot add {one} and {other}"),
                 Arithmetic::Subtract => format!("cannot subtract {other} from {one}"),
@@ -345,7 +395,8 @@ impl Checker<'_, '_> {
                 Arithmetic::Divide => format!("cannot divide {one} by {other}"),
             };
             let problem = hint(self.problem(codes::OPERAND_TYPES, span, message), left.ty, &right);
-            self.tell(problem);
+            let is_plain = currencies.is_none() || are_literals(&left, &right);
+            self.tell(if is_plain { problem } else { problem.help(ONE_CURRENCY) });
             return None;
         };
         let is_two_moneys = left.ty == Ty::Money && right.ty == Ty::Money;
@@ -402,12 +453,13 @@ pub(super) fn hint(problem: Problem, wanted: Ty, given: &Typed) -> Problem {
     }
 }
 
-fn two_currencies(left: &Typed, right: &Typed) -> Option<(&'static str, &'static str)> {
-    match (constant(left), constant(right)) {
-        (Some(Value::Money(l)), Some(Value::Money(r))) if l.currency != r.currency => {
-            Some((l.currency.code(), r.currency.code()))
-        }
-        _ => None,
+/// Whether a text is in lower case whatever the event says.
+fn is_lower(typed: &Typed) -> bool {
+    match &typed.node {
+        Node::Call(Function::Lower | Function::Domain, _) => true,
+        Node::Constant(Value::Text(text)) => text.to_lowercase() == *text,
+        Node::Coalesce(one, other) => is_lower(one) && is_lower(other),
+        _ => false,
     }
 }
 

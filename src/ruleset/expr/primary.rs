@@ -91,6 +91,7 @@ impl Parser<'_, '_> {
         let help = match kind {
             T::Missing => Some("write `x is missing`"),
             T::OpenSet => Some("a set stands after `in`"),
+            T::Compare(_) => Some("a comparison has a value on both sides: `a > 3 or a == 1`"),
             _ => None,
         };
         self.expected(codes::EXPECTED_VALUE, "a value", help);

@@ -66,21 +66,17 @@ impl<'t> Layout<'t> {
     fn file(&mut self, tree: &Node) -> Option<String> {
         let text = self.text;
         self.at = tree.span.start;
-        let Kind::Map(map) = &tree.kind else { return None };
+        let map = tree.as_map()?;
         if is_flow(text, tree) {
             return None;
         }
         self.map(map, 0)?;
         self.comments();
         let mut order: Vec<usize> = (0..self.lines.len()).collect();
-        if let Some(Kind::Seq(rules)) = map.get("rules").map(|rules| &rules.kind) {
-            for rule in rules {
-                self.at = rule.span.start;
-                if let Kind::Map(rule_map) = &rule.kind
-                    && !is_flow(text, rule)
-                {
-                    self.order_keys(rule_map, &mut order)?;
-                }
+        for rule in map.get("rules").map(Node::items).unwrap_or_default() {
+            self.at = rule.span.start;
+            if let Some(rule_map) = rule.as_map().filter(|_| !is_flow(text, rule)) {
+                self.order_keys(rule_map, &mut order)?;
             }
         }
         Some(self.written(&order))

@@ -31,6 +31,41 @@ pub(super) struct Finder<'f> {
     hears_others: BTreeSet<String>,
 }
 
+/// Where a mutant is.
+struct Place {
+    /// The file, by its number.
+    at: usize,
+    /// What people call it: `when` or `param failures`.
+    name: String,
+    /// Whether it is in what a feature keeps.
+    is_apart: bool,
+}
+
+impl Place {
+    fn new(at: usize, name: impl Into<String>) -> Self {
+        Place { at, name: name.into(), is_apart: false }
+    }
+
+    fn apart(at: usize, name: impl Into<String>) -> Self {
+        Place { is_apart: true, ..Place::new(at, name) }
+    }
+}
+
+/// A change with what goes with it.
+struct Edit {
+    change: Change,
+    /// What must change besides, so that the set loads and its tests mean the same.
+    besides: Vec<(Range<usize>, String)>,
+    /// The bytes that people are shown.
+    shown: Range<usize>,
+}
+
+impl From<Change> for Edit {
+    fn from(change: Change) -> Self {
+        Edit { shown: change.span.clone(), besides: Vec::new(), change }
+    }
+}
+
 /// One rule while its mutants are looked for.
 struct Rule<'f> {
     id: &'f str,
@@ -109,9 +144,9 @@ impl<'f> Finder<'f> {
     }
 
     fn rule(&mut self, mut rule: Rule<'f>) {
-        let here = rule.at;
         if let Some(when) = rule.get("when") {
-            self.condition(&mut rule, here, when, "when", false);
+            let place = Place::new(rule.at, "when");
+            self.condition(&mut rule, &place, when);
         }
         if let Some(sequence) = rule.get("sequence") {
             self.sequence(&mut rule, sequence);
@@ -127,7 +162,7 @@ impl<'f> Finder<'f> {
             self.exception(&mut rule, at, exception);
         }
         if let Some(time) = rule.get("dedup").and_then(map_of).and_then(|dedup| dedup.get("for")) {
-            self.time(&rule, rule.at, time, "dedup for", "two hits apart by", false);
+            self.time(&rule, &Place::new(rule.at, "dedup for"), time, "two hits");
         }
         self.follow(&mut rule);
         for entry in entries_of(rule.get("params")) {
@@ -139,13 +174,13 @@ impl<'f> Finder<'f> {
         let Some(map) = map_of(node) else { return };
         let name = text_of(map, "name").unwrap_or_default();
         let Some(when) = map.get("when") else { return };
-        let place = format!("unless {name}");
+        let place = Place::new(at, format!("unless {name}"));
         if let Some(ast) = self.ast(at, when) {
             let hint = format!("a hit that `{name}` eats would show it");
             let change = ast.never(format!("without the exception {name}"), hint);
-            self.add(rule.id, at, &place, change, Vec::new(), false);
+            self.add(rule.id, &place, change);
         }
-        self.condition(rule, at, when, &place, false);
+        self.condition(rule, &place, when);
     }
 
     /// The steps of a sequence and whatever else it holds: conditions, times, lists of steps.
@@ -154,15 +189,15 @@ impl<'f> Finder<'f> {
             let key = entry.key.as_str();
             match &entry.value.kind {
                 Kind::Scalar(_) if read::duration(scalar_text(&entry.value)).is_some() => {
-                    let place = format!("sequence {key}");
-                    self.time(rule, rule.at, &entry.value, &place, "steps apart by", false);
+                    let place = Place::new(rule.at, format!("sequence {key}"));
+                    self.time(rule, &place, &entry.value, "steps");
                 }
                 Kind::Seq(items) => {
                     for (nth, item) in items.iter().enumerate() {
                         self.step(rule, entry, items, nth, item);
                     }
                 }
-                Kind::Map(_) => self.step_parts(rule, &entry.value, &format!("sequence {key}")),
+                Kind::Map(_) => self.step_parts(rule, &entry.value, &Place::new(rule.at, format!("sequence {key}"))),
                 _ => {}
             }
         }
@@ -174,29 +209,31 @@ impl<'f> Finder<'f> {
             Some(called) => called.to_owned(),
             None => (nth + 1).to_string(),
         };
-        let place = format!("sequence {} {called}", list.key);
-        let text = &self.files.get(rule.at).map(|file| Arc::clone(&file.file)).map(|file| file.text.clone());
-        let lines = text.as_ref().and_then(|text| match items {
+        let place = Place::new(rule.at, format!("sequence {} {called}", list.key));
+        let files = self.files;
+        let text = files.get(rule.at).map(|file| file.file.text.as_str());
+        let lines = text.and_then(|text| match items {
             [only] => Some(line_start(text, list.key_span.start)..line_end(text, only.span.end.saturating_sub(1))),
             _ => item_lines(text, items, nth),
         });
         if let Some(span) = lines {
             let hint = format!("a chain that only `{called}` decides would show it");
             let what = format!("without {called}");
-            let change = Change { span, with: String::new(), what, hint };
-            self.add_shown(rule.id, rule.at, &place, change, Vec::new(), false, item.span.clone());
+            let change = Change { span, with: String::new(), what, hint, doubt: None };
+            // The lines go, and people are shown the step.
+            self.add(rule.id, &place, Edit { shown: item.span.clone(), ..Edit::from(change) });
         }
         self.step_parts(rule, item, &place);
     }
 
-    fn step_parts(&mut self, rule: &mut Rule<'f>, node: &'f Node, place: &str) {
+    fn step_parts(&mut self, rule: &mut Rule<'f>, node: &'f Node, place: &Place) {
         for part in entries_of(Some(node)) {
             let scalar = matches!(part.value.kind, Kind::Scalar(_));
             if part.key == "where" {
-                self.condition(rule, rule.at, &part.value, place, false);
+                self.condition(rule, place, &part.value);
             } else if scalar && read::duration(scalar_text(&part.value)).is_some() {
-                let place = format!("{place} {}", part.key);
-                self.time(rule, rule.at, &part.value, &place, "events apart by", false);
+                let place = Place::new(rule.at, format!("{} {}", place.name, part.key));
+                self.time(rule, &place, &part.value, "events");
             }
         }
     }
@@ -211,7 +248,7 @@ impl<'f> Finder<'f> {
                 self.hears_others.insert(rule.id.to_owned());
             }
             if let Some((at, node)) = self.defs.get(first).copied() {
-                self.condition(rule, at, node, &format!("def {first}"), false);
+                self.condition(rule, &Place::new(at, format!("def {first}")), node);
             }
             if let Some((at, node)) = self.features.get(first).copied()
                 && followed.insert(format!("{first} itself"))
@@ -235,11 +272,11 @@ impl<'f> Finder<'f> {
         if let Some(filter) = map.get("where") {
             // A feature's names are those of events: nothing to follow.
             let mut alone = Rule { reads: BTreeSet::new(), asts: Vec::new(), ..*rule };
-            self.condition(&mut alone, at, filter, &format!("feature {name} where"), true);
+            self.condition(&mut alone, &Place::apart(at, format!("feature {name} where")), filter);
         }
         for key in ["over", "half_life"] {
             if let Some(time) = map.get(key) {
-                self.time(rule, at, time, &format!("feature {name} {key}"), "events apart by", true);
+                self.time(rule, &Place::apart(at, format!("feature {name} {key}")), time, "events");
             }
         }
         let counts_findings = map.entries.first().is_some_and(|entry| {
@@ -261,8 +298,9 @@ impl<'f> Finder<'f> {
                 let old = scalar_text(&entry.value);
                 let hint = self.hint(rule, &format!("amounts.{name}"), &format!("{old} {}", entry.key), &new);
                 let what = format!("{old} -> {number}");
-                let change = Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint };
-                self.add(rule.id, at, &format!("amount {name} {}", entry.key), change, Vec::new(), false);
+                let change =
+                    Change { span: entry.value.span.clone(), with: number.to_owned(), what, hint, doubt: None };
+                self.add(rule.id, &Place::new(at, format!("amount {name} {}", entry.key)), change);
             }
         }
     }
@@ -283,8 +321,9 @@ impl<'f> Finder<'f> {
             }
             let hint = self.hint(rule, &entry.key, old, &new);
             let what = format!("{old} -> {new}");
-            let change = Change { span: node.span.clone(), with: new, what, hint };
-            self.add(rule.id, at, &format!("param {}", entry.key), change, besides, false);
+            let change = Change { span: node.span.clone(), with: new, what, hint, doubt: None };
+            let place = Place::new(at, format!("param {}", entry.key));
+            self.add(rule.id, &place, Edit { besides, ..Edit::from(change) });
         }
     }
 
@@ -313,26 +352,37 @@ impl<'f> Finder<'f> {
         found
     }
 
-    fn time(&mut self, rule: &Rule<'f>, at: usize, node: &Node, place: &str, apart: &str, is_apart: bool) {
+    /// `of_two`: what two of would show the change, by the time between them.
+    fn time(&mut self, rule: &Rule<'f>, place: &Place, node: &Node, of_two: &str) {
         let Some(ms) = read::duration(scalar_text(node)) else { return };
         let old = scalar_text(node);
         for new in steps(&Value::Duration(ms)) {
-            let hint = format!("{apart} a time between {old} and {new} would show it");
+            let hint = format!("{of_two} apart by a time between {old} and {new} would show it");
             let what = format!("{old} -> {new}");
-            let change = Change { span: node.span.clone(), with: new, what, hint };
-            self.add(rule.id, at, place, change, Vec::new(), is_apart);
+            let doubt = is_of_one_step(rule, &place.name)
+                .then(|| "one step has no time between its first and its last".to_owned());
+            let change = Change { span: node.span.clone(), with: new, what, hint, doubt };
+            self.add(rule.id, place, change);
         }
     }
 
-    fn condition(&mut self, rule: &mut Rule<'f>, at: usize, node: &Node, place: &str, is_apart: bool) {
-        let Some(ast) = self.ast(at, node) else { return };
+    fn condition(&mut self, rule: &mut Rule<'f>, place: &Place, node: &Node) {
+        let Some(ast) = self.ast(place.at, node) else { return };
         ast.names(&mut |name, _| {
             rule.reads.insert(name.to_owned());
         });
-        for change in ast.changes() {
-            self.add(rule.id, at, place, change, Vec::new(), is_apart);
+        for mut change in ast.changes() {
+            change.doubt = ast.doubt(&change.span, &|feature| self.kept_by(feature));
+            self.add(rule.id, place, change);
         }
         rule.asts.push(ast);
+    }
+
+    /// The entities a feature is kept for.
+    fn kept_by(&self, feature: &str) -> Vec<&'f str> {
+        let declared = self.features.get(feature).and_then(|(_, node)| map_of(node)?.get("by"));
+        let Some(by) = declared else { return Vec::new() };
+        std::iter::once(by).chain(items_of(by)).map(scalar_text).collect()
     }
 
     fn ast(&self, at: usize, node: &Node) -> Option<Ast> {
@@ -345,56 +395,38 @@ impl<'f> Finder<'f> {
         found.unwrap_or_else(|| format!("a value that tells {old} from {new} would show it"))
     }
 
-    fn add(
-        &mut self,
-        rule: &str,
-        at: usize,
-        place: &str,
-        change: Change,
-        besides: Vec<(Range<usize>, String)>,
-        is_apart: bool,
-    ) {
-        let shown = change.span.clone();
-        self.add_shown(rule, at, place, change, besides, is_apart, shown);
-    }
-}
-
-/// A change with what people are shown of it.
-impl Finder<'_> {
-    #[expect(clippy::too_many_arguments, reason = "a mutant has these parts")]
-    fn add_shown(
-        &mut self,
-        rule: &str,
-        at: usize,
-        place: &str,
-        change: Change,
-        besides: Vec<(Range<usize>, String)>,
-        is_apart: bool,
-        span: Range<usize>,
-    ) {
-        let Some(File { path, file, .. }) = self.files.get(at) else { return };
-        let key = (at, change.span.start, change.span.end, change.with.clone());
-        let place_of = *self.places.entry(key).or_insert_with(|| {
+    fn add(&mut self, rule: &str, place: &Place, edit: impl Into<Edit>) {
+        let Edit { change, besides, shown } = edit.into();
+        let Some(File { path, file, .. }) = self.files.get(place.at) else { return };
+        let key = (place.at, change.span.start, change.span.end, change.with.clone());
+        let nth = *self.places.entry(key).or_insert_with(|| {
             let mut edits = vec![(change.span, change.with)];
             edits.extend(besides);
             self.found.push(Mutant {
                 path: path.path.to_owned(),
                 file: Arc::clone(file),
-                span,
+                span: shown,
                 edits,
-                name: format!("{place}: {}", change.what),
+                name: format!("{}: {}", place.name, change.what),
                 hint: change.hint,
+                doubt: change.doubt,
                 readers: Vec::new(),
-                is_apart,
+                is_apart: place.is_apart,
             });
             self.found.len() - 1
         });
-        if let Some(mutant) = self.found.get_mut(place_of)
+        if let Some(mutant) = self.found.get_mut(nth)
             && mutant.readers.last().map(String::as_str) != Some(rule)
         {
             mutant.readers.push(rule.to_owned());
         }
     }
+}
+
+/// Whether a place is the time within which all steps of a sequence come, and there is one step.
+fn is_of_one_step(rule: &Rule<'_>, place: &str) -> bool {
+    let steps = rule.get("sequence").and_then(map_of).and_then(|sequence| sequence.get("steps"));
+    place == "sequence within" && steps.is_some_and(|steps| items_of(steps).len() == 1)
 }
 
 fn scalar_text(node: &Node) -> &str {

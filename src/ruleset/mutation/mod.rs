@@ -34,6 +34,8 @@ pub struct Mutant {
     pub name: String,
     /// The value that would show it.
     pub hint: String,
+    /// Why probably nothing shows it, where its place tells.
+    pub doubt: Option<String>,
     /// The rules that read it, by id.
     pub readers: Vec<String>,
     /// Whether it is in what a feature keeps (its window, its `where`): listed apart.

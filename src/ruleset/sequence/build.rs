@@ -6,29 +6,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::order;
+use super::read::ItemSpec;
 use super::{Absent, Canceller, Filter, Kept, Sequence, SequenceSpec, Step, alias_of};
 use crate::event::{Closed, EventType, Field, TypeSet};
 use crate::report::Problem;
-use crate::ruleset::expr::{self, Ast, Node, Ty, Typed};
+use crate::ruleset::expr::{self, Node, Ty, Typed};
 use crate::ruleset::feature::type_words;
 use crate::ruleset::identity::canonical;
 use crate::ruleset::model::{Key, Name, Piece};
 use crate::ruleset::names::{Alias, Here, Steps};
-use crate::ruleset::rule::{Builder, RuleDraft};
+use crate::ruleset::rule::RuleDraft;
+use crate::ruleset::rule_build::Builder;
 use crate::ruleset::{codes, constant, row::Cell};
 
 /// The conditions of a sequence, compiled, before it is known what of its steps is read.
 pub(in crate::ruleset) struct Built {
     by: Key,
     within_ms: i64,
-    steps: Vec<(TypeSet, Option<Compiled>)>,
-    without: Vec<(TypeSet, Option<Compiled>)>,
-    absent: Vec<(TypeSet, Option<Compiled>, i64)>,
+    steps: Vec<Item>,
+    without: Vec<Item>,
+    /// Each with how long it must not follow, ms.
+    absent: Vec<(Item, i64)>,
 }
 
-/// The event types of a step or of what cancels, with its condition.
-type Item = (TypeSet, Option<Compiled>);
+/// A step, what cancels, or what must not follow.
+struct Item {
+    types: TypeSet,
+    condition: Option<Compiled>,
+}
 
+/// A condition, as its types know it and as the engine asks it.
 struct Compiled {
     typed: Typed,
     filter: Filter,
@@ -48,17 +56,17 @@ pub(in crate::ruleset) fn aliases(spec: &SequenceSpec) -> Vec<Alias<'_>> {
 impl Built {
     /// What the last step's condition reads.
     pub fn last(&self) -> Option<&Typed> {
-        self.steps.last()?.1.as_ref().map(|compiled| &compiled.typed)
+        self.steps.last()?.condition.as_ref().map(|compiled| &compiled.typed)
     }
 
     /// The conditions of the steps, as they were written.
     pub fn terms(&self) -> Vec<Option<Typed>> {
-        self.steps.iter().map(|(_, compiled)| compiled.as_ref().map(|compiled| compiled.typed.clone())).collect()
+        self.steps.iter().map(|step| step.condition.as_ref().map(|compiled| compiled.typed.clone())).collect()
     }
 
     fn compiled(&self) -> impl Iterator<Item = &Compiled> {
-        let (steps, without) = (self.steps.iter().map(|(_, c)| c), self.without.iter().map(|(_, c)| c));
-        steps.chain(without).chain(self.absent.iter().map(|(_, c, _)| c)).flatten()
+        let absent = self.absent.iter().map(|(item, _)| item);
+        self.steps.iter().chain(&self.without).chain(absent).filter_map(|item| item.condition.as_ref())
     }
 
     /// With what the rest of the rule reads: the names of its exceptions, its explanation and its evidence.
@@ -70,51 +78,52 @@ impl Built {
         explain: &[Piece],
         shown: impl Iterator<Item = Cell>,
     ) -> Sequence {
-        let all: Vec<(Name, Ty, Cell)> = builder.layout.cells().to_vec();
-        let of_piece = |piece: &Piece| match piece {
-            Piece::Value(_, cell) => all.iter().find(|(_, _, c)| c == cell).map(|(name, ty, _)| (*name, *ty)),
-            Piece::Text(_) => None,
-        };
-        let explained: Vec<(Name, Ty)> = explain.iter().filter_map(of_piece).collect();
-        let mut looked_into = BTreeSet::new();
-        let mut read: Vec<(Name, Ty)> = Vec::new();
-        for compiled in self.compiled() {
-            read.extend(compiled.typed.names());
-            note_texts(&compiled.typed, &mut looked_into);
-        }
-        let reads_cells: Vec<Cell> = read.iter().map(|(name, ty)| builder.layout.cell(*name, *ty)).collect();
+        let explained = explained(builder, explain);
+        let read: Vec<(Name, Ty)> = self.compiled().flat_map(|compiled| compiled.typed.names()).collect();
+        let reads: Vec<Cell> = read.iter().map(|(name, ty)| builder.layout.cell(*name, *ty)).collect();
         let evidence = self.evidence(builder, draft, &read);
         let of_steps = read.iter().chain(unless).chain(&explained).filter_map(|(name, _)| alias_of(*name));
-        let mut fields: BTreeSet<(u8, Field)> = of_steps.collect();
-        fields.extend(evidence.iter().map(|(_, at, ..)| *at));
-        let kept_of = |builder: &mut Builder<'_>, step: u8| -> Vec<(Field, Kept)> {
-            let of_step = fields.iter().filter(|(s, _)| *s == step);
-            let keep = |(step, field): &(u8, Field)| {
-                let cell = builder.layout.cell(Name::Alias(*step, *field), Ty::of(*field));
-                (*field, Kept { cell, has_text: !field.is_personal() || looked_into.contains(&(*step, *field)) })
-            };
-            of_step.map(keep).collect()
-        };
-        let kept: Vec<Vec<(Field, Kept)>> = (0u8..).zip(&self.steps).map(|(step, _)| kept_of(builder, step)).collect();
+        let fields: BTreeSet<(u8, Field)> = of_steps.chain(evidence.iter().map(|(_, at, ..)| *at)).collect();
+        let kept = self.kept(builder, &fields);
         let captured = self.captured(builder, unless, &explained, shown);
         let identity = self.identity(builder, &kept, &captured);
-        let filter = |compiled: Option<Compiled>| compiled.map(|compiled| compiled.filter);
-        let step = |((types, c), kept): ((TypeSet, Option<Compiled>), _)| Step { types, filter: filter(c), kept };
+        let filter = |item: Item| (item.types, item.condition.map(|compiled| compiled.filter));
+        let step = |(item, kept)| {
+            let (types, filter) = filter(item);
+            Step { types, filter, kept }
+        };
+        let canceller = |item| {
+            let (types, filter) = filter(item);
+            Canceller { types, filter }
+        };
+        let absent = |(item, within_ms)| {
+            let (types, filter) = filter(item);
+            Absent { types, filter, within_ms }
+        };
         Sequence {
             by: self.by,
             within_ms: self.within_ms,
             identity,
-            reads: reads_cells,
+            reads,
             evidence: evidence.into_iter().map(|(written, _, ty, cell)| (written, ty, cell)).collect(),
             captured: captured.into_iter().map(|(_, kept)| kept).collect(),
             steps: self.steps.into_iter().zip(kept).map(step).collect(),
-            without: self.without.into_iter().map(|(types, c)| Canceller { types, filter: filter(c) }).collect(),
-            absent: self
-                .absent
-                .into_iter()
-                .map(|(types, c, within_ms)| Absent { types, filter: filter(c), within_ms })
-                .collect(),
+            without: self.without.into_iter().map(canceller).collect(),
+            absent: self.absent.into_iter().map(absent).collect(),
         }
+    }
+
+    /// What of each step's event is kept.
+    fn kept(&self, builder: &mut Builder<'_>, fields: &BTreeSet<(u8, Field)>) -> Vec<Vec<(Field, Kept)>> {
+        let mut looked_into = BTreeSet::new();
+        self.compiled().for_each(|compiled| note_texts(&compiled.typed, &mut looked_into));
+        let mut keep = |at: &(u8, Field)| {
+            let (step, field) = *at;
+            let cell = builder.layout.cell(Name::Alias(step, field), Ty::of(field));
+            (field, Kept { cell, has_text: !field.is_personal() || looked_into.contains(at) })
+        };
+        let steps = (0u8..).zip(&self.steps);
+        steps.map(|(step, _)| fields.iter().filter(|(of, _)| *of == step).map(&mut keep).collect()).collect()
     }
 
     /// When each step but the last was, and what the conditions read of steps.
@@ -167,16 +176,15 @@ impl Built {
     /// The hash of what it says and keeps: by it partials go over to another rule set.
     fn identity(&self, builder: &Builder<'_>, kept: &[Vec<(Field, Kept)>], captured: &[(String, Kept)]) -> u64 {
         let amounts = &builder.names.amounts;
-        let item = |types: TypeSet, compiled: &Option<Compiled>| {
-            let words: Vec<&str> = types.iter().map(EventType::word).collect();
-            let condition = compiled
-                .as_ref()
-                .map_or_else(String::new, |c| canonical(&c.typed, amounts, &|name| builder.names.written(name)));
-            format!("{}|{condition}", words.join(","))
+        let spelled = |item: &Item| {
+            let words: Vec<&str> = item.types.iter().map(EventType::word).collect();
+            let written = |name| builder.names.written(name);
+            let condition = item.condition.as_ref().map(|compiled| canonical(&compiled.typed, amounts, &written));
+            format!("{}|{}", words.join(","), condition.unwrap_or_default())
         };
-        let steps: Vec<String> = self.steps.iter().map(|(types, c)| item(*types, c)).collect();
-        let without: Vec<String> = self.without.iter().map(|(types, c)| item(*types, c)).collect();
-        let absent: Vec<String> = self.absent.iter().map(|(t, c, ms)| format!("{} {ms}", item(*t, c))).collect();
+        let steps: Vec<String> = self.steps.iter().map(spelled).collect();
+        let without: Vec<String> = self.without.iter().map(spelled).collect();
+        let absent: Vec<String> = self.absent.iter().map(|(item, ms)| format!("{} {ms}", spelled(item))).collect();
         let kept: Vec<String> =
             kept.iter().flatten().map(|(field, kept)| format!("{} {}", field.name(), kept.has_text)).collect();
         let captured: Vec<&str> = captured.iter().map(|(written, _)| written.as_str()).collect();
@@ -185,6 +193,18 @@ impl Built {
         let hash = blake3::hash(definition.as_bytes());
         hash.as_bytes().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
     }
+}
+
+/// What an explanation names.
+fn explained(builder: &Builder<'_>, explain: &[Piece]) -> Vec<(Name, Ty)> {
+    let of_piece = |piece: &Piece| match piece {
+        Piece::Value(_, cell) => {
+            let named = builder.layout.cells().iter().find(|(_, _, named)| named == cell);
+            named.map(|(name, ty, _)| (*name, *ty))
+        }
+        Piece::Text(_) => None,
+    };
+    explain.iter().filter_map(of_piece).collect()
 }
 
 /// Notes which fields of steps some function looks into: their text is needed, not only its hash.
@@ -202,39 +222,35 @@ impl Builder<'_> {
         let last = u8::try_from(spec.steps.len()).unwrap_or(u8::MAX).saturating_sub(1);
         let mut steps = Vec::new();
         for (at, step) in (0u8..).zip(&spec.steps) {
-            steps.push((
-                step.item.types,
-                self.filter(draft, step.item.filter.as_ref(), step.item.types, Steps::before(at)),
-            ));
+            let item = self.item(draft, &step.item, Steps::before(at));
+            if let (Some(taken), Some(within_ms)) = (&item.condition, spec.within_ms) {
+                order::tell(&taken.typed, at, within_ms, self.problems);
+            }
+            steps.push(item);
         }
-        let mut without = Vec::new();
-        for item in &spec.without {
-            // A partial has taken at least its first step.
-            without.push((item.types, self.filter(draft, item.filter.as_ref(), item.types, Steps::some(last))));
-        }
+        // A partial has taken at least its first step.
+        let without: Vec<Item> = spec.without.iter().map(|item| self.item(draft, item, Steps::some(last))).collect();
         self.tell_cancelled(draft, (spec, &steps, &without));
-        let mut absent = Vec::new();
-        for item in &spec.absent {
-            let compiled = self.filter(draft, item.filter.as_ref(), item.types, Steps::all());
-            absent.push((item.types, compiled, item.within_ms.unwrap_or(0)));
-        }
+        let absent = |item| (self.item(draft, item, Steps::all()), item.within_ms.unwrap_or(0));
+        let absent = spec.absent.iter().map(absent).collect();
         Some(Built { by: spec.by?, within_ms: spec.within_ms?, steps, without, absent })
     }
 
     /// Warns of what cancels each event that a step takes: an event that cancels takes none.
     fn tell_cancelled(&mut self, draft: &RuleDraft<'_>, (spec, steps, without): (&SequenceSpec, &[Item], &[Item])) {
-        for (item, (types, cancels)) in spec.without.iter().zip(without) {
-            let taken = (1..).zip(spec.steps.iter().zip(steps)).find(|(_, (step, (on, takes)))| {
-                let is_each = match (&item.filter, cancels, &step.item.filter, takes) {
+        for (item, canceller) in spec.without.iter().zip(without) {
+            let taken = (1..).zip(spec.steps.iter().zip(steps)).find(|(_, (step, built))| {
+                let on = built.types;
+                let is_each = match (&item.filter, &canceller.condition, &step.item.filter, &built.condition) {
                     (None, ..) => true,
                     // What reads steps cancels some partials and leaves others.
                     (Some(_), Some(cancels), ..) if cancels.filter.reads_aliases => false,
                     (Some(except), Some(cancels), Some(when), Some(takes)) => self
                         .names
-                        .judge(*on, |judge| constant::covers(judge, (except, &cancels.typed), (when, &takes.typed))),
+                        .judge(on, |judge| constant::covers(judge, (except, &cancels.typed), (when, &takes.typed))),
                     _ => false,
                 };
-                !on.is_empty() && on.within(*types) && is_each
+                !on.is_empty() && on.within(canceller.types) && is_each
             });
             if let Some((at, (step, _))) = taken {
                 let step =
@@ -246,11 +262,15 @@ impl Builder<'_> {
         }
     }
 
-    /// A condition on events of these types.
-    fn filter(&mut self, draft: &RuleDraft<'_>, ast: Option<&Ast>, types: TypeSet, steps: Steps) -> Option<Compiled> {
-        let ast = ast.filter(|_| !types.is_empty())?;
+    fn item(&mut self, draft: &RuleDraft<'_>, spec: &ItemSpec, steps: Steps) -> Item {
+        Item { types: spec.types, condition: self.compiled(draft, spec, steps) }
+    }
+
+    /// `None` too where there is nothing to compile.
+    fn compiled(&mut self, draft: &RuleDraft<'_>, spec: &ItemSpec, steps: Steps) -> Option<Compiled> {
+        let ast = spec.filter.as_ref().filter(|_| !spec.types.is_empty())?;
         let aliases = draft.aliases();
-        let here = Here { on: types, steps, ..draft.here(self.names, &aliases) };
+        let here = Here { on: spec.types, steps, ..draft.here(self.names, &aliases) };
         let (typed, when) = self.condition(ast, &here)?;
         let reads_aliases = typed.names().iter().any(|(name, _)| alias_of(*name).is_some());
         Some(Compiled { typed, filter: Filter { when, reads_aliases } })

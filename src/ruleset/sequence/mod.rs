@@ -4,6 +4,7 @@
 //! entity of `by`; an alias is read only where its step may have been taken. Keeps no events: `detect` does.
 
 mod build;
+mod order;
 pub(super) mod read;
 
 pub(super) use build::{Built, aliases, unread};

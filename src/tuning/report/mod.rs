@@ -3,6 +3,7 @@
 //! Guarantees: nothing is loaded from anywhere and no script runs, which the page itself forbids; every text is
 //! escaped; equal input gives equal bytes. No personal field is in what they are made from.
 
+mod labels;
 mod plot;
 
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use super::labels::{self, Area};
+
 /// The picture, units of its own: it is scaled to the page.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 260.0;
@@ -21,6 +23,9 @@ const MARKED_MAX: usize = 60;
 const NAMED_MAX: usize = 16;
 /// Words under the axis, at most.
 const WORDS_MAX: usize = 5;
+/// How much larger they are than names beside points, and how far apart at least.
+const WORD_SIZE: f64 = 1.2;
+const WORDS_APART: f64 = 8.0;
 
 /// A row of points with the class that colours it, `old` or `new`.
 #[derive(Debug, Clone)]
@@ -68,13 +73,15 @@ pub fn lines(axes: &Axes, all: &[Series]) -> String {
 /// Points without a line between them; where they are few each is named by what it says up to the first colon.
 pub fn dots(axes: &Axes, all: &[Series]) -> String {
     let mut plot = Plot::new(axes);
-    let are_named = all.iter().map(|series| series.points.len()).sum::<usize>() <= NAMED_MAX;
+    let points = || all.iter().flat_map(|series| &series.points);
+    if points().count() <= NAMED_MAX {
+        let named = |(x, y, says): &(f64, f64, String)| {
+            (plot.x(*x), plot.y(*y), says.split(':').next().unwrap_or_default().to_owned())
+        };
+        let named: Vec<(f64, f64, String)> = points().map(named).collect();
+        plot.names(&named);
+    }
     for series in all {
-        for (x, y, says) in series.points.iter().filter(|_| are_named) {
-            let (x, y) = (plot.x(*x), plot.y(*y) - 9.0);
-            let name = escaped(says.split(':').next().unwrap_or_default());
-            let _ = write!(plot.svg, "<text class=\"beside\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
-        }
         series.points.iter().for_each(|point| plot.dot(series.class, point));
     }
     plot.end()
@@ -159,13 +166,31 @@ impl Plot {
             (0..=count).map(|n| (f64::from(n) * step, short(f64::from(n) * step, step))).collect()
         };
         let words: Vec<(f64, String)> = if axes.words.is_empty() { numbers() } else { axes.words.clone() };
-        let every = words.len().div_ceil(WORDS_MAX).max(1);
+        // As many as stand beside each other.
+        let widest = words.iter().map(|(_, word)| labels::width(word) * WORD_SIZE).fold(1.0, f64::max);
+        let fitting = (((WIDTH - LEFT - RIGHT) / (widest + WORDS_APART)) as usize).clamp(1, WORDS_MAX);
+        let every = words.len().div_ceil(fitting).max(1);
         for (x, word) in words.iter().step_by(every) {
             let (x, y) = (self.x(*x), HEIGHT - BOTTOM + 16.0);
             let _ = write!(self.svg, "<text class=\"x\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(word));
         }
         let (x, y) = ((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 6.0);
         let _ = write!(self.svg, "<text class=\"x name\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(axes.x));
+    }
+
+    /// Names of points, and a line to each that stands away from its point.
+    fn names(&mut self, points: &[(f64, f64, String)]) {
+        let frame = Area { left: LEFT, top: 0.0, right: WIDTH, bottom: HEIGHT - BOTTOM - 1.0 };
+        for label in labels::laid_out(points, frame) {
+            let (x, y) = ((label.area.left + label.area.right) / 2.0, (label.area.top + label.area.bottom) / 2.0);
+            if let Some((from_x, from_y)) = label.led_from {
+                let (to_x, to_y) =
+                    (from_x.clamp(label.area.left, label.area.right), from_y.clamp(label.area.top, label.area.bottom));
+                let _ = write!(self.svg, "<path class=\"lead\" d=\"M{from_x:.1} {from_y:.1}L{to_x:.1} {to_y:.1}\"/>");
+            }
+            let (y, name) = (y + 4.0, escaped(&label.text));
+            let _ = write!(self.svg, "<text class=\"beside\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
+        }
     }
 
     fn dot(&mut self, class: &str, (x, y, says): &(f64, f64, String)) {
@@ -224,6 +249,26 @@ mod tests {
         assert_eq!([3.0, 9.0, 40.0, 130.0, 0.8].map(step), [1.0, 5.0, 10.0, 50.0, 0.2]);
         assert_eq!(short(30_000.0, 10_000.0), "30k");
         assert_eq!((short(0.5, 0.25), short(2_000_000.0, 1_000_000.0)), ("0.50".replace("50", "5"), "2M".to_owned()));
+    }
+
+    /// The numbers behind these words of a picture.
+    fn numbers(svg: &str, before: &str) -> Vec<f64> {
+        svg.split(before).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
+    }
+
+    #[test]
+    fn names_of_points_and_words_of_the_axis_stand_apart() {
+        let axes =
+            Axes { x: "alerts a day", y: "recall", x_max: 10.0, y_max: 1.0, is_percent: true, words: Vec::new() };
+        let points: Vec<_> = (0..8).map(|n| (5.0 + f64::from(n) * 0.1, 0.9, format!("{n}, now: says more"))).collect();
+        let svg = dots(&axes, &[Series { class: "new", points }]);
+        let (x, y) = (numbers(&svg, "class=\"beside\" x=\""), svg.matches("class=\"beside\"").count());
+        assert!(x.len() == y && y >= 3, "{svg}");
+        let words = (0..16).map(|n| (f64::from(n), format!("1400, 12h, {n}"))).collect();
+        let long = Axes { x_max: 16.0, y_max: 1.0, words, ..axes };
+        let svg = bars_of_one(&long, &[Series { class: "new", points: vec![(0.0, 1.0, "x".to_owned())] }]);
+        let x = numbers(&svg, "class=\"x\" x=\"");
+        assert!(x.len() >= 2 && x.windows(2).all(|pair| pair[1] - pair[0] > labels::width("1400, 12h, 15")), "{x:?}");
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub enum Aggregate {
     Share,
     Decayed,
     Habit,
+    Baseline,
 }
 
 impl Aggregate {
@@ -212,6 +213,16 @@ pub struct RuleSet {
     pub defs: Vec<(String, Expr)>,
     pub exceptions: Vec<Exception>,
     pub rules: Vec<Rule>,
+    /// Whether every value is asked for at every event (see `probe`).
+    pub has_probes: bool,
+}
+
+/// When a batch was read, and which partitions were at their end then.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    pub moment: Ms,
+    /// By partition; empty where nobody tells, as of a file.
+    pub at_end: Vec<bool>,
 }
 
 /// What one seed makes.
@@ -221,6 +232,18 @@ pub struct Case {
     pub records: Vec<Record>,
     /// How many records are handed over at once.
     pub batch: usize,
-    /// Records go to so many partitions in turn.
-    pub partitions: u16,
+    /// The partitions that the records are of, in turn.
+    pub lanes: Vec<u16>,
+    /// How the batches were read; the last one goes on.
+    pub reads: Vec<Read>,
+}
+
+impl Case {
+    /// The batches: how each was read, and its records with their partitions.
+    pub fn batches(&self) -> impl Iterator<Item = (Read, Vec<(u16, &Record)>)> {
+        let with_lanes: Vec<(u16, &Record)> = self.lanes.iter().copied().cycle().zip(&self.records).collect();
+        let batches: Vec<Vec<(u16, &Record)>> = with_lanes.chunks(self.batch).map(<[_]>::to_vec).collect();
+        let last = self.reads.last().cloned().unwrap_or_default();
+        self.reads.clone().into_iter().chain(std::iter::repeat(last)).zip(batches)
+    }
 }

@@ -11,10 +11,12 @@ use walletwatch::ruleset::{Bands, HashKey, Sources, load};
 
 use super::describe::Case;
 use super::oracle_run::Outcome;
-use super::render;
 use super::told::{self, Told};
+use super::{probe, render};
 
 const KEY: HashKey = HashKey::new([7; 16]);
+/// Moments are so late that no time is in the future.
+const FAR: i64 = i64::MAX / 2;
 
 #[derive(Default)]
 struct Seen {
@@ -37,6 +39,10 @@ impl Sink for Seen {
     fn contact(&mut self, _: usize, _: ContactDocument) {}
 
     fn finding(&mut self, _: usize, record: FindingRecord) {
+        if record.rule.starts_with(probe::PREFIX) {
+            let values = record.evidence.iter().map(|(name, value)| (name.clone(), probe::read(value)));
+            return self.told.values.push((record.event.clone(), values.collect()));
+        }
         let outcome = match record.outcome {
             RuleOutcome::Fired => Outcome::Fired,
             RuleOutcome::Repeated => Outcome::Repeated,
@@ -64,12 +70,14 @@ pub fn run(case: &Case) -> Result<Told, String> {
     let loaded = load(&sources, KEY, None).map_err(|problems| walletwatch::report::render(&problems, false))?;
     let options = Options { findings: true, ..Options::default() };
     let mut engine = Engine::new(Arc::new(loaded.ruleset), Bands::default(), options, KEY);
-    let lines: Vec<String> = case.records.iter().map(render::line).collect();
     let mut seen = Seen::default();
-    let mut lanes = (0..case.partitions).cycle();
-    for batch in lines.chunks(case.batch) {
-        let inputs = batch.iter().zip(&mut lanes).map(|(line, lane)| Input { lane, value: Some(line.as_bytes()) });
-        engine.take(inputs, Millis(i64::MAX / 2), None, &mut seen);
+    for (read, records) in case.batches() {
+        if !read.at_end.is_empty() {
+            engine.partitions(read.at_end.iter().copied());
+        }
+        let lines: Vec<(u16, String)> = records.iter().map(|(lane, record)| (*lane, render::line(record))).collect();
+        let inputs = lines.iter().map(|(lane, line)| Input { lane: *lane, value: Some(line.as_bytes()) });
+        engine.take(inputs, Millis(FAR + read.moment), None, &mut seen);
     }
     Ok(seen.told)
 }

@@ -42,8 +42,31 @@ pub fn case(seed: u64) -> Case {
     let mut dice = Dice::new(seed);
     let rules = make_rules::rules(&mut dice);
     let records = make_stream::records(&mut dice, &rules);
-    // What the watermark of several partitions is depends on when each was read, which is not made up here.
-    let is_absent = |r: &Rule| matches!(&r.trigger, Trigger::Sequence(s) if !s.absent.is_empty());
-    let partitions = if !rules.rules.iter().any(is_absent) && dice.once_in(4) { 2 } else { 1 };
-    Case { rules, records, batch: dice.pick(&[1, 7, 32, 1000]), partitions }
+    let partitions = dice.pick(&[1, 1, 1, 2, 3]);
+    let lanes = lanes(&mut dice, partitions);
+    let reads = reads(&mut dice, partitions);
+    Case { rules, records, batch: dice.pick(&[1, 7, 32, 1000]), lanes, reads }
+}
+
+/// Which partition each record is of: runs, so that another one is silent for a while.
+fn lanes(dice: &mut Dice, partitions: usize) -> Vec<u16> {
+    let mut lanes = Vec::new();
+    for _ in 0..1 + dice.below(12) {
+        let lane = dice.below(partitions) as u16;
+        lanes.extend(std::iter::repeat_n(lane, 1 + dice.below(8)));
+    }
+    lanes
+}
+
+/// When batches are read, and what is at its end then. Of the one partition of a file nobody tells.
+fn reads(dice: &mut Dice, partitions: usize) -> Vec<Read> {
+    let is_told = partitions > 1 || dice.once_in(2);
+    let mut moment = 0;
+    let mut reads = Vec::new();
+    for _ in 0..1 + dice.below(30) {
+        moment += dice.pick(&[0, 0, 10 * SECOND, 59 * SECOND, MINUTE, MINUTE + 1]);
+        let at_end = (0..if is_told { partitions } else { 0 }).map(|_| !dice.once_in(3)).collect();
+        reads.push(Read { moment, at_end });
+    }
+    reads
 }

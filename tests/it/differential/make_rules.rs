@@ -8,7 +8,7 @@ use super::make_sequence;
 const DAY: i64 = 20_513;
 /// Event types that rules look at.
 pub const KINDS: [&str; 5] = ["login", "transfer", "payment", "mfa", "password_reset"];
-const MONEY: [&str; 2] = ["transfer", "payment"];
+pub const MONEY: [&str; 2] = ["transfer", "payment"];
 const WINDOWS: [Ms; 5] = [MINUTE, 90 * SECOND, 5 * MINUTE, 10 * MINUTE, 60 * MINUTE];
 /// Where an average lies only by chance, minor units.
 const BETWEEN: [f64; 4] = [1337.0, 3713.0, 7319.0, 23_711.0];
@@ -43,6 +43,7 @@ pub fn rules(dice: &mut Dice) -> RuleSet {
         let rule = rule(dice, &set, id);
         set.rules.push(rule);
     }
+    set.has_probes = dice.once_in(6);
     set
 }
 
@@ -57,8 +58,8 @@ fn some_kinds(dice: &mut Dice, from: &[&'static str]) -> Vec<&'static str> {
 
 fn feature(dice: &mut Dice, name: String, rules: &[String]) -> Feature {
     use Aggregate::*;
-    let aggregate =
-        dice.pick(&[Count, Count, Sum, Rate, Distinct, Spread, Last, FirstSeen, Stats, Share, Decayed, Habit]);
+    let aggregate = dice
+        .pick(&[Count, Count, Sum, Rate, Distinct, Spread, Last, FirstSeen, Stats, Share, Decayed, Habit, Baseline]);
     if matches!(aggregate, Count | Last | Decayed | FirstSeen) && dice.once_in(4) {
         return of_findings(dice, name, aggregate, rules);
     }
@@ -76,6 +77,8 @@ fn feature(dice: &mut Dice, name: String, rules: &[String]) -> Feature {
         vec!["country"],
         vec!["account", "ip"],
     ]);
+    // It is large, so only what there are few of may have one.
+    let by = if aggregate == Baseline { dice.pick(&[vec!["all"], vec!["country"]]) } else { by };
     let of_money = matches!(aggregate, Sum | Stats) || by.contains(&"payee");
     let kinds = some_kinds(dice, if of_money { &MONEY } else { &KINDS });
     let field = match aggregate {
@@ -278,6 +281,14 @@ fn feature_atom(dice: &mut Dice, f: &Feature, has_money: bool) -> Expr {
             n => {
                 let part = part(dice.pick(&[["mean", "stddev"], ["p50", "p95"], ["max", "mean"]][n - 3]));
                 than(part, either(dice), Val::Money(dice.pick(&BETWEEN), dice.pick(&["CNY", "USD"])))
+            }
+        },
+        Baseline => match dice.below(4) {
+            0 => than(part("now"), any_op(dice), few(dice)),
+            1 => Expr::IsMissing(part("mean")),
+            2 => than(part("mean"), either(dice), Val::Number(dice.pick(&[0.137, 0.737, 1.37]))),
+            _ => {
+                than(part(dice.pick(&["ratio", "stddev"])), either(dice), Val::Number(dice.pick(&[0.737, 1.37, 2.37])))
             }
         },
         Habit => match dice.below(4) {

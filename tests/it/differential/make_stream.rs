@@ -88,7 +88,10 @@ pub fn records(dice: &mut Dice, rules: &RuleSet) -> Vec<Record> {
                 one.time += n as Ms * apart;
                 clock.now = clock.now.max(one.time);
                 clock.accepted.push(one.time);
-                one.fields.insert("device", Val::word(format!("d{}", dice.below(6))));
+                // The same key again at the same time, or another.
+                if !dice.once_in(3) {
+                    one.fields.insert("device", Val::word(format!("d{}", dice.below(6))));
+                }
                 set_local_time(&mut one);
             }
             records.push(if dice.once_in(60) { Record::Refused(one) } else { Record::Event(one) });

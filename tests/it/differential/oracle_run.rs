@@ -8,14 +8,14 @@ use super::describe::*;
 use super::oracle_sequence::{Chains, Waiting};
 use super::oracle_truth::Scene;
 use super::oracle_values::{Past, entity};
+use super::oracle_watermark::Watermark;
+use super::probe;
 use super::told::{Told, finding_line};
 
 const LATENESS_MAX: Ms = 10 * MINUTE;
 const EVENT_ID_WINDOW: Ms = 10 * MINUTE;
 /// The records before an event whose lower median tells whether it is late.
 const LATENESS_OF_LAST: usize = 9;
-/// How far the watermark is behind the newest time.
-const WATERMARK_BEHIND: Ms = MINUTE;
 const DAY: Ms = 24 * 60 * MINUTE;
 /// What findings have of their event.
 const IDS: [&str; 6] = ["account", "ip", "device", "session", "payee", "country"];
@@ -38,25 +38,32 @@ struct Run<'a> {
     /// By rule and entity of its dedup.
     newest_fired: BTreeMap<(String, Vec<String>), Ms>,
     chains: Chains,
+    watermark: Watermark,
     told: Told,
 }
 
 /// Everything the rules say about the records.
-pub fn run(Case { rules, records, partitions, .. }: &Case) -> Told {
+pub fn run(case: &Case) -> Told {
     let mut run = Run {
-        rules,
+        rules: &case.rules,
         past: Past::default(),
         accepted: Vec::new(),
         ids: BTreeMap::new(),
         newest_fired: BTreeMap::new(),
         chains: Chains::default(),
+        watermark: Watermark::default(),
         told: Told::default(),
     };
-    for (record, partition) in records.iter().zip((0..*partitions).cycle()) {
-        match record {
-            // Ids of refused records are not remembered.
-            Record::Refused(_) => run.told.fates.push("refused".into()),
-            Record::Event(event) => run.take(event, partition),
+    for (read, records) in case.batches() {
+        run.watermark.read(&read);
+        for (partition, record) in records {
+            run.watermark.spoke(partition);
+            run.decide_absent();
+            match record {
+                // Ids of refused records are not remembered.
+                Record::Refused(_) => run.told.fates.push("refused".into()),
+                Record::Event(event) => run.take(event, partition),
+            }
         }
     }
     run.told
@@ -73,10 +80,17 @@ impl Run<'_> {
         self.accepted.push((partition, event.time));
         let newest = self.newest();
         self.ids.insert(event.id.clone(), newest);
-        for due in self.chains.due(newest - WATERMARK_BEHIND) {
+        self.watermark.accepted(partition, event.time);
+        self.decide_absent();
+        self.evaluate(event, is_late);
+    }
+
+    /// Decides what the watermark has passed.
+    fn decide_absent(&mut self) {
+        let Some(watermark) = self.watermark.at() else { return };
+        for due in self.chains.due(watermark) {
             self.absent(&due);
         }
-        self.evaluate(event, is_late);
     }
 
     fn newest(&self) -> Ms {
@@ -98,6 +112,14 @@ impl Run<'_> {
     }
 
     fn evaluate(&mut self, event: &Event, is_late: bool) {
+        // A rule that reads what is kept is not asked of a late event.
+        if self.rules.has_probes && !is_late {
+            let scene = Scene::of(self.rules, &self.past, event);
+            let values = probe::asked(self.rules, event.kind)
+                .into_iter()
+                .map(|term| (super::render::term(&term), scene.value(&term)));
+            self.told.values.push((event.id.clone(), values.collect()));
+        }
         let mut rules: Vec<&Rule> = self.rules.rules.iter().filter(|r| matches!(r.state, "live" | "shadow")).collect();
         rules.sort_by_key(|r| &r.id);
         let mut fired = Vec::new();
@@ -193,7 +215,8 @@ impl Run<'_> {
         let shares: BTreeSet<String> = fired.iter().map(|rule| format!("{} {:.2}", rule.id, share(rule))).collect();
         let facts = fired.iter().filter(|rule| rule.informs).map(|rule| format!("{} 0.00", rule.id)).collect();
         self.told.alert(&event.id, score, &shares, &facts);
-        if let Val::Word(account) = event.get("account") {
+        // A score of nothing is none.
+        if let (Val::Word(account), true) = (event.get("account"), score > 0.0) {
             self.past.scores.push((account, event.time, score));
         }
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use super::describe::*;
 use super::oracle_truth::{Scene, leading};
 
+const HOURS_OF_A_WEEK: i64 = 168;
+
 /// Everything that was counted, in input order.
 #[derive(Default)]
 pub struct Past {
@@ -71,6 +73,7 @@ impl Past {
             Aggregate::Share => seen.share(),
             Aggregate::Decayed => seen.decayed(),
             Aggregate::Habit => seen.habit(part),
+            Aggregate::Baseline => seen.baseline(part),
         }
     }
 
@@ -249,6 +252,44 @@ impl<'a> Seen<'a> {
         let events = self.matching();
         let (until, _) = self.so_far(&events);
         number(events.iter().map(|e| e.count as f64 * halved(until - e.time, self.f.over)).sum::<f64>())
+    }
+
+    /// What the hour of the week usually has, one sample per window's length, counted from 1970: of the whole ones
+    /// after that of the first event and before that of the newest.
+    fn baseline(&self, part: &str) -> Val {
+        let matching = self.matching();
+        let interval = |time: Ms| time.div_euclid(self.f.over);
+        let all = || matching.iter().map(|e| interval(e.time));
+        // Of what was never seen nothing is known, not even that there is none now.
+        let (Some(first), Some(newest)) = (all().min(), all().max()) else { return Val::Missing };
+        let now = times(&self.in_window());
+        if part == "now" {
+            return number(now);
+        }
+        let hour = |time: Ms| time.div_euclid(60 * MINUTE);
+        let of_week = |time: Ms| hour(time).rem_euclid(HOURS_OF_A_WEEK);
+        let begin = |i: &i64| i * self.f.over;
+        let own = (first + 1..newest).filter(|i| of_week(begin(i)) == of_week(self.at.time));
+        let of = |i: i64| times(&matching.iter().copied().filter(|e| interval(e.time) == i).collect::<Vec<_>>());
+        let samples: Vec<(Ms, f64)> = own.map(|i| (hour(begin(&i)).div_euclid(HOURS_OF_A_WEEK), of(i))).collect();
+        if samples.len() < 12 {
+            return Val::Missing;
+        }
+        let week = samples.iter().map(|(week, _)| *week).max().unwrap_or_default();
+        let weights: Vec<f64> = samples.iter().map(|(of, _)| halved(week - of, 4)).collect();
+        let all: f64 = weights.iter().sum();
+        let weighted = |of: &dyn Fn(f64) -> f64| {
+            samples.iter().zip(&weights).map(|((_, n), weight)| weight * of(*n)).sum::<f64>() / all
+        };
+        let mean = weighted(&|n| n);
+        match part {
+            "mean" => number(mean),
+            "stddev" => number(weighted(&|n| (n - mean).powi(2)).sqrt()),
+            // Division by zero is missing.
+            "ratio" if mean == 0.0 => Val::Missing,
+            "ratio" => number(now / mean),
+            other => panic!("a baseline has no {other}"),
+        }
     }
 
     /// How usual this event's own value is; missing without one.

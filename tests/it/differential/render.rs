@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::describe::*;
+use super::probe;
 
 /// The tests that a live rule must have; this test does not run them.
-const TESTS: &str =
+pub const TESTS: &str =
     "[{name: n, given: {type: login, account: a, result: success}, events: [{expect: fire}, {expect: quiet}]}]";
 
 /// The rule file.
@@ -22,7 +23,8 @@ pub fn rule_file(set: &RuleSet) -> String {
     section(&mut text, "defs", set.defs.iter().map(|(name, e)| format!("  {name}: '{}'\n", expr(e))).collect());
     section(&mut text, "exceptions", set.exceptions.iter().map(|e| format!("  - {}\n", exception(e))).collect());
     text.push_str("defaults: {revision: 1, owner: t, severity: low, audience: [security], runbook: \"https://example.com\", explain: x}\n");
-    section(&mut text, "rules", set.rules.iter().map(rule).collect());
+    let probes = if set.has_probes { probe::rules(set) } else { Vec::new() };
+    section(&mut text, "rules", set.rules.iter().map(rule).chain(probes).collect());
     text
 }
 
@@ -39,6 +41,7 @@ fn feature(f: &Feature) -> String {
         Aggregate::Share => "share",
         Aggregate::Decayed => "decayed",
         Aggregate::Habit => "habit",
+        Aggregate::Baseline => "baseline",
     };
     let of: Vec<String> = f.kinds.iter().map(|k| f.field.map_or((*k).into(), |field| format!("{k}.{field}"))).collect();
     let mut text = format!("  {}: {{{name}: {}", f.name, names(&of));
@@ -170,7 +173,7 @@ fn expr(e: &Expr) -> String {
     }
 }
 
-fn term(t: &Term) -> String {
+pub fn term(t: &Term) -> String {
     match t {
         Term::Field(name) => (*name).into(),
         Term::Feature(name, part) if part.is_empty() => name.clone(),

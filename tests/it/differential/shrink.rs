@@ -6,7 +6,9 @@ use super::describe::*;
 pub fn shrink(mut case: Case, differs: impl Fn(&Case) -> bool) -> Case {
     loop {
         let before = size(&case);
-        drop_each(&mut case, &differs, |c| usize::from(c.partitions > 1), |c, _| c.partitions = 1);
+        drop_each(&mut case, &differs, |c| usize::from(c.lanes.len() > 1), |c, _| c.lanes = vec![0]);
+        drop_each(&mut case, &differs, |c| c.reads.len(), |c, i| drop(c.reads.remove(i)));
+        drop_each(&mut case, &differs, |c| usize::from(c.rules.has_probes), |c, _| c.rules.has_probes = false);
         drop_records(&mut case, &differs);
         drop_each(&mut case, &differs, |c| c.rules.rules.len(), |c, i| drop(c.rules.rules.remove(i)));
         for rule in 0..case.rules.rules.len() {
@@ -37,7 +39,13 @@ fn size(case: &Case) -> usize {
     let rules = &case.rules;
     let parts: usize = rules.rules.iter().map(|r| 1 + r.unless.len() + usize::from(r.dedup.is_some())).sum();
     let fields: usize = case.records.iter().map(|r| event(r).fields.len() + 1).sum();
-    parts + fields + rules.features.len() + rules.defs.len() + rules.exceptions.len()
+    parts
+        + fields
+        + case.lanes.len()
+        + case.reads.len()
+        + rules.features.len()
+        + rules.defs.len()
+        + rules.exceptions.len()
 }
 
 fn event(record: &Record) -> &Event {

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::describe::*;
 use super::oracle_run::Outcome;
+use super::probe;
 
 /// What a run tells.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Told {
     /// Of each record: refused, duplicate, late or accepted.
     pub fates: Vec<String>,
@@ -15,6 +16,8 @@ pub struct Told {
     pub findings: Vec<String>,
     /// Event, score, band, and the share of each finding.
     pub alerts: Vec<String>,
+    /// Of each event that is not late: the values that its probe reads, by name.
+    pub values: Vec<(String, BTreeMap<String, Val>)>,
 }
 
 /// What happened over many cases: a comparison of nothing proves nothing.
@@ -27,6 +30,9 @@ impl Tally {
         let words = |lines: &[String], at: usize| {
             lines.iter().filter_map(|line| line.split(' ').nth(at)).map(str::to_owned).collect::<Vec<_>>()
         };
+        for value in told.values.iter().flat_map(|(_, values)| values.values()) {
+            *self.0.entry(if *value == Val::Missing { "missing" } else { "value" }.into()).or_default() += 1;
+        }
         for word in [words(&told.fates, 0), words(&told.findings, 2), words(&told.alerts, 2)].concat() {
             *self.0.entry(word).or_default() += 1;
         }
@@ -40,7 +46,7 @@ impl Tally {
 
     /// Panics where something that should happen hardly did.
     pub fn assert_rich(&self, cases: u64) {
-        let words = ["accepted", "late", "duplicate", "refused", "Fired", "Repeated", "Excepted"];
+        let words = ["accepted", "late", "duplicate", "refused", "Fired", "Repeated", "Excepted", "missing", "value"];
         for word in words.into_iter().chain(["Info", "Low", "Medium", "High", "Critical"]) {
             let n = self.0.get(word).copied().unwrap_or_default();
             assert!(n * 5 >= cases, "{word} happened only {n} times over {cases} cases: {:?}", self.0);
@@ -72,7 +78,22 @@ impl Told {
             ("finding", &self.findings, &engine.findings),
             ("alert", &self.alerts, &engine.alerts),
         ];
-        kinds.into_iter().filter_map(|(kind, ours, theirs)| first_difference(kind, ours, theirs)).collect()
+        let lines = kinds.into_iter().filter_map(|(kind, ours, theirs)| first_difference(kind, ours, theirs));
+        lines.chain(self.value_difference(engine)).collect()
+    }
+
+    /// The first value in which two runs differ.
+    fn value_difference(&self, engine: &Told) -> Option<String> {
+        if self.values.len() != engine.values.len() {
+            return Some(format!("values of {} events, of the engine of {}", self.values.len(), engine.values.len()));
+        }
+        let mut events = self.values.iter().zip(&engine.values);
+        events.find_map(|((event, ours), (of, theirs))| {
+            let mut differing = ours.iter().map(|(name, ours)| (name, ours, theirs.get(name)));
+            let found = differing.find(|(_, ours, theirs)| !theirs.is_some_and(|theirs| probe::is_same(ours, theirs)));
+            let (name, ours, theirs) = found.or_else(|| (event != of).then_some((event, &Val::Missing, None)))?;
+            Some(format!("at {event}: {name}\n  oracle: {ours:?}\n  engine: {theirs:?}"))
+        })
     }
 }
 

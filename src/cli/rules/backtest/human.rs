@@ -49,7 +49,8 @@ fn write(out: &mut String, found: &Backtest) -> std::fmt::Result {
     for (word, samples, all) in [
         ("gained", &found.gained, found.changes.gained),
         ("lost", &found.lost, found.changes.lost),
-        ("of another band", &found.moved, found.changes.rose + found.changes.fell),
+        ("moved", &found.moved, found.changes.moved),
+        ("of another band", &found.other_band, found.changes.rose + found.changes.fell),
     ] {
         if !samples.is_empty() {
             writeln!(out, "\nalerts {word}, {} of {}:", samples.len(), number(all))?;
@@ -72,7 +73,8 @@ fn absent(out: &mut String, found: &Backtest) -> std::fmt::Result {
 fn changes(out: &mut String, found: &Backtest) -> std::fmt::Result {
     let all = &found.changes;
     let (same, gained, lost) = (number(all.same), number(all.gained), number(all.lost));
-    write!(out, "\nalerts: {same} the same, {gained} gained, {lost} lost")?;
+    let (moved, minutes) = (number(all.moved), found.moved_ms_max / 60_000);
+    write!(out, "\nalerts: {same} the same, {gained} gained, {lost} lost, {moved} moved by at most {minutes} min")?;
     if all.rose + all.fell > 0 {
         write!(out, ", {} in a higher band, {} in a lower one", number(all.rose), number(all.fell))?;
     }
@@ -130,7 +132,8 @@ fn sample(out: &mut String, sample: &Sample) -> std::fmt::Result {
         (Some(old), Some(new)) => format!("{} → {}", brief(old), brief(new)),
         (old, new) => new.as_ref().or(old.as_ref()).map(brief).unwrap_or_default(),
     };
-    writeln!(out, "  {} {account} {} {weight}{label}", it.time, it.event)?;
+    let from = it.from.as_ref().map_or(String::new(), |from| format!(", was {} {}", from.time, from.event));
+    writeln!(out, "  {} {account} {} {weight}{label}{from}", it.time, it.event)?;
     for finding in &sample.findings {
         writeln!(out, "    {}@{}: {}", finding.rule, finding.revision, finding.text)?;
         let evidence: Vec<String> =

@@ -16,12 +16,12 @@ use anyhow::Context;
 use self::notices::Desk;
 use super::KEY;
 use super::recording;
-use super::set::{Beside, Set, directory_or_builtin, required};
+use super::set::{Beside, required, sources};
 use crate::cli::{Exit, Format, fail, output};
 use crate::deliver::notice_files::NoticeFiles;
 use crate::deliver::{NoticesConfig, Templates};
 use crate::report;
-use crate::ruleset::{HashKey, Policy, Ruleset, Sources};
+use crate::ruleset::{HashKey, Policy, Ruleset};
 use crate::tuning::backtest::{Backtest, Comparison, Difference, Ran};
 use crate::tuning::notices::SegmentPrice;
 use crate::tuning::report as html;
@@ -90,14 +90,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let [old, new] = said else { return Ok(()) };
         old_desk.take(old);
         new_desk.take(new);
-        let mut written = Ok(());
-        comparison.take(old, new, &mut |difference| {
-            if let (Some(out), true) = (&mut differences, written.is_ok()) {
-                written = line(out, &difference);
-            }
-        });
-        written.context("failed to write the differences")
+        let mut each = Differences { out: differences.as_mut(), written: Ok(()) };
+        comparison.take(old, new, &mut |difference| each.line(&difference));
+        each.written.context("failed to write the differences")
     })?;
+    let mut each = Differences { out: differences.as_mut(), written: Ok(()) };
+    comparison.end(&mut |difference| each.line(&difference));
+    each.written.context("failed to write the differences")?;
     if let Some(out) = &mut differences {
         out.flush().context("failed to write the differences")?;
     }
@@ -133,9 +132,19 @@ fn print(found: &Backtest, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(out: &mut impl Write, difference: &Difference) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, difference)?;
-    out.write_all(b"\n")
+/// Where the differences go, if anywhere, and how that went.
+struct Differences<'o> {
+    out: Option<&'o mut Box<dyn Write>>,
+    written: std::io::Result<()>,
+}
+
+impl Differences<'_> {
+    fn line(&mut self, difference: &Difference) {
+        if let (Some(out), true) = (&mut self.out, self.written.is_ok()) {
+            let object = serde_json::to_writer(&mut **out, difference).map_err(std::io::Error::from);
+            self.written = object.and_then(|()| out.write_all(b"\n"));
+        }
+    }
 }
 
 /// A file to write to, or stdout.
@@ -146,11 +155,6 @@ pub(super) fn create(path: &Path) -> anyhow::Result<Box<dyn Write>> {
     let file =
         File::create(path).map_err(|error| fail(Exit::Io, format!("failed to create {}: {error}", path.display())))?;
     Ok(Box::new(BufWriter::new(file)))
-}
-
-/// Reads the texts of a rule set: a directory, or the shipped pack.
-pub(super) fn sources(directory: &Path, pack: Option<Beside>) -> anyhow::Result<Sources> {
-    directory_or_builtin(directory, |rules| Set { rules: rules.to_owned(), pack }.sources())
 }
 
 /// One of the two rule sets.

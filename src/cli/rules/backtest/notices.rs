@@ -52,7 +52,7 @@ impl Desk {
         for said in said {
             match said {
                 Said::Contact(contact) => self.rehearsal.contact(contact),
-                Said::Alert(alert) => {
+                Said::Alert { alert, .. } => {
                     for rehearsed in self.rehearsal.alert(alert, &self.composer) {
                         self.count(alert, &rehearsed);
                     }

@@ -92,6 +92,25 @@ fn what_one_name_decides_is_found() {
         ("true", &[]),
         ("false", &["never: false"]),
         ("mfa and true", &["always: true"]),
+        ("acct_fail_10m / 0 > 3", &["never: acct_fail_10m / 0 > 3"]),
+        ("acct_fail_10m / (2 - 2) > 3 or mfa", &["never: acct_fail_10m / (2 - 2) > 3"]),
+        ("acct_fail_10m / 0 + account.logins > 3", &["never: acct_fail_10m / 0 + account.logins > 3"]),
+        ("(acct_fail_10m / 0 ?? 4) > 3", &["always: (acct_fail_10m / 0 ?? 4) > 3"]),
+        ("acct_fail_10m * 100 < 0", &["never: acct_fail_10m * 100 < 0"]),
+        ("acct_fail_10m - 3 < 0", &[]),
+        ("3 - acct_fail_10m > 3", &["never: 3 - acct_fail_10m > 3"]),
+        ("abs(acct_fail_10m - 3) < 0", &["never: abs(acct_fail_10m - 3) < 0"]),
+        ("max(acct_fail_10m, 5) < 5", &["never: max(acct_fail_10m, 5) < 5"]),
+        ("min(acct_fail_10m, 5) > 5", &["never: min(acct_fail_10m, 5) > 5"]),
+        ("acct_fail_10m / (acct_fail_10m + 1) < 0", &["never: acct_fail_10m / (acct_fail_10m + 1) < 0"]),
+        ("distance_km(geo, acct_last_ok.geo) > 20016", &["never: distance_km(geo, acct_last_ok.geo) > 20016"]),
+        ("distance_km(geo, acct_last_ok.geo) > 20015", &[]),
+        ("distance_km(geo, acct_last_ok.geo) - 30000 > 0", &["never: distance_km(geo, acct_last_ok.geo) - 30000 > 0"]),
+        (
+            "speed_kmh(geo, acct_last_ok.geo, acct_last_ok.age) < 0",
+            &["never: speed_kmh(geo, acct_last_ok.geo, acct_last_ok.age) < 0"],
+        ),
+        ("speed_kmh(geo, acct_last_ok.geo, acct_last_ok.age) > 1000000", &[]),
         ("1 < 2 or mfa", &["always: 1 < 2"]),
         (
             "ip in lists.office_ips and ip not in lists.office_ips",
@@ -150,7 +169,19 @@ impl Choices<'_> {
     fn atom(&mut self) -> String {
         let op = self.of(&["<", "<=", ">", ">=", "==", "!="]);
         let same = self.of(&["==", "!="]);
-        match self.below(13) {
+        match self.below(20) {
+            13 => format!("acct_fail_10m * {} {op} {}", self.of(&["2", "0.5", "-1"]), self.below(6)),
+            14 => format!("acct_fail_10m / {} {op} {}", self.of(&["2", "0", "-1", "(1 - 1)"]), self.below(4)),
+            15 => format!("{} - acct_fail_10m {op} {}", self.below(5), self.of(&["-1", "0", "3", "5"])),
+            16 => format!("abs(acct_fail_10m - {}) {op} {}", self.below(4), self.of(&["-1", "0", "2"])),
+            17 => format!(
+                "{}(acct_fail_10m, account.logins, {}) {op} {}",
+                self.of(&["min", "max"]),
+                self.below(4),
+                self.of(&["-1", "0", "2"])
+            ),
+            18 => format!("(account.logins ?? acct_fail_10m) + {} {op} {}", self.below(3), self.of(&["-1", "0", "2"])),
+            19 => format!("1 / (acct_fail_10m + {}) {op} {}", self.below(2), self.of(&["-1", "0", "1"])),
             0 | 1 => format!("acct_fail_10m {op} {}", self.below(6)),
             2 => format!("acct_fail_10m {op} {}.5", self.below(5)),
             3 => format!("account.logins {op} {}", self.below(5)),
@@ -325,7 +356,7 @@ proptest! {
 fn random_conditions_give_verdicts_to_judge() {
     let world = World::on(&[EventType::Login]);
     let mut counts = [0; 3];
-    for seed in 0..600_u64 {
+    for seed in 0..1000_u64 {
         let draw = |n: u64| {
             ((seed + 1).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n.wrapping_mul(1_442_695_040_888_963_407))
                 >> 40) as u16

@@ -4,30 +4,29 @@
 //! cause once. The place of a rule, feature or list in its files changes nothing but the digest. Does not
 //! run tests and does not watch files.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod features;
+mod names;
+
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
 use super::consequences::{Unread, drop_consequences};
-use super::constant::{self, Judge};
-use super::declare::{Declared, first_stands};
-use super::expr;
-use super::feature::FeatureSpec;
-use super::finding;
+use super::declare::Declared;
 use super::hash::HashKey;
 use super::in_force::with_parts;
-use super::model::{Audience, Feature, NamedAmount, Rule, Ruleset};
-use super::names::Here;
+use super::model::{Audience, Rule, Ruleset};
 use super::policy::Policy;
 use super::read::RULE_FILES;
 use super::row::Layout;
-use super::rule::{Builder, RuleDraft};
+use super::rule::RuleDraft;
+use super::rule_build::Builder;
 use super::sources::{FilePath, Layer, OVERLAY, POLICY, Sources};
 use super::{checks, currencies, not_used, overlay, policy, state_bytes};
-use crate::event::{Field, Millis, TypeSet};
-use crate::report::{Level, Lines, Problem, SourceFile};
-use crate::yaml::{self, Kind, Node, Reader};
+use crate::event::Millis;
+use crate::report::{Level, Problem, SourceFile};
+use crate::yaml::{self, Node, Reader};
 
 /// Rules of a set, at most.
 pub const RULES_MAX: usize = 2000;
@@ -129,13 +128,6 @@ fn policy_of(sources: &Sources, problems: &mut Vec<Problem>) -> (Policy, Vec<(Me
     policy.unwrap_or_default()
 }
 
-/// A feature that something reads, checked.
-struct Placed {
-    place: u16,
-    name: String,
-    filter: Option<expr::Typed>,
-}
-
 struct Loader<'s> {
     sources: &'s Sources,
     problems: Vec<Problem>,
@@ -192,6 +184,7 @@ impl<'s> Loader<'s> {
         let mut layout = Layout::default();
         let mut placed = self.features(drafts);
         placed.sort_by_key(|placed| placed.place);
+        self.findings_of_silent(&placed, drafts);
         let of_others = placed.split_off(features_in_force.min(placed.len()));
         self.problems.extend(not_used::problems(&self.declared, drafts, &mentioned));
         // What rules that run read is laid out first, so that the rest can be left out.
@@ -243,16 +236,13 @@ impl<'s> Loader<'s> {
         };
         let is_partial = self.unread.is_partial || !self.unread.files.is_empty();
         let mut reader = Reader { file: &file, dialect: &RULE_FILES, problems: &mut self.problems };
-        overlay::lay_over(&mut reader, &tree, drafts, is_partial);
+        overlay::lay_over(&mut reader, &tree, drafts, &self.declared.params_at, is_partial);
     }
 
     fn drafts<'f>(&mut self, file: &'f Arc<SourceFile>, tree: &'f Node, drafts: &mut Vec<RuleDraft<'f>>) {
-        let Kind::Map(map) = &tree.kind else { return };
+        let Some(map) = tree.as_map() else { return };
         let mut reader = Reader { file, dialect: &RULE_FILES, problems: &mut self.problems };
-        let defaults = map.get("defaults").and_then(|node| match &node.kind {
-            Kind::Map(map) => Some(map),
-            _ => None,
-        });
+        let defaults = map.get("defaults").and_then(Node::as_map);
         let Some(rules) = map.get("rules") else { return };
         for node in reader.seq(rules, "`rules`").unwrap_or_default() {
             if drafts.len() >= RULES_MAX {
@@ -261,158 +251,6 @@ impl<'s> Loader<'s> {
             }
             drafts.extend(RuleDraft::read(&mut reader, file, node, defaults));
         }
-    }
-
-    /// Tells names that mean two things, and ids that stand twice.
-    fn check_names(&mut self, drafts: &[RuleDraft<'_>]) {
-        let names = &self.declared.names;
-        let mut told = Vec::new();
-        let declared = names.defs.iter().map(|(name, def)| (name, "def", &def.file, &def.span));
-        let features = names.features.iter().map(|(name, (_, spec))| (name, "feature", &spec.file, &spec.span));
-        for (name, what, file, span) in declared.chain(features) {
-            let other = match () {
-                () if Field::parse(name).is_some() => Some("a field of events"),
-                () if names.params.contains_key(name) => Some("a param"),
-                () if what == "def" && names.features.contains_key(name) => Some("a feature"),
-                () => None,
-            };
-            if let Some(other) = other {
-                let message = format!("the {what} `{name}` has the name of {other}");
-                told.push(Problem::error(codes::NAME, file, span.clone(), message).help("give it another name"));
-            }
-        }
-        let (mut ids, mut lines) = (BTreeMap::new(), Lines::default());
-        for draft in drafts {
-            let first: &RuleDraft<'_> = ids.entry(draft.id.as_str()).or_insert(draft);
-            if !std::ptr::eq(first, draft) {
-                let message = format!("there are two rules with the id `{}`", draft.id);
-                let help = first_stands(&mut lines, first.file, &first.id_span);
-                told.push(Problem::error(codes::DUPLICATE_ID, draft.file, draft.id_span.clone(), message).help(help));
-            }
-            for (name, span) in draft.params() {
-                if !draft.has_param(name) {
-                    self.declared.broken.insert(name.to_owned());
-                }
-                let is_taken = Field::parse(name).is_some()
-                    || names.defs.contains_key(name)
-                    || names.features.contains_key(name)
-                    || names.params.contains_key(name);
-                if is_taken {
-                    let message = format!("the param `{name}` has the name of a field, feature, def or shared param");
-                    told.push(Problem::error(codes::NAME, draft.file, span, message).help("give it another name"));
-                }
-            }
-        }
-        self.problems.extend(told);
-    }
-
-    /// Gives the features that something reads their place, those of rules that run first. Tells all first parts
-    /// of names mentioned, and how many features rules that run read.
-    fn place_features(&mut self, drafts: &[RuleDraft<'_>]) -> (BTreeSet<String>, usize) {
-        let mentioned = self.mentioned(drafts.iter());
-        let in_force = self.mentioned(drafts.iter().filter(|draft| draft.runs()));
-        let mut at = 0u16;
-        let names = &mut self.declared.names;
-        let mut place = |wanted: &dyn Fn(&str) -> bool| {
-            for (name, (place, spec)) in &mut names.features {
-                if wanted(name) {
-                    names.kinds.push(spec.kind);
-                    *place = Some(at);
-                    at += 1;
-                }
-            }
-            usize::from(at)
-        };
-        let features_in_force = place(&|name| in_force.contains(name));
-        place(&|name| mentioned.contains(name) && !in_force.contains(name));
-        (mentioned, features_in_force)
-    }
-
-    /// The first parts of the names that rules mention, and of those that their defs and exceptions do.
-    fn mentioned<'d>(&self, drafts: impl Iterator<Item = &'d RuleDraft<'d>> + Clone) -> BTreeSet<String> {
-        let mut mentioned = BTreeSet::new();
-        let mut pending: Vec<String> = Vec::new();
-        let mut mention = |name: &str| {
-            let first = name.split('.').next().unwrap_or(name).to_owned();
-            pending.push(first);
-        };
-        drafts.clone().for_each(|draft| draft.mentions(&mut mention));
-        let shared: BTreeSet<&str> = drafts.flat_map(RuleDraft::shared).collect();
-        let asts = self.declared.exceptions.iter().filter(|(name, _)| shared.contains(name.as_str()));
-        asts.filter_map(|(_, spec)| spec.when.as_ref()).for_each(|ast| ast.names(&mut |name, _| mention(name)));
-        while let Some(name) = pending.pop() {
-            if !mentioned.insert(name.clone()) {
-                continue;
-            }
-            if let Some(ast) = self.declared.names.defs.get(&name).and_then(|def| def.ast.as_ref()) {
-                ast.names(&mut |name, _| pending.push(name.split('.').next().unwrap_or(name).to_owned()));
-            }
-        }
-        mentioned
-    }
-
-    /// Warns of params that nothing reads; of a default's, that no rule of its file does.
-    fn params_not_read(&mut self, drafts: &[RuleDraft<'_>]) {
-        let mut params: BTreeMap<_, (&str, bool)> = BTreeMap::new();
-        for draft in drafts.iter().filter(|draft| !draft.params.is_empty()) {
-            let mentioned = self.mentioned(std::iter::once(draft));
-            for (name, span) in draft.params() {
-                let place = (draft.file.path.as_str(), span.start, span.end);
-                params.entry(place).or_insert((name, false)).1 |= mentioned.contains(name);
-            }
-        }
-        let files = |path: &str| drafts.iter().map(|draft| draft.file).find(|file| file.path == path);
-        let of_rules = params.iter().filter(|(_, (_, is_read))| !is_read);
-        let of_rules = of_rules.filter_map(|((path, start, end), (name, _))| Some((*name, files(path)?, *start..*end)));
-        let used = self.declared.names.used.borrow();
-        let shared = self.declared.params_at.iter().filter(|(name, _)| !used.contains(*name));
-        let shared = shared.map(|(name, (file, span))| (name.as_str(), file, span.clone()));
-        for (name, file, span) in of_rules.chain(shared) {
-            let message = format!("nothing reads the param `{name}`: to turn it changes nothing");
-            self.problems.push(Problem::warning(codes::UNUSED, file, span, message));
-        }
-    }
-
-    /// Checks all features and gives those that something reads.
-    fn features(&mut self, drafts: &[RuleDraft<'_>]) -> Vec<Placed> {
-        let rules = drafts.iter().map(|draft| draft.id.as_str()).collect();
-        let known = finding::Known { rules, groups: drafts.iter().map(RuleDraft::group).collect() };
-        let all_read = !self.unread.is_partial && self.unread.files.is_empty();
-        let (mut features, no_params) = (Vec::new(), BTreeMap::new());
-        for (name, (place, spec)) in &self.declared.names.features {
-            let here = Here::of_event(&self.declared.names, &no_params, spec.types);
-            let filter = match &spec.filter {
-                Some(ast) if spec.of_findings => {
-                    finding::check_filter(ast, here, all_read.then_some(&known), &mut self.problems)
-                }
-                Some(ast) if !spec.types.is_empty() => expr::check_condition(ast, &here, &mut self.problems),
-                _ => None,
-            };
-            if let Some(typed) = &filter
-                && typed.reads_state()
-            {
-                let (file, span) = &typed.at;
-                let message = "a feature's `where` reads the event's own fields, geo and lists only";
-                self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
-            }
-            if let (Some(ast), Some(typed), false) = (&spec.filter, &filter, spec.of_findings) {
-                let judged =
-                    |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
-                self.declared.names.judge(spec.types, judged);
-            }
-            features.extend(place.map(|place| Placed { place, name: name.clone(), filter }));
-        }
-        features
-    }
-
-    /// Compiles features, without their parts.
-    fn build_features(&self, placed: &[Placed], layout: &mut Layout, key: HashKey) -> Vec<Feature> {
-        let names = &self.declared.names;
-        let built = placed.iter().filter_map(|Placed { name, filter, .. }| {
-            let (_, spec) = names.features.get(name)?;
-            build_feature(name, spec, filter.as_ref(), &names.amounts, layout, key)
-        });
-        built.collect()
     }
 
     fn rules<'d>(
@@ -442,28 +280,4 @@ impl<'s> Loader<'s> {
         }
         rules
     }
-}
-
-fn build_feature(
-    name: &str,
-    spec: &FeatureSpec,
-    filter: Option<&expr::Typed>,
-    amounts: &[NamedAmount],
-    layout: &mut Layout,
-    key: HashKey,
-) -> Option<Feature> {
-    Some(Feature {
-        name: name.to_owned(),
-        aggregate: spec.kind?.aggregate(),
-        types: spec.types,
-        of_findings: spec.of_findings,
-        measure: spec.measure,
-        filter: filter.map(|typed| expr::compile(typed, layout, key)),
-        by: spec.by?,
-        over_ms: spec.over_ms,
-        include_current: spec.include_current,
-        identity: spec.identity(filter, amounts),
-        parts: Vec::new(),
-        read_on: TypeSet::NONE,
-    })
 }
