@@ -18,19 +18,18 @@ use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::batch_log::Digests;
 use crate::ingest::kafka::consumer::{Batches, Consumer};
+use crate::ingest::kafka::producer::Waiting;
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::keys::{Keys, OtherKeys};
 use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
-use crate::telemetry::health::{Pulse, State};
+use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
-/// From so long a wait for an acknowledgement on, `/readyz` fails.
-const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a stop waits for Kafka to acknowledge, of the ten seconds a stop may take.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 /// How long new rules wait at a time for everything before them to come to rest; then batches go on under the old ones,
@@ -105,6 +104,11 @@ impl Detection {
         })
     }
 
+    /// What Kafka has not acknowledged yet.
+    pub fn waiting(&self) -> Waiting {
+        self.producer.waiting()
+    }
+
     /// How far it lies behind what is written.
     pub fn lag(&self) -> Lag {
         self.offsets.lag()
@@ -127,19 +131,17 @@ impl Detection {
         }
         self.drain()?;
         self.stages.detected.store(true, Ordering::Release);
-        ["detection", "writing"].into_iter().for_each(|check| self.stages.health.forget(check));
+        self.stages.health.forget("detection");
         Ok(())
     }
 
-    /// What it keeps and what it waits for, once a second.
+    /// What it keeps, once a second.
     fn tell(&mut self, batches: &Batches) {
         let now = Instant::now();
         if !self.gauges.are_due(now) {
             return;
         }
         self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged());
-        let (state, detail) = writing(self.producer.oldest_wait());
-        self.stages.health.tell("writing", state, detail, now);
     }
 
     /// Goes over to what was reloaded: between two batches, once a checkpoint covers everything before.
@@ -235,14 +237,6 @@ impl Detection {
 pub fn digests(in_force: &InForce) -> Digests {
     let rules = in_force.ruleset.digest.clone();
     Digests { rules, lists: String::new(), geo: in_force.geo.digest().unwrap_or_default() }
-}
-
-/// How the check of writing stands when the oldest record waits so long for its acknowledgement.
-fn writing(waits: Duration) -> (State, String) {
-    match waits > WRITE_WAIT_MAX {
-        true => (State::Failed, format!("Kafka has not acknowledged a record for {} s", waits.as_secs())),
-        false => (State::Ok, "Kafka acknowledges what is written".to_owned()),
-    }
 }
 
 /// A record of our own events.
@@ -424,17 +418,4 @@ fn children(counters: &prometheus::IntCounterVec) -> impl Iterator<Item = (Vec<(
         let labels = metric.get_label().iter().map(|l| (l.name().to_owned(), l.value().to_owned())).collect();
         (labels, metric.get_counter().get_value() as u64)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writing_fails_once_a_record_has_waited_too_long() {
-        assert_eq!(writing(Duration::ZERO).0, State::Ok);
-        assert_eq!(writing(WRITE_WAIT_MAX).0, State::Ok);
-        let (state, detail) = writing(Duration::from_secs(7));
-        assert_eq!((state, detail.as_str()), (State::Failed, "Kafka has not acknowledged a record for 7 s"));
-    }
 }

@@ -29,6 +29,7 @@ use crate::telemetry::health::{self, State};
 use crate::telemetry::http::Server;
 use crate::telemetry::{Health, Metrics};
 
+pub mod control;
 mod counts;
 mod current;
 pub mod demo;
@@ -99,6 +100,9 @@ pub enum RunError {
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
+    /// The socket in the state folder.
+    #[error("failed to listen on {path}, which commands ask the service by: {1}", path = .0.display())]
+    Control(PathBuf, #[source] std::io::Error),
     /// A counter that cannot be made.
     #[error("failed to make the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -257,6 +261,7 @@ impl Stages {
             claimed => claimed?,
         };
         let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
+        let _control = self.listen(role, &watched, runtime.handle())?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -297,6 +302,21 @@ impl Stages {
         watch.stop();
         result?;
         Ok(detect::summary(&self.metrics))
+    }
+
+    /// Answers commands by the socket in the state folder, until it is dropped.
+    fn listen(
+        &self,
+        role: Role,
+        watched: &Watched,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<control::Server, RunError> {
+        let folder = &self.prepared.config.state_directory;
+        private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
+        let mut router = control::Router::default();
+        router.on("status", control::status(watched.sight.clone(), role, clock::now()));
+        let path = folder.join(control::socket(role));
+        control::Server::start(&path, router, runtime).map_err(|error| RunError::Control(path, error))
     }
 
     /// Starts the thread that reloads. Nobody waits for it: a stop does not, for a database may take seconds to check.
@@ -340,6 +360,7 @@ impl Stages {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
         let detection = detect::Detection::new(self.clone(), &consumer, state, offsets, pulse)?;
+        watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());
         watched.lags.push(detection.lag());
         Ok((consumer, detection))

@@ -20,6 +20,7 @@ mod replay;
 mod rules;
 mod run;
 mod state;
+mod status;
 
 pub use output::{Failure, Format, fail};
 
@@ -60,6 +61,7 @@ enum Command {
     Dead(dead::Command),
     #[command(subcommand)]
     State(state::Command),
+    Status(status::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Geo(command) => geo::run(command),
         Command::Dead(command) => dead::run(command),
         Command::State(command) => state::run(command),
+        Command::Status(args) => status::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

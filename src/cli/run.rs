@@ -78,6 +78,9 @@ pub(super) fn exit(error: &RunError) -> Exit {
         RunError::Restore(_) => Exit::Config,
         RunError::Log(error) => log_exit(error),
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
+        // Whoever runs there already.
+        RunError::Control(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => Exit::TryAgain,
+        RunError::Control(..) => Exit::Io,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,

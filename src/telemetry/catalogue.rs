@@ -105,6 +105,8 @@ catalogue! {
         "The lag of all topics together from which on /readyz fails: http.ready_lag_records_max.");
     CONSUMER_SILENCE = gauge("walletwatch_consumer_silence_seconds", ["topic"],
         "Time since the last record of a topic was taken, or since the start.");
+    CONSUMER_SILENCE_LIMIT = gauge("walletwatch_consumer_silence_limit_seconds", ["topic"],
+        "How long a topic may be silent before /readyz fails: kafka.topic_silent_ms_max. Only topics that have a limit.");
     ORDER_GIVEN_UP = counter("walletwatch_order_given_up_total", [],
         "How often a partition that was behind was no longer waited for: its order to the others rests on its own pace.");
     WRITTEN = counter("walletwatch_kafka_acknowledged_total", ["topic"],
