@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+mod dead;
 mod demo;
 mod generate;
 mod geo;
@@ -18,6 +19,8 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod state;
+mod status;
 
 pub use output::{Failure, Format, fail};
 
@@ -54,6 +57,11 @@ enum Command {
     Mapping(mapping::Command),
     #[command(subcommand)]
     Geo(geo::Command),
+    #[command(subcommand)]
+    Dead(dead::Command),
+    #[command(subcommand)]
+    State(state::Command),
+    Status(status::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -76,6 +84,9 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(command),
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
+        Command::Dead(command) => dead::run(command),
+        Command::State(command) => state::run(command),
+        Command::Status(args) => status::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::app::{self, BadRules, Controls, Role, RunError, Until};
+use crate::app::{self, BadRules, Controls, KeyFrom, Role, RunError, Until};
 use crate::config::LogFormat;
+use crate::detect::RestoreError;
+use crate::features::store::StoreError;
+use crate::ingest::batch_log::LogError;
+use crate::ingest::kafka::Error as KafkaFailure;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::events::ListsAreExamples;
 use crate::telemetry::log::{self, Form};
@@ -36,7 +40,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&source, BadRules::FallBack) {
+    let prepared = match check::prepare(&source, BadRules::FallBack, KeyFrom::State) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
@@ -68,19 +72,51 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 /// What an error means for whoever started us.
 pub(super) fn exit(error: &RunError) -> Exit {
     match error {
-        RunError::Kafka(error) => match error.kind() {
-            Kind::Unavailable => Exit::Unavailable,
-            Kind::Configuration => Exit::Config,
-            Kind::Lost => Exit::Data,
-            Kind::Refused => Exit::NotAllowed,
-            Kind::Io => Exit::Io,
-            Kind::GivesWay => Exit::TryAgain,
-            Kind::Bug => Exit::Bug,
-        },
+        RunError::Kafka(error) => kafka_exit(error),
+        RunError::State(error) | RunError::Restore(RestoreError::Store(error)) => state_exit(error),
+        RunError::Restore(RestoreError::Empty) => Exit::Data,
+        RunError::Restore(_) => Exit::Config,
+        RunError::Log(error) => log_exit(error),
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
+        // Whoever runs there already.
+        RunError::Control(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => Exit::TryAgain,
+        RunError::Control(..) => Exit::Io,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
         RunError::DrainTooLong => Exit::TryAgain,
+    }
+}
+
+/// What an error of Kafka's means.
+pub(super) fn kafka_exit(error: &KafkaFailure) -> Exit {
+    match error.kind() {
+        Kind::Unavailable => Exit::Unavailable,
+        Kind::Configuration => Exit::Config,
+        Kind::Lost => Exit::Data,
+        Kind::Refused => Exit::NotAllowed,
+        Kind::Io => Exit::Io,
+        Kind::GivesWay => Exit::TryAgain,
+        Kind::Bug => Exit::Bug,
+    }
+}
+
+/// What an error of the batch log means.
+fn log_exit(error: &LogError) -> Exit {
+    match error {
+        LogError::Io { .. } | LogError::Poisoned { .. } => Exit::Io,
+        LogError::Format { .. } | LogError::Unknown { .. } => Exit::Config,
+        LogError::NotWhole { .. } => Exit::Data,
+    }
+}
+
+/// What an error of the state means.
+pub(super) fn state_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Io { .. } | StoreError::Poisoned(_) => Exit::Io,
+        StoreError::Locked(_) => Exit::TryAgain,
+        StoreError::Damaged { .. } => Exit::Data,
+        StoreError::Version { .. } | StoreError::Key { .. } | StoreError::KeyFile { .. } => Exit::Config,
+        StoreError::TooLarge { .. } => Exit::Bug,
     }
 }
 

@@ -2,13 +2,18 @@
 //!
 //! Guarantees: what is read can be connected with; in clear off loopback only where that was written down.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
 
 use super::mappings::{self, TopicMapping};
 use super::secrets::{self, Folders};
 use super::table::{Located, Section};
 use crate::event::Millis;
 use crate::ingest::kafka::{KafkaConfig, Sasl, SaslMechanism, Start, Tls};
+use crate::report::did_you_mean;
+
+/// How long a topic may be silent, ms: a second to 30 days.
+const SILENT_MS: RangeInclusive<i64> = 1000..=2_592_000_000;
 
 /// How somebody says who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,7 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> (KafkaConfig, Vec<To
     }
     config.start = start(&section);
     numbers(&section, &mut config);
+    config.topic_silent_ms_max = silent_ms_max(&section.section("topic_silent_ms_max"), &config.topics);
     let mappings = mappings::read(&section.section("mappings"), &config.topics, folders);
     section.done();
     (config, mappings)
@@ -209,6 +215,23 @@ fn start(section: &Section<'_, '_>) -> Option<Start> {
             }
         },
     }
+}
+
+/// How long each topic may be silent.
+fn silent_ms_max(section: &Section<'_, '_>, topics: &[String]) -> BTreeMap<String, u64> {
+    let mut limits = BTreeMap::new();
+    for (topic, ms) in section.named_numbers(SILENT_MS) {
+        if !topics.contains(&topic.value) {
+            let message = format!("`{}` may be silent, but is not among `kafka.topics`", topic.value);
+            let help = match did_you_mean(&topic.value, topics.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name it there too: only those topics are read".to_owned(),
+            };
+            section.refuse_with_help("C007", &topic.at, message, help);
+        }
+        limits.extend(ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| (topic.value, ms)));
+    }
+    limits
 }
 
 /// Kafka's own rule for names.

@@ -175,6 +175,18 @@ impl<'r, 't> Section<'r, 't> {
         sections
     }
 
+    /// The whole numbers of this section, each within a range, by the names people gave them; `None`: it is no such
+    /// number, which was told.
+    pub fn named_numbers(&self, range: RangeInclusive<i64>) -> Vec<(Located<String>, Option<i64>)> {
+        let mut numbers = Vec::new();
+        for (key, value) in self.table.into_iter().flat_map(|table| table.iter()) {
+            let name = Located { value: key.get_ref().as_ref().to_owned(), at: key.span() };
+            let number = self.number_of(&name.value, value, &range);
+            numbers.push((name, number));
+        }
+        numbers
+    }
+
     /// The texts of this section by the names people gave them, with their places; `None`: it is no text, which
     /// was told.
     pub fn named_texts(&self) -> Vec<(Located<String>, Option<Located<String>>)> {
@@ -235,6 +247,10 @@ impl<'r, 't> Section<'r, 't> {
     /// A whole number within a range.
     pub fn number(&self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.get(key)?;
+        self.number_of(key, value, &range)
+    }
+
+    fn number_of(&self, key: &str, value: &Spanned<DeValue<'_>>, range: &RangeInclusive<i64>) -> Option<i64> {
         let DeValue::Integer(number) = value.get_ref() else { return self.wrong_type(key, value, "a whole number") };
         let number = i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok();
         match number {

@@ -9,6 +9,7 @@ mod banks;
 mod baseline;
 #[cfg(test)]
 mod caps;
+pub(crate) mod codec;
 mod decayed;
 mod distinct;
 mod entity;
@@ -19,9 +20,11 @@ mod habit;
 mod histogram;
 mod ids;
 mod last;
+mod marks;
 mod measure;
 #[cfg(test)]
 mod merging;
+mod named;
 mod pairs;
 mod places;
 mod plan;
@@ -41,10 +44,12 @@ mod zones;
 
 pub use account::Account;
 pub use banks::Banks;
-pub(crate) use entity::{Kept, Table};
+pub use codec::DecodeError;
+pub(crate) use entity::{Head as TableHead, Kept, Swept, Table};
 pub use field::fill;
 pub use finding::Finding;
 pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
+pub use named::{NameError, named};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
-pub use state::{Ahead, State, StateLimits};
+pub use state::{Ahead, State, StateHead, StateLimits};

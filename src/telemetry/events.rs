@@ -3,6 +3,7 @@
 //! Guarantees: names of fields carry their unit; no fact holds personal data.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The detector has started.
 #[derive(Debug)]
@@ -85,6 +86,45 @@ impl KeysAreNotAccounts<'_> {
             "the records' key is not the account: Kafka does not keep the order of an account's events here, it \
              rests on the records' timestamps; let the producer use the account as the key"
         );
+    }
+}
+
+/// A topic has been silent for longer than it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicFellSilent<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// Time since its last record, or since the start.
+    pub silence: Duration,
+    /// How long it may be silent.
+    pub limit: Duration,
+}
+
+impl TopicFellSilent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        tracing::warn!(
+            topic = self.topic,
+            silent_s = self.silence.as_secs(),
+            silent_s_max = self.limit.as_secs(),
+            "a topic is silent for longer than kafka.topic_silent_ms_max allows: the rules that need it are blind"
+        );
+    }
+}
+
+/// A topic that was silent for too long speaks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicSpeaks<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// How long it was silent.
+    pub after: Duration,
+}
+
+impl TopicSpeaks<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        tracing::info!(topic = self.topic, silent_s = self.after.as_secs(), "a topic that was silent speaks again");
     }
 }
 

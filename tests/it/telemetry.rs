@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tempfile::TempDir;
 use walletwatch::ingest::kafka::consumer::{BATCHES_MAX, batches};
+use walletwatch::ingest::kafka::lag::{PartitionLag, TopicLag, has_records};
 use walletwatch::ingest::kafka::{Begin, Consumer, KafkaConfig, Outgoing, Producer, Start};
 use walletwatch::telemetry::catalogue::{self, Kind};
 use walletwatch::telemetry::health::{self, Health, State};
@@ -18,6 +19,7 @@ use crate::kit::gateway::{Gateway, SIGNING_KEY};
 use crate::kit::kafka::{Broker, broker};
 use crate::kit::process::wait_until;
 use crate::kit::running::Running;
+use crate::kit::service::records_in;
 
 /// Page 7: within this time what is wrong shows.
 const SHOWS_WITHIN: Duration = Duration::from_secs(15);
@@ -390,6 +392,78 @@ fn a_dead_channel_is_named_within_fifteen_seconds() {
     let retried = scrape.iter().filter(|(s, _)| s.contains("channel=\"soc\",outcome=\"retried\""));
     assert!(retried.map(|(_, tries)| tries).sum::<f64>() >= 2.0, "{scrape:#?}");
     service.terminate();
+}
+
+#[test]
+fn a_topic_that_is_silent_for_too_long_is_told_once_and_so_is_that_it_speaks() {
+    let wallet = Wallet::new("silent", broker(), "");
+    let path = wallet.folder.path().join("walletwatch.toml");
+    let [silent, unlimited, _] = &wallet.topics;
+    let mut config = std::fs::read_to_string(&path).expect("the configuration");
+    config.push_str(&format!("[kafka.topic_silent_ms_max]\n{silent:?} = 4000\n"));
+    std::fs::write(&path, config).expect("a configuration");
+    let service = wallet.start();
+    let check = format!("silence.{silent}");
+    service.fails(&check, "nothing has come for ", SHOWS_WITHIN);
+    let scrape = service.scrape().expect("a scrape");
+    assert_eq!(scrape[&format!(r#"walletwatch_consumer_silence_limit_seconds{{topic="{silent}"}}"#)], 4.0);
+    assert!(scrape[&format!(r#"walletwatch_consumer_silence_seconds{{topic="{silent}"}}"#)] > 4.0);
+    assert_eq!(scrape[&format!(r#"walletwatch_check_failed{{check="{check}"}}"#)], 1.0);
+    assert!(!scrape.contains_key(&format!(r#"walletwatch_consumer_silence_limit_seconds{{topic="{unlimited}"}}"#)));
+    wallet.write(&[login("l-1", 0)]);
+    service.is_ready();
+    service.fails(&check, "nothing has come for ", SHOWS_WITHIN);
+    let log = service.terminate();
+    let told: Vec<&str> = log
+        .iter()
+        .filter(|line| line["topic"] == silent.as_str())
+        .map(|line| line["message"].as_str().expect("a message"))
+        .filter(|message| message.contains("silent"))
+        .collect();
+    let [first, second, third] = told.as_slice() else { panic!("{told:#?}") };
+    assert!(first.contains("longer than kafka.topic_silent_ms_max") && third == first, "{told:#?}");
+    assert_eq!(*second, "a topic that was silent speaks again");
+}
+
+#[test]
+fn what_another_reader_can_take_is_told_apart_from_markers_of_transactions() {
+    let topic = broker().topic("markers", 1);
+    let config = KafkaConfig {
+        tls: None,
+        topics: vec![topic.clone()],
+        group: topic.clone(),
+        start: Some(Start::Earliest),
+        ..KafkaConfig::new(vec![broker().bootstrap.clone()])
+    };
+    let look = |next: i64| {
+        let end = ends(&topic);
+        let partitions = vec![PartitionLag { partition: 0, next, end }];
+        let lag = TopicLag { topic: topic.clone(), records: (end - next).unsigned_abs(), position: next, partitions };
+        has_records(&config, &lag, Duration::from_secs(20)).expect("an answer")
+    };
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &broker().bootstrap)
+        .set("transactional.id", &topic)
+        .create()
+        .expect("a producer");
+    producer.init_transactions(Duration::from_secs(30)).expect("transactions");
+    producer.begin_transaction().expect("begun");
+    producer.send(BaseRecord::<str, str>::to(&topic).payload("x")).map_err(|(e, _)| e).expect("taken");
+    producer.commit_transaction(Duration::from_secs(30)).expect("committed");
+    assert!(look(0), "a record");
+    assert!(!look(1), "the marker behind it");
+    producer.begin_transaction().expect("begun");
+    producer.send(BaseRecord::<str, str>::to(&topic).payload("y")).map_err(|(e, _)| e).expect("taken");
+    producer.flush(Duration::from_secs(30)).expect("written");
+    producer.abort_transaction(Duration::from_secs(30)).expect("aborted");
+    assert!(!look(1), "nobody reads what was aborted");
+    write(broker(), &[(topic.as_str(), &"z".to_owned())]);
+    assert!(look(1), "a record behind all that");
+}
+
+/// The end of a topic of one partition.
+fn ends(topic: &str) -> i64 {
+    records_in(topic).expect("the topic")
 }
 
 #[test]

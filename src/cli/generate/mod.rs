@@ -107,7 +107,7 @@ enum ProfileName {
     Outage,
 }
 
-fn time(text: &str) -> Result<Millis, String> {
+pub(super) fn time(text: &str) -> Result<Millis, String> {
     if let Some(before) = text.strip_prefix("now") {
         let before_ms = if before.is_empty() { Some(0) } else { before.strip_prefix('-').and_then(ago) };
         let before_ms = before_ms.ok_or_else(|| "now, or so long before it: now-90m, now-2h, now-21d".to_owned())?;

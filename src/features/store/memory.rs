@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Changes, Space, StoreError, Stored};
+use super::{Changes, Space, StoreError, Stored, Take};
 
 /// Keys and values in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,11 +44,7 @@ impl Stored for MemoryStore {
         Ok(self.values.get(&(space, key.to_vec())).cloned())
     }
 
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
         let of_space = self.values.range((space, Vec::new())..).take_while(|((found, _), _)| *found == space);
         of_space.into_iter().try_for_each(|((_, key), value)| take(key, value))
     }

@@ -3,15 +3,37 @@
 //! Guarantees: what is read is what was written, or an error that says what is wrong; after a crash a store holds one
 //! whole checkpoint, never a mixture of two. Knows no aggregate and no rule: it keeps bytes, sorted by [`Space`].
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::ruleset::KeyField;
 
+mod checkpoint;
+mod fjall;
+mod fjall_files;
+#[cfg(test)]
+mod fjall_tests;
+mod hash_key;
 mod memory;
+mod mutant;
+mod recover;
 mod redo;
+mod redo_file;
+mod simulated;
+#[cfg(test)]
+mod simulation_tests;
+mod steps;
+mod writer;
 
+pub use checkpoint::{Checkpoint, FORMAT, Mark, NextOffset, Progress};
+pub use fjall::{FjallStore, SpaceSize};
+pub use hash_key::StateKey;
 pub use memory::MemoryStore;
-pub use redo::Redo;
+pub use recover::{Recovered, Redone, recover};
+pub use redo::{Change, Redo};
+pub use simulated::SimulatedStore;
+pub use steps::Place;
+pub use writer::{CHECK, CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
 
 /// What a key belongs to. The numbers stand in files: they keep their meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,16 +172,41 @@ pub trait Changes {
     fn delete(&mut self, space: Space, key: &[u8]);
 }
 
+/// Takes a key and its value.
+pub type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't;
+
 /// What a restore reads from.
 pub trait Stored {
     /// The value of a key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Every key of a space with its value, in rising order of the keys. The first error ends it.
-    fn each(
-        &self,
-        space: Space,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError>;
+}
+
+/// What keeps checkpoints.
+pub trait Store: Stored + Send + Sync + std::fmt::Debug {
+    /// What it holds; `None` where it is new.
+    fn mark(&self) -> Result<Option<Mark>, StoreError>;
+    /// Takes a checkpoint: all of it or nothing. It outlives a failure of the power once this returns. The changes are
+    /// by space and key, each key once.
+    fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError>;
+    /// Its size on disk, bytes.
+    fn disk_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// How the state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateConfig {
+    /// Time between the beginnings of two checkpoints at least, ms.
+    pub checkpoint_ms: u64,
+    /// Memory that entities may take, bytes, by the engine's own account of it.
+    pub memory_max_bytes: u64,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        StateConfig { checkpoint_ms: 30_000, memory_max_bytes: 2 << 30 }
+    }
 }
 
 /// Longest key, bytes.
@@ -178,7 +225,7 @@ pub enum StoreError {
         /// On what.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// An earlier call failed: nothing is written after it, for nobody knows what of it is on the disk.
     #[error("the state store takes nothing more since an earlier failure: {0}")]
@@ -229,6 +276,18 @@ pub enum StoreError {
         /// The id of the key that is there.
         given: String,
     },
+    /// The file of the hash key cannot be used.
+    #[error(
+        "{path} {what}, and no entity of the state can be found without it; put the right file back, or make the \
+         state anew with `walletwatch state rebuild --from TIME`",
+        path = .path.display()
+    )]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it: a predicate.
+        what: &'static str,
+    },
     /// A key or value is larger than any that is kept.
     #[error("{what} of {bytes} bytes in {space}; at most {bytes_max} are kept", space = .space.word())]
     TooLarge {
@@ -241,6 +300,12 @@ pub enum StoreError {
         /// The limit.
         bytes_max: usize,
     },
+}
+
+/// What an operation that failed on a path is.
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { doing, path, source }
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl Consumer {
     }
 
     /// Where reading of each begins.
-    fn starts(&self) -> Vec<(Partition, i64)> {
+    pub fn starts(&self) -> Vec<(Partition, i64)> {
         let lanes = self.names.all().into_iter().zip(self.positions.from(0));
         lanes.filter(|(lane, _)| self.topics.contains(&lane.topic)).collect()
     }

@@ -3,6 +3,7 @@
 //! Guarantees: plain data; secrets are already read (from files) and hide themselves. Checked by `config`,
 //! turned into the client's options by `options.rs`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::order;
@@ -83,6 +84,8 @@ pub struct KafkaConfig {
     pub sasl: Option<Sasl>,
     /// The topics with events, in the order that breaks ties of the merge.
     pub topics: Vec<String>,
+    /// How long topics of events may bring nothing before that is a fault, ms; a topic that is not named may always.
+    pub topic_silent_ms_max: BTreeMap<String, u64>,
     /// The group the offsets are committed to. Nothing else of a group is used.
     pub group: String,
     /// Where the first start begins.
@@ -123,6 +126,7 @@ impl KafkaConfig {
             tls: Some(Tls::default()),
             sasl: None,
             topics: ["wallet.logins", "wallet.accounts", "wallet.transactions"].map(str::to_owned).to_vec(),
+            topic_silent_ms_max: BTreeMap::new(),
             group: "walletwatch".to_owned(),
             start: None,
             dead_letter_topic: "wallet.events.dead".to_owned(),

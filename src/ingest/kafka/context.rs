@@ -1,11 +1,11 @@
 //! What the client library tells us: its log lines, its errors, and its wish for a fresh token.
 //!
-//! Guarantees: at most one line a second from each client, with the number of those left out; a line never
+//! Guarantees: at most one line a second from all clients together, with the number of those left out; a line never
 //! holds a secret (the library prints none at these levels). Does not decide what an error means.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -25,21 +25,46 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// A token without an expiry of its own is read again after this time, ms.
 const TOKEN_LIFETIME_MS: i64 = 5 * 60_000;
 
-/// Lets one through in a second and counts the rest.
+/// Lets one through in a second and counts the rest. One trouble shows in many places, so all of them share the second:
+/// what is left out is counted by each.
 #[derive(Debug, Default)]
-pub struct OneASecond(Mutex<(Option<Instant>, u64)>);
+pub struct OneASecond {
+    left_out: AtomicU64,
+    /// Of its own in place of the one that all share.
+    gate: Option<Gate>,
+}
+
+/// When the last line passed.
+#[derive(Debug, Default)]
+struct Gate(Mutex<Option<Instant>>);
+
+/// The one that all share.
+static GATE: Gate = Gate(Mutex::new(None));
+
+impl Gate {
+    fn pass(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_open = last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if is_open {
+            *last = Some(Instant::now());
+        }
+        is_open
+    }
+}
 
 impl OneASecond {
     /// How many were left out since the last one, if this one may go.
     pub fn pass(&self) -> Option<u64> {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.0.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
-            last.1 += 1;
-            return None;
+        if self.gate.as_ref().unwrap_or(&GATE).pass() {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
-        let left_out = std::mem::take(&mut last.1);
-        last.0 = Some(Instant::now());
-        Some(left_out)
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    #[cfg(test)]
+    fn alone() -> Self {
+        OneASecond { gate: Some(Gate::default()), ..OneASecond::default() }
     }
 }
 
@@ -203,17 +228,19 @@ mod tests {
 
     #[test]
     fn the_end_of_a_partition_takes_no_line_and_an_error_does() {
-        let context = Context::new("reader", &KafkaConfig::new(Vec::new()));
+        let mut context = Context::new("reader", &KafkaConfig::new(Vec::new()));
+        context.lines = OneASecond::alone();
         context.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "Fetch at offset 7");
         assert_eq!(context.lines.pass(), Some(0), "neither a line nor one left out");
         context.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "2/2 brokers are down");
-        assert_eq!((context.lines.pass(), context.lines.0.lock().expect("lines").1), (None, 2));
+        assert_eq!((context.lines.pass(), context.lines.left_out.load(Ordering::Relaxed)), (None, 2));
     }
 
     #[test]
     fn one_line_passes_and_the_rest_is_counted() {
-        let lines = OneASecond::default();
+        let lines = OneASecond::alone();
         assert_eq!(lines.pass(), Some(0));
         assert_eq!((lines.pass(), lines.pass()), (None, None));
+        assert_eq!(lines.left_out.load(Ordering::Relaxed), 2);
     }
 }

@@ -86,6 +86,9 @@ pub enum Error {
     /// A topic of events is not there.
     #[error("topic `{0}` does not exist: create it, or mend kafka.topics")]
     NoTopic(String),
+    /// There is no dead letter topic.
+    #[error("topic `{0}` does not exist: kafka.dead_letter_topic names another one, or walletwatch never ran here")]
+    NoDeadLetters(String),
     /// What keeps the topics of events from being read, all of it; one of the lists is not empty.
     #[error("{}", not_readable(group, missing, without_offsets))]
     NotReadable {
@@ -287,6 +290,7 @@ impl Error {
             Error::Options(_)
             | Error::Token { .. }
             | Error::NoTopic(_)
+            | Error::NoDeadLetters(_)
             | Error::NoTopicOfOurs { .. }
             | Error::NotReadable { .. }
             | Error::Retired { .. }

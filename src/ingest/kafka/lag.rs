@@ -4,15 +4,22 @@
 //! reader that is idle, slow or stuck; asking fails when the brokers do not answer. Never keeps a client alive that
 //! everybody else has dropped. Does not decide how much is too much.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::config::KafkaConfig;
 use super::context::Context;
 use super::error::Error;
+use super::{client, options};
 use crate::ingest::Lanes;
+
+/// How long one look at the queue takes.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The next offset of each partition, written by the reader and read by whoever watches.
 #[derive(Debug, Clone)]
@@ -50,6 +57,48 @@ pub struct TopicLag {
     pub records: u64,
     /// The sum of the next offsets: it grows when something is taken.
     pub position: i64,
+    /// Its partitions.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// One partition's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to take.
+    pub next: i64,
+    /// The next offset to be written.
+    pub end: i64,
+}
+
+/// Whether a record stands in one of the partitions that another reader can take: what counts as lag may be markers
+/// of transactions only. A reader of its own looks, for at most so long.
+pub fn has_records(config: &KafkaConfig, lag: &TopicLag, time_max: Duration) -> Result<bool, Error> {
+    let what = || format!("look into topic `{}`", lag.topic);
+    let mut options = options::consumer(config);
+    options.set("group.id", format!("{}.watch", config.group));
+    let reader = client::reader("watch", &options, config)?;
+    let mut list = TopicPartitionList::new();
+    let mut open: BTreeSet<i32> = BTreeSet::new();
+    for PartitionLag { partition, next, end } in &lag.partitions {
+        if next < end {
+            open.insert(*partition);
+            list.add_partition_offset(&lag.topic, *partition, Offset::Offset(*next))
+                .map_err(|e| Error::request(what())(e))?;
+        }
+    }
+    reader.assign(&list).map_err(|e| Error::request(what())(e))?;
+    let began = Instant::now();
+    while !open.is_empty() && began.elapsed() < time_max {
+        match reader.poll(LOOK) {
+            Some(Ok(_)) => return Ok(true),
+            Some(Err(KafkaError::PartitionEOF(partition))) => _ = open.remove(&partition),
+            Some(Err(_)) | None => {}
+        }
+    }
+    // Who can read nothing in that time knows nothing: the brokers answer others.
+    Ok(!open.is_empty())
 }
 
 /// A reader's distance to the ends.
@@ -87,8 +136,9 @@ impl Lag {
                 .map_err(|e| Error::request(what())(e))?;
         }
         let ends = consumer.offsets_for_times(list, timeout).map_err(|e| Error::request(what())(e))?;
-        let mut lags: Vec<TopicLag> =
-            self.topics.iter().map(|topic| TopicLag { topic: topic.clone(), records: 0, position: 0 }).collect();
+        let of_topic =
+            |topic: &String| TopicLag { topic: topic.clone(), records: 0, position: 0, partitions: Vec::new() };
+        let mut lags: Vec<TopicLag> = self.topics.iter().map(of_topic).collect();
         for ((topic, partition), next) in lanes.iter().zip(self.positions.from(0)) {
             if *topic == usize::MAX {
                 continue;
@@ -104,6 +154,7 @@ impl Lag {
             if let Some(lag) = lags.get_mut(*topic) {
                 lag.records += u64::try_from(end.saturating_sub(next)).unwrap_or(0);
                 lag.position = lag.position.saturating_add(next);
+                lag.partitions.push(PartitionLag { partition: *partition, next, end });
             }
         }
         Ok(Some(lags))

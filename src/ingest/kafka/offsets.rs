@@ -193,6 +193,11 @@ impl Offsets {
         }
     }
 
+    /// The epoch of our mark; 0 without one.
+    pub fn epoch(&self) -> u64 {
+        self.committer.mark.as_ref().map_or(0, |mark| mark.epoch)
+    }
+
     /// How often offsets were committed.
     pub fn commits(&self) -> u64 {
         self.committer.lock().commits

@@ -38,11 +38,22 @@ pub struct Outgoing<'o> {
     pub headers: &'o [(&'static str, String)],
 }
 
+/// Where exactly a record goes; without one the key decides and it is stamped now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub partition: i32,
+    /// The timestamp; `None`: now.
+    pub stamp: Option<Millis>,
+}
+
 /// What is not acknowledged yet.
 #[derive(Debug, Default)]
 struct Pending {
     /// For each ticket: how many, and since when.
     by_ticket: BTreeMap<usize, (u32, Instant)>,
+    /// By topic: how many, and since when none of them was acknowledged.
+    by_topic: BTreeMap<String, (u32, Instant)>,
     /// The first that failed: topic and why.
     failed: Option<(String, RDKafkaErrorCode)>,
     /// Records acknowledged so far.
@@ -64,7 +75,20 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(&self, pending: &mut Pending, ticket: usize) {
+    fn begin(&self, ticket: usize, topic: &str) {
+        let mut pending = self.lock();
+        pending.by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
+        match pending.by_topic.get_mut(topic) {
+            Some((count @ 1.., _)) => *count += 1,
+            Some(idle) => *idle = (1, Instant::now()),
+            None => _ = pending.by_topic.insert(topic.to_owned(), (1, Instant::now())),
+        }
+    }
+
+    fn done(&self, pending: &mut Pending, ticket: usize, topic: &str) {
+        if let Some((count, _)) = pending.by_topic.get_mut(topic) {
+            *count = count.saturating_sub(1);
+        }
         if let Some((count, _)) = pending.by_ticket.get_mut(&ticket) {
             *count -= 1;
             if *count == 0 {
@@ -82,13 +106,46 @@ impl Deliveries for Arc<Shared> {
         }
         let mut pending = self.lock();
         match result {
-            Ok(()) => pending.acknowledged += 1,
+            Ok(()) => {
+                pending.acknowledged += 1;
+                if let Some((_, since)) = pending.by_topic.get_mut(topic) {
+                    *since = Instant::now();
+                }
+            }
             Err(code) => {
                 pending.failed.get_or_insert_with(|| (topic.to_owned(), code));
             }
         }
-        self.done(&mut pending, ticket.number);
+        self.done(&mut pending, ticket.number, topic);
     }
+}
+
+/// What waits for Kafka: can be looked at while the writer itself waits.
+#[derive(Clone)]
+pub struct Waiting(Arc<Shared>);
+
+impl Waiting {
+    /// The topics where something waits and nothing was acknowledged for longer than that.
+    pub fn over(&self, limit: Duration) -> Vec<WaitingTopic> {
+        let pending = self.0.lock();
+        let topics = pending.by_topic.iter().filter(|(_, (count, _))| *count > 0);
+        let topics = topics.map(|(topic, (count, since))| {
+            let (topic, waits, records) = (topic.clone(), since.elapsed(), *count);
+            WaitingTopic { topic, waits, records }
+        });
+        topics.filter(|topic| topic.waits > limit).collect()
+    }
+}
+
+/// A topic that takes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingTopic {
+    /// Its name.
+    pub topic: String,
+    /// For how long nothing was acknowledged.
+    pub waits: Duration,
+    /// Records that wait.
+    pub records: u32,
 }
 
 /// The writer.
@@ -125,14 +182,23 @@ impl Producer {
 
     /// The same for a record about one that was stamped `cause`.
     pub fn send_about(&self, ticket: usize, cause: Option<Millis>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        self.put(Ticket { number: ticket, cause }, None, outgoing)
+    }
+
+    /// The same for a record that goes to one place.
+    pub fn send_to(&self, ticket: usize, place: Place, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        self.put(Ticket { number: ticket, cause: None }, Some(place), outgoing)
+    }
+
+    fn put(&self, ticket: Ticket, place: Option<Place>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
         let began = Instant::now();
         loop {
             self.check()?;
-            self.shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
-            let Err((error, _)) = self.inner.send(record(Ticket { number: ticket, cause }, outgoing)) else {
+            self.shared.begin(ticket.number, outgoing.topic);
+            let Err((error, _)) = self.inner.send(record(ticket, place, outgoing)) else {
                 return Ok(());
             };
-            self.forget(ticket);
+            self.forget(ticket.number, outgoing.topic);
             match error {
                 KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => self.wait(outgoing.topic, began)?,
                 error => {
@@ -156,6 +222,11 @@ impl Producer {
     /// For how long the oldest record has not been acknowledged; zero where none waits.
     pub fn oldest_wait(&self) -> Duration {
         self.shared.lock().by_ticket.values().next().map(|(_, since)| since.elapsed()).unwrap_or_default()
+    }
+
+    /// What waits for Kafka, for whoever watches.
+    pub fn waiting(&self) -> Waiting {
+        Waiting(Arc::clone(&self.shared))
     }
 
     /// How many records were acknowledged so far.
@@ -215,14 +286,22 @@ impl Producer {
     }
 
     /// A record that was not taken after all.
-    fn forget(&self, ticket: usize) {
+    fn forget(&self, ticket: usize, topic: &str) {
         let mut pending = self.shared.lock();
-        self.shared.done(&mut pending, ticket);
+        self.shared.done(&mut pending, ticket, topic);
     }
 }
 
-fn record<'r>(ticket: Ticket, outgoing: &Outgoing<'r>) -> BaseRecord<'r, [u8], [u8], Box<Ticket>> {
+fn record<'r>(
+    ticket: Ticket,
+    place: Option<Place>,
+    outgoing: &Outgoing<'r>,
+) -> BaseRecord<'r, [u8], [u8], Box<Ticket>> {
     let mut record = BaseRecord::with_opaque_to(outgoing.topic, Box::new(ticket));
+    if let Some(place) = place {
+        record.partition = Some(place.partition);
+        record.timestamp = place.stamp.map(|stamp| stamp.0);
+    }
     record.key = outgoing.key;
     record.payload = outgoing.value;
     if !outgoing.headers.is_empty() {
@@ -243,15 +322,23 @@ mod tests {
         let shared = Arc::new(Shared::default());
         let of = |number| Ticket { number, cause: None };
         for ticket in [3, 3, 4] {
-            shared.lock().by_ticket.entry(ticket).or_insert_with(|| (0, Instant::now())).0 += 1;
+            shared.begin(ticket, "t");
         }
+        shared.begin(5, "other");
+        let waiting = || {
+            let over = Waiting(Arc::clone(&shared)).over(Duration::ZERO);
+            over.into_iter().map(|of| format!("{} {}", of.topic, of.records)).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(waiting(), "other 1, t 3");
         let first = |shared: &Shared| shared.lock().by_ticket.keys().next().copied();
         shared.delivered(&of(3), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
         shared.delivered(&of(4), "t", Ok(()));
         assert_eq!(first(&shared), Some(3));
+        assert_eq!(waiting(), "other 1, t 1");
+        shared.delivered(&of(5), "other", Ok(()));
         shared.delivered(&of(3), "t", Err(RDKafkaErrorCode::MessageSizeTooLarge));
-        assert_eq!(first(&shared), None);
+        assert_eq!((first(&shared), waiting()), (None, String::new()));
         let failed = shared.lock().failed.clone();
         assert_eq!(failed, Some(("t".to_owned(), RDKafkaErrorCode::MessageSizeTooLarge)));
     }

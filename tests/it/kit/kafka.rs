@@ -18,6 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use super::process::{Server, free_port, has_program, tail, wait_until};
+use super::proxy::Proxy;
 use super::tls::Authority;
 
 /// User and password of the SASL listener.
@@ -31,7 +32,8 @@ pub struct Broker {
     pub bootstrap: String,
     /// The listeners with TLS; `None` for a broker that was there.
     pub secure: Option<Secure>,
-    _server: Option<Server>,
+    server: Option<Server>,
+    log: PathBuf,
     _folder: Option<TempDir>,
 }
 
@@ -49,7 +51,7 @@ pub struct Secure {
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => Broker { bootstrap, secure: None, _server: None, _folder: None },
+        Ok(bootstrap) => Broker { bootstrap, secure: None, server: None, log: PathBuf::new(), _folder: None },
         Err(_) => Broker::start(),
     })
 }
@@ -57,13 +59,29 @@ pub fn broker() -> &'static Broker {
 impl Broker {
     /// Starts a broker of its own, for tests that stop it.
     pub fn start() -> Broker {
+        Self::start_with(None)
+    }
+
+    /// The same, with one more listener in clear, which can be reached only through this proxy: whoever begins there is
+    /// told no other address.
+    pub fn start_behind(proxy: &Proxy) -> Broker {
+        Self::start_with(Some(proxy))
+    }
+
+    fn start_with(proxy: Option<&Proxy>) -> Broker {
         assert!(has_program("java"), "Kafka needs a Java runtime (17 or newer): install one, or set KAFKA_BOOTSTRAP");
         let libs = jars();
         let folder = tempfile::Builder::new().prefix("walletwatch-kafka-").tempdir().expect("a temporary folder");
         let authority = Authority::create(folder.path());
         let ports @ [clear, sasl, mutual, _] = std::array::from_fn(|_| free_port());
         let properties = folder.path().join("server.properties");
-        fs::write(&properties, server_properties(folder.path(), &authority, ports)).expect("server.properties");
+        let mut text = server_properties(folder.path(), &authority, ports);
+        if let Some(proxy) = proxy {
+            let behind = free_port();
+            text = with_listener(&text, &ports, behind, proxy.port);
+            proxy.to(behind);
+        }
+        fs::write(&properties, text).expect("server.properties");
         format_storage(&libs, &properties);
         let log = folder.path().join("kafka.log");
         let command = format!(
@@ -81,9 +99,21 @@ impl Broker {
                 mutual: format!("localhost:{mutual}"),
                 authority,
             }),
-            _server: Some(server),
+            server: Some(server),
+            log,
             _folder: Some(folder),
         }
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.server.as_mut().expect("a broker of our own").kill();
+    }
+
+    /// Starts it again on its folder, and waits until it answers.
+    pub fn start_again(&mut self) {
+        self.server.as_mut().expect("a broker of our own").start_again();
+        wait_for_broker(&self.bootstrap, &self.log);
     }
 
     /// Creates a topic with `partitions` partitions that no other test uses: `name` with a number behind.
@@ -187,6 +217,18 @@ fn server_properties(folder: &Path, authority: &Authority, ports: [u16; 4]) -> S
         ca = one_line(&authority.ca_pem),
         folder = folder.display()
     )
+}
+
+/// One more listener, which tells its clients the proxy's port.
+fn with_listener(properties: &str, ports: &[u16; 4], behind: u16, proxy: u16) -> String {
+    let [clear, sasl, mutual, _] = ports;
+    properties
+        .replace("listeners=CLEAR", &format!("listeners=BEHIND://127.0.0.1:{behind},CLEAR"))
+        .replace("protocol.map=CLEAR", "protocol.map=BEHIND:PLAINTEXT,CLEAR")
+        + &format!(
+            "advertised.listeners=BEHIND://127.0.0.1:{proxy},CLEAR://127.0.0.1:{clear},SASL://localhost:{sasl},\
+             MUTUAL://localhost:{mutual}\n"
+        )
 }
 
 fn wait_for_broker(bootstrap: &str, log: &Path) {

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod kafka;
 pub mod postfix;
 pub mod process;
+pub mod proxy;
 pub mod running;
 pub mod service;
 pub mod tls;

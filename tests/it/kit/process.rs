@@ -1,6 +1,6 @@
 //! Child processes that cannot outlive the test, free ports, and waiting without sleeping blindly.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -18,19 +18,45 @@ impl Server {
     /// `$server` is its process id. The folder goes with it.
     pub fn start(what: &str, command: &str, stop: &str, folder: &Path, log: &Path) -> Server {
         let guard = format!(
-            "({command}) >'{}' 2>&1 & server=$!; cat >/dev/null; {stop}; wait $server; rm -rf '{}'",
-            log.display(),
-            folder.display()
+            "run() {{ ({command}) >>'{log}' 2>&1 & server=$!; }}; run; \
+             while read -r word; do case $word in \
+             kill) kill -KILL $server; wait $server; echo killed;; \
+             start) run; echo started;; \
+             esac; done; {stop}; wait $server; rm -rf '{folder}'",
+            log = log.display(),
+            folder = folder.display()
         );
         let shell = Command::new("sh")
             .args(["-c", &guard])
             .current_dir(folder)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("{what} cannot be started: {e}"));
         Server { shell, what: what.to_owned() }
+    }
+
+    /// Ends the server as a crash would (SIGKILL), and comes back when it is gone.
+    pub fn kill(&mut self) {
+        self.order("kill");
+    }
+
+    /// Starts the server again that was killed, with the command it was started with.
+    pub fn start_again(&mut self) {
+        self.order("start");
+    }
+
+    fn order(&mut self, word: &str) {
+        let stdin = self.shell.stdin.as_mut().expect("it is not stopped");
+        writeln!(stdin, "{word}").expect("the shell listens");
+        let stdout = self.shell.stdout.as_mut().expect("it answers");
+        let mut answer = Vec::new();
+        while answer.last() != Some(&b'\n') {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).expect("the shell answers");
+            answer.extend(byte);
+        }
     }
 
     /// Ends the server and waits for it.

@@ -4,30 +4,32 @@
 //! written); while a stop is under way it asks Kafka no more, so that it holds nobody up. What it cannot find out
 //! fails its check, and so does its own silence. Decides nothing.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+mod kafka;
+mod topics;
+
+use super::control::Sight;
 use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::clock;
 use crate::deliver::service::View;
+use crate::features::store::{CHECK, CheckpointWatch};
 use crate::geo::Databases;
 use crate::ingest::kafka::Lag;
-use crate::ingest::kafka::lag::TopicLag;
+use crate::ingest::kafka::producer::Waiting;
 use crate::telemetry::Metrics;
 use crate::telemetry::health::{Pulse, State};
 use crate::telemetry::metrics::{Growth, whole};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// How long a question to Kafka may take.
-const ASK_TIME_MAX: Duration = Duration::from_secs(3);
 /// A check it has not told of for so long fails.
-const FRESH_FOR: Duration = Duration::from_secs(12);
+const FRESH_FOR: Duration = Duration::from_secs(15);
 /// A stage without a sign of life for so long fails.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How often it writes its mark into the desk.
@@ -40,12 +42,18 @@ const CHANNEL_FAILURES_MAX: u32 = 1;
 pub struct Watched {
     /// The readers.
     pub lags: Vec<Lag>,
+    /// What waits for Kafka to acknowledge it.
+    pub writing: Option<Waiting>,
     /// The desk and the channels.
     pub notices: Option<View>,
     /// The stages' signs of life.
     pub pulses: Vec<(&'static str, Pulse)>,
+    /// What was seen last, for whoever asks.
+    pub sight: Sight,
     /// How often the order between partitions was given up.
     pub given_up: Option<Arc<AtomicU64>>,
+    /// The checkpoints.
+    pub checkpoints: Option<CheckpointWatch>,
 }
 
 /// The running watcher.
@@ -92,8 +100,8 @@ struct Watcher {
     in_force: InForce,
     /// How far it has followed the reloads.
     version: Version,
-    /// Where each topic stood, and since when.
-    positions: BTreeMap<String, (i64, Instant)>,
+    /// What it knows of the topics and their readers.
+    seen: kafka::Seen,
     geo_errors: Vec<(String, Growth)>,
     given_up: Growth,
     probed: Option<Instant>,
@@ -104,7 +112,10 @@ impl Watcher {
         let now = Instant::now();
         let mut checks = Vec::new();
         if !watched.lags.is_empty() {
-            checks.extend(["kafka", "lag"]);
+            checks.extend(["kafka", "lag", "polling"]);
+        }
+        if watched.checkpoints.is_some() {
+            checks.push(CHECK);
         }
         if watched.notices.is_some() {
             checks.push("desk");
@@ -115,10 +126,10 @@ impl Watcher {
         let in_force = stages.current.get();
         let geo_errors = geo_errors(&stages.metrics, &in_force.geo);
         let given_up = Growth::new(stages.metrics.order_given_up.clone());
-        let limit = i64::try_from(stages.prepared.config.http.ready_lag_records_max).unwrap_or(i64::MAX);
-        stages.metrics.lag_limit.set(limit);
-        let (version, positions) = (Version::default(), BTreeMap::new());
-        Watcher { stages, watched, ended, in_force, version, positions, geo_errors, given_up, probed: None }
+        let (version, seen) = (Version::default(), kafka::Seen::default());
+        let watcher = Watcher { stages, watched, ended, in_force, version, seen, geo_errors, given_up, probed: None };
+        watcher.tell_limits();
+        watcher
     }
 
     fn run(&mut self) {
@@ -141,8 +152,12 @@ impl Watcher {
         if let Some(given_up) = &self.watched.given_up {
             self.given_up.reach(given_up.load(Ordering::Relaxed));
         }
+        if let Some(checkpoints) = &self.watched.checkpoints {
+            checkpoints.tell(&self.stages.health, &self.stages.metrics, Instant::now());
+        }
+        self.writing();
         if !self.stages.shutdown.is_requested() {
-            self.lag();
+            self.kafka();
         }
         if let Some(view) = self.watched.notices.clone() {
             self.desk(&view);
@@ -161,44 +176,6 @@ impl Watcher {
         metrics.list_age_limit.reset();
         metrics.list_entries.reset();
         self.in_force = next;
-    }
-
-    /// Asks Kafka. One reader that gets no answer stands for all: they have the same brokers.
-    fn lag(&mut self) {
-        if self.watched.lags.is_empty() {
-            return;
-        }
-        let mut all: Vec<TopicLag> = Vec::new();
-        for lag in &self.watched.lags {
-            match lag.ask(ASK_TIME_MAX) {
-                Ok(found) => all.extend(found.into_iter().flatten()),
-                Err(error) => {
-                    let now = Instant::now();
-                    self.stages.health.tell("kafka", State::Failed, error.to_string(), now);
-                    self.stages.health.tell("lag", State::Warning, "not known: Kafka does not answer", now);
-                    return;
-                }
-            }
-        }
-        let now = Instant::now();
-        self.stages.health.tell("kafka", State::Ok, "it answers", now);
-        self.tell_lag(&all, now);
-    }
-
-    fn tell_lag(&mut self, all: &[TopicLag], now: Instant) {
-        let metrics = &self.stages.metrics;
-        for TopicLag { topic, records, position } in all {
-            metrics.lag.with_label_values(&[topic]).set(i64::try_from(*records).unwrap_or(i64::MAX));
-            let (stood, since) = self.positions.entry(topic.clone()).or_insert((*position, now));
-            if stood != position {
-                (*stood, *since) = (*position, now);
-            }
-            metrics.silence.with_label_values(&[topic]).set(now.saturating_duration_since(*since).as_secs_f64());
-        }
-        let records: u64 = all.iter().map(|lag| lag.records).fold(0, u64::saturating_add);
-        let limit = self.stages.prepared.config.http.ready_lag_records_max;
-        let state = if records > limit { State::Failed } else { State::Ok };
-        self.stages.health.tell("lag", state, format!("{records} records behind, at most {limit}"), now);
     }
 
     fn desk(&mut self, view: &View) {

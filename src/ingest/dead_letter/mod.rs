@@ -6,6 +6,12 @@
 use super::batch::Record;
 use crate::event::{Closed, Rejection};
 
+pub mod found;
+pub mod replayed;
+
+pub use found::{Entry, Letter, LetterId, Origin};
+pub use replayed::{Mark, Replays, Standing, Step};
+
 /// A value up to here is kept whole, bytes.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// What is kept of a longer one, and of a key that is longer, bytes.
@@ -16,7 +22,7 @@ pub const RECORD_BYTES_MAX: usize = VALUE_BYTES_MAX + CUT_BYTES + 16 * 1024;
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<'r> {
-    /// `reason`, `field`, `detail`, `topic`, `partition`, `offset`, and what was cut.
+    /// `reason`, `field`, `detail`, `topic`, `partition`, `offset`, `timestamp` (ms), and what was cut.
     pub headers: Vec<(&'static str, String)>,
     /// The original key.
     pub key: Option<&'r [u8]>,
@@ -35,6 +41,7 @@ impl<'r> DeadLetter<'r> {
         headers.push(("topic", topic.to_owned()));
         headers.push(("partition", record.position.partition.to_string()));
         headers.push(("offset", record.position.offset.to_string()));
+        headers.push(("timestamp", record.stamp.0.to_string()));
         let value = record.value.map(|value| {
             if value.len() <= VALUE_BYTES_MAX {
                 return value;
@@ -73,7 +80,8 @@ mod tests {
         let headers: Vec<String> = letter.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             headers.join(" "),
-            "reason=bad_value field=amount detail=a decimal number topic=wallet.transactions partition=3 offset=17"
+            "reason=bad_value field=amount detail=a decimal number topic=wallet.transactions partition=3 offset=17 \
+             timestamp=5"
         );
         assert_eq!((letter.key, letter.value), (Some(&b"acc-1"[..]), Some(&b"{}"[..])));
     }

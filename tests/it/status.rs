@@ -1,0 +1,81 @@
+//! A running service asked by its socket, and what a command says where none runs.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::Value;
+
+use crate::kit::kafka::broker;
+use crate::kit::process::wait_until;
+use crate::kit::running::Running;
+
+/// A folder with a configuration, and the topic of its events.
+fn wallet() -> (tempfile::TempDir, String) {
+    let topic = broker().topic("asked", 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/run/rules");
+    let config = format!(
+        "[kafka]\nbrokers = [\"{}\"]\ntls = false\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\nstart = \"earliest\"\n\
+         alerts_topic = \"{topic}.alerts\"\ncontacts_topic = \"{topic}.contacts\"\ndead_letter_topic = \"{topic}.dead\"\n\
+         [state]\ndirectory = \"state\"\n[rules]\npack = \"none\"\ndirectory = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
+        broker().bootstrap,
+        rules.display(),
+    );
+    std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
+    (folder, topic)
+}
+
+fn status(folder: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+    let output = command.arg("status").args(more).current_dir(folder).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_running_service_says_how_far_it_is_and_none_is_told_apart() {
+    let (folder, topic) = wallet();
+    let (code, _, said) = status(folder.path(), &[]);
+    assert!(code == Some(69) && said.contains("no service is running on "), "{said}");
+    let service = Running::start(folder.path(), &[]);
+    service.is_ready();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
+    for n in 0..5 {
+        let event = format!(r#"{{"id":"e-{n}","type":"logout","time":1767225600000,"account":"acc-1"}}"#);
+        let record = BaseRecord::to(&topic).partition(1).key("acc-1").payload(&event);
+        producer.send(record).map_err(|(error, _)| error).expect("taken");
+    }
+    producer.flush(Duration::from_secs(60)).expect("written");
+    let told = wait_until("it says that it has taken five", Duration::from_secs(30), || {
+        let (code, printed, said) = status(folder.path(), &["--format", "json"]);
+        assert_eq!(code, Some(0), "{said}");
+        let told: Value = serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"));
+        let topics = told["topics"].as_array()?;
+        let events = topics.iter().find(|of| of["topic"] == topic.as_str())?;
+        let next = &events["partitions"][1]["next"];
+        (next == 5 && events["lag_records"] == 0).then(|| told.clone())
+    });
+    assert_eq!((told["role"].as_str(), told["version"].as_str()), (Some("both"), Some(env!("CARGO_PKG_VERSION"))));
+    assert!(told["since"].as_str() < told["asked"].as_str(), "{told}");
+    let (_, human, _) = status(folder.path(), &[]);
+    assert!(human.contains("role both, since ") && human.contains(&topic), "{human}");
+    let socket = folder.path().join("state/control.sock");
+    assert_eq!(std::fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o600);
+    // A second one on the same folder is refused, and takes nothing away from the first.
+    let second = Command::new(env!("CARGO_BIN_EXE_walletwatch"))
+        .args(["run", "--role", "detect"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.code() == Some(75) && said.contains("another service uses this state folder"), "{said}");
+    assert_eq!(status(folder.path(), &[]).0, Some(0));
+    service.terminate();
+    assert!(!socket.exists());
+    assert_eq!(status(folder.path(), &[]).0, Some(69));
+}
