@@ -162,6 +162,7 @@ impl Twins {
             assert_eq!(expected, told, "{when}: line {at}");
         }
         assert_eq!(self.expected.0.len(), self.told.0.len(), "{when}");
+        assert_eq!(self.steady.accounted_bytes(), self.stopped.accounted_bytes(), "{when}: the accounts");
         if self.steady.digest() != self.stopped.digest() {
             let mut whole = MemoryStore::new();
             self.steady.save(&mut whole);
