@@ -4,7 +4,7 @@
 //! pair at most [`KEYS_MAX`] keys per entity, the longest unseen go first.
 
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
-use super::window::Span;
+use super::window::{Span, room_bytes};
 
 /// Second keys of a pair that one entity keeps.
 pub const KEYS_MAX: usize = 1024;
@@ -128,7 +128,7 @@ impl SeenKeys {
 
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.keys.capacity() * size_of::<(u64, Seen)>()
+        room_bytes::<(u64, Seen)>(self.keys.len())
     }
 
     /// The newest time of any key.

@@ -6,7 +6,7 @@
 use super::aggregate::Aggregate;
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::first_seen::is_asked_to_make_room;
-use super::window::Span;
+use super::window::{Span, room_bytes};
 
 /// Second keys of a pair that one entity keeps.
 pub const PAIR_KEYS_MAX: usize = 256;
@@ -70,7 +70,7 @@ impl Pairs {
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let kept: usize = self.keys.iter().map(|(_, kept)| kept.heap_bytes()).sum();
-        self.keys.capacity() * size_of::<(u64, Aggregate)>() + kept
+        room_bytes::<(u64, Aggregate)>(self.keys.len()) + kept
     }
 
     /// Whether nothing in it can be asked for any more.
