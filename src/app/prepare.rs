@@ -38,7 +38,7 @@ pub struct Prepared {
     pub seen: Seen,
     /// The key of the ids' hashes.
     pub key: HashKey,
-    /// The same with its id and its file, where it is the state's own.
+    /// The same with its id and its file, where it is the state's own: to be kept before a state is made.
     pub state_key: Option<StateKey>,
     /// The channels.
     pub channels: Channels,
@@ -78,7 +78,7 @@ pub enum BadRules {
 pub enum KeyFrom {
     /// One of its own, forgotten with it: nothing is kept.
     Nowhere,
-    /// The one in the folder of the state; made where there is no state yet.
+    /// The one in the folder of the state; drawn where there is no state yet, and kept by whoever makes the state.
     State,
 }
 
@@ -299,15 +299,14 @@ pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
     router::check(&mentions.channels, &config.channels)
 }
 
-/// The key of the state's folder, which is made where it is missing. None where the configuration does not say which
-/// folder it is: that was told.
+/// The key of the state's folder; nothing is written. None where the configuration does not say which folder it is:
+/// that was told.
 fn state_key(config: &Config) -> Result<Option<StateKey>, String> {
     let directory = &config.state_directory;
     if directory.as_os_str().is_empty() {
         return Ok(None);
     }
-    super::private_folder(directory).map_err(|error| format!("failed to make {}: {error}", directory.display()))?;
-    StateKey::open(directory, random_bytes()).map(Some).map_err(|error| error.to_string())
+    StateKey::of(directory, random_bytes()).map(Some).map_err(|error| error.to_string())
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.
