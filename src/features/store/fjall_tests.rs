@@ -289,7 +289,8 @@ fn checkpoints_go_through_redo_files_and_a_start_goes_on() {
 #[test]
 fn a_state_that_was_set_aside_is_made_anew_under_its_key() {
     let folder = tempfile::tempdir().expect("a folder");
-    let key = StateKey::open(folder.path(), [1; 16]).expect("made");
+    let mut key = StateKey::of(folder.path(), [1; 16]).expect("drawn");
+    key.keep().expect("written");
     closed_store(folder.path());
     RealDisk.create(&folder.path().join(redo_file::name(7))).expect("new");
     for _ in 0..2 {
@@ -297,7 +298,7 @@ fn a_state_that_was_set_aside_is_made_anew_under_its_key() {
         assert!(folder.path().join("store.old").exists() && !FjallStore::is_there(folder.path()));
     }
     assert!(redo_file::numbers(&RealDisk, folder.path()).expect("listed").is_empty());
-    let again = StateKey::open(folder.path(), [2; 16]).expect("there");
+    let again = StateKey::of(folder.path(), [2; 16]).expect("there");
     assert_eq!(again.id, key.id);
     let store = FjallStore::open(folder.path()).expect("made");
     assert!(matches!(FjallStore::set_aside(folder.path()), Err(StoreError::Locked(_))));
