@@ -1,8 +1,8 @@
 //! Detection's thread: batches through the engine, what comes of them to Kafka, offsets after that.
 //!
-//! Guarantees: an offset is committed only after every alert, contact and dead letter of its records is
-//! acknowledged; what cannot be written stops it, nothing is skipped. Epoch, batch log and durable state join
-//! here, before the commit.
+//! Guarantees: a batch is logged before it is decided; an offset is committed only after every alert, contact and dead
+//! letter of its records is acknowledged and the state behind them is closed; what cannot be written stops it, nothing
+//! is skipped. New rules decide from the batch after the checkpoint that they force.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
+use super::durable::Durable;
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
-use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Options, Sink, Swapped};
+use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
+use crate::ingest::batch_log::Digests;
 use crate::ingest::kafka::consumer::{Batches, Consumer};
+use crate::ingest::kafka::producer::Waiting;
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
 use crate::ingest::keys::{Keys, OtherKeys};
 use crate::ingest::{Batch, DeadLetter, Position, Record};
@@ -29,15 +32,22 @@ use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stop waits for Kafka to acknowledge, of the ten seconds a stop may take.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
+/// How long new rules wait at a time for everything before them to come to rest; then batches go on under the old ones,
+/// and it is tried again.
+const SWAP_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Detection, ready to run.
 pub struct Detection {
     stages: Stages,
     engine: Engine,
+    durable: Durable,
     /// What the engine decides with.
     in_force: InForce,
+    digests: Digests,
     /// How far it has followed the reloads.
     version: Version,
+    /// What was reloaded and waits until everything before it is at rest.
+    next: Option<InForce>,
     producer: Producer,
     offsets: Offsets,
     /// Whether the keys of the topics are the accounts.
@@ -51,14 +61,20 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// For a reader that was opened; tells that it starts.
-    pub fn new(stages: Stages, consumer: &Consumer, producer: Producer, pulse: Pulse) -> Self {
+    /// For a reader that was opened, and the state it goes on with; tells that it starts.
+    pub fn new(
+        stages: Stages,
+        consumer: &Consumer,
+        state: (Engine, Durable),
+        offsets: Offsets,
+        pulse: Pulse,
+    ) -> Result<Self, RunError> {
         let prepared = &stages.prepared;
         let in_force = prepared.in_force.clone();
         let lanes = consumer.lanes();
         DetectionStarted {
             topics: &prepared.config.kafka.topics,
-            partitions: lanes.len(),
+            partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
             goes_on: consumer.goes_on(),
             rules_digest: &in_force.ruleset.digest,
@@ -66,28 +82,31 @@ impl Detection {
             geo: in_force.geo.date().as_deref(),
         }
         .tell();
-        let findings = stages.witness.is_some();
-        let options = Options { findings, ..prepared.config.engine.clone() };
-        let engine = Engine::new(Arc::clone(&in_force.ruleset), in_force.policy.bands, options, prepared.key);
-        let counts = EngineCounts::new(&stages.metrics, &in_force.ruleset);
-        let gauges = StateGauges::new(&stages.metrics, &prepared.config.engine);
-        let (offsets, version) = (consumer.offsets(), Version::default());
-        let keys = Keys::new(prepared.config.kafka.topics.len());
-        let key_counts = KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics);
-        Detection {
-            stages,
+        let (engine, mut durable) = state;
+        durable.set_epoch(offsets.epoch());
+        let topics = prepared.config.kafka.topics.len();
+        Ok(Detection {
+            producer: Producer::open_telling(&prepared.config.kafka, super::acknowledged(&stages))?,
+            counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),
+            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine),
+            key_counts: KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics),
+            keys: Keys::new(topics),
+            digests: digests(&in_force),
             engine,
+            durable,
             in_force,
-            version,
-            producer,
-            offsets,
-            keys,
-            key_counts,
+            version: Version::default(),
+            next: None,
+            offsets: offsets.rest_on_checkpoints(),
             ticket: 0,
-            counts,
-            gauges,
+            stages,
             pulse,
-        }
+        })
+    }
+
+    /// What Kafka has not acknowledged yet.
+    pub fn waiting(&self) -> Waiting {
+        self.producer.waiting()
     }
 
     /// How far it lies behind what is written.
@@ -99,13 +118,15 @@ impl Detection {
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
             self.pulse.beat(Instant::now());
-            self.follow();
+            self.follow()?;
             if let Some(batch) = next {
                 self.take(&batch)?;
                 batches.give_back(batch);
             }
             self.producer.check()?;
-            self.offsets.tick(self.ticket, self.producer.acknowledged_below())?;
+            self.offsets.check()?;
+            let Detection { durable, engine, offsets, producer, ticket, digests, .. } = &mut self;
+            durable.tick(engine, offsets, producer, *ticket, digests)?;
             self.tell(&batches);
         }
         self.drain()?;
@@ -123,19 +144,35 @@ impl Detection {
         self.gauges.refresh(&self.engine, batches.waiting(), self.producer.unacknowledged());
     }
 
-    /// Goes over to what was reloaded: between two batches.
-    fn follow(&mut self) {
-        let Some(next) = self.stages.current.newer_than(&mut self.version) else { return };
+    /// Goes over to what was reloaded: between two batches, once a checkpoint covers everything before.
+    fn follow(&mut self) -> Result<(), RunError> {
+        if let Some(next) = self.stages.current.newer_than(&mut self.version) {
+            self.next = Some(next);
+        }
+        let Some(next) = self.next.take() else { return Ok(()) };
+        if !self.settle(Instant::now() + SWAP_WAIT_MAX)? {
+            self.next = Some(next);
+            return Ok(());
+        }
         if !Arc::ptr_eq(&next.ruleset, &self.in_force.ruleset) {
             let begun = Instant::now();
             let swapped = self.engine.swap(Arc::clone(&next.ruleset), next.policy.bands);
             self.counts.rules(&next.ruleset);
             tell_swapped(&swapped, &next.ruleset, begun.elapsed(), &self.stages.metrics);
         }
+        self.digests = digests(&next);
         self.in_force = next;
+        Ok(())
+    }
+
+    /// Whether all that was decided came to rest in time: acknowledged by Kafka, and its state closed.
+    fn settle(&mut self, deadline: Instant) -> Result<bool, RunError> {
+        let Detection { durable, engine, offsets, producer, ticket, digests, .. } = self;
+        durable.settle(engine, offsets, producer, *ticket, digests, deadline)
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {
+        self.durable.log(batch, &self.digests)?;
         self.ticket += 1;
         let prepared = &self.stages.prepared;
         let databases = &*self.in_force.geo;
@@ -180,7 +217,7 @@ impl Detection {
         let is_asked = self.stages.shutdown.is_requested();
         let wait_ms_max = self.stages.prepared.config.kafka.produce_wait_ms_max;
         let limit = if is_asked { FLUSH_TIME_MAX } else { Duration::from_millis(wait_ms_max) };
-        if !self.producer.flush(Instant::now() + limit)? {
+        if !self.settle(Instant::now() + limit)? {
             let waited_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
             let topic = self.stages.prepared.config.kafka.alerts_topic.clone();
             return Err(KafkaError::NotWrittenInTime { topic, waited_ms }.into());
@@ -194,6 +231,12 @@ impl Detection {
         );
         Ok(())
     }
+}
+
+/// What the engine decides with, in the words of the batch log. The rules' digest covers lists and policy.
+pub fn digests(in_force: &InForce) -> Digests {
+    let rules = in_force.ruleset.digest.clone();
+    Digests { rules, lists: String::new(), geo: in_force.geo.digest().unwrap_or_default() }
 }
 
 /// A record of our own events.
@@ -303,6 +346,11 @@ fn tell_swapped(swapped: &Swapped, ruleset: &Ruleset, took: Duration, metrics: &
         took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     }
     .tell();
+    tell_warming(swapped, metrics);
+}
+
+/// Which rules know too little yet.
+pub fn tell_warming(swapped: &Swapped, metrics: &Metrics) {
     for (rule, until) in &swapped.warming {
         RuleWarming { rule, until: *until }.tell(metrics);
     }

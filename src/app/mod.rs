@@ -15,9 +15,14 @@ use std::time::{Duration, Instant};
 
 use crate::alert::DeskError;
 use crate::clock;
+use crate::detect::{Engine, Options, RestoreError};
+use crate::disk::RealDisk;
+use crate::features::store::StoreError;
+use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
+use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Error as KafkaError, Producer, topics};
+use crate::ingest::kafka::{Claim, Error as KafkaError, Offsets, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -29,17 +34,20 @@ mod counts;
 mod current;
 pub mod demo;
 mod detect;
+mod durable;
 mod last_good;
 mod notify;
+mod owner;
 mod prepare;
 mod reload;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, Prepared, prepare};
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
 pub use witness::Witness;
 
 use current::Current;
+use durable::{Durable, Found};
 use reload::Reloader;
 use watch::{Watch, Watched};
 
@@ -78,8 +86,17 @@ pub enum RunError {
     #[error("{0}")]
     Desk(Arc<DeskError>),
     /// The folder of the state.
-    #[error("failed to make state.directory = {path}: {1}", path = .0.display())]
+    #[error("failed to use state.directory = {path}: {1}", path = .0.display())]
     StateDirectory(PathBuf, #[source] std::io::Error),
+    /// The state as it was saved.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The batch log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StoreError),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -120,14 +137,36 @@ pub struct Controls {
     pub shutdown: Shutdown,
     /// Whoever plays the stream and looks on; nobody in the service.
     pub witness: Option<Arc<dyn Witness>>,
+    /// Takes over from a detector that still works.
+    pub take_over: bool,
+    /// Goes on at the group's offsets with an empty state.
+    pub cold: bool,
 }
 
 impl Controls {
-    /// Counters at zero, nobody has asked, and nobody looks on.
+    /// Counters at zero, nobody has asked, nobody looks on, and nothing is forced.
     pub fn new() -> Result<Self, RunError> {
-        Ok(Controls { metrics: Metrics::new()?, shutdown: Shutdown::default(), witness: None })
+        Ok(Controls {
+            metrics: Metrics::new()?,
+            shutdown: Shutdown::default(),
+            witness: None,
+            take_over: false,
+            cold: false,
+        })
     }
 }
+
+/// How a detector begins.
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    /// From another one that still works.
+    take_over: bool,
+    /// With an empty state where the group stands.
+    cold: bool,
+}
+
+/// The group is ours: the reader, the engine with what writes its state down, and what commits.
+type Reader = (Consumer, (Engine, Durable), Offsets);
 
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
@@ -135,7 +174,7 @@ type Done = (&'static str, Result<(), RunError>);
 /// Runs until asked to stop, or as long as `until` says.
 pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) -> Result<Summary, RunError> {
     crate::deliver::tls::install_provider();
-    let Controls { metrics, shutdown, witness } = controls;
+    let Controls { metrics, shutdown, witness, take_over, cold } = controls;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -160,7 +199,7 @@ pub fn run(prepared: Prepared, role: Role, until: &Until, controls: Controls) ->
     let prepared = Arc::new(prepared);
     let stages = Stages { prepared, current, metrics, health, shutdown, witness, detected: Arc::default() };
     stages.start_reloading(reloader)?;
-    let result = stages.run(role, until, &runtime);
+    let result = stages.run(role, until, Beginning { take_over, cold }, &runtime);
     if let Some(server) = server {
         runtime.block_on(server.stop());
     }
@@ -201,15 +240,27 @@ struct Stages {
 }
 
 impl Stages {
-    fn run(&self, role: Role, until: &Until, runtime: &tokio::runtime::Runtime) -> Result<Summary, RunError> {
+    fn run(
+        &self,
+        role: Role,
+        until: &Until,
+        beginning: Beginning,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let consumer = role.detects().then(|| Consumer::open(&config.kafka)).transpose()?;
+        let opened = role.detects().then(|| self.open_reader(beginning.cold)).transpose()?;
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
         let mut watched = Watched::default();
         let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
-        let detection = consumer.map(|consumer| self.open_detection(consumer, &mut watched)).transpose()?;
+        // Last before anything runs: a start that fails has taken nothing over.
+        let reader = match opened.map(|opened| self.claim(opened, beginning.take_over)).transpose() {
+            // Whoever is asked to stop while it waits has begun nothing.
+            Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
+            claimed => claimed?,
+        };
+        let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
         let _control = self.listen(role, &watched, runtime.handle())?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
@@ -276,16 +327,40 @@ impl Stages {
         started.map(|_| ()).map_err(|e| RunError::System("start a thread", e))
     }
 
+    /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
+    fn open_reader(&self, cold: bool) -> Result<(Consumer, Option<Found>), RunError> {
+        let found = Found::existing(&self.prepared, &self.metrics)?;
+        let consumer = Consumer::open(&self.prepared.config.kafka, durable::begin(found.as_ref(), cold))?;
+        Ok((consumer, found))
+    }
+
+    /// Makes the group ours: there is one detector.
+    fn claim(&self, (consumer, found): (Consumer, Option<Found>), take_over: bool) -> Result<Reader, RunError> {
+        let prepared = &self.prepared;
+        let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
+        let options = Options { findings: self.witness.is_some(), ..prepared.config.engine.clone() };
+        let (mut engine, swapped) = found.engine(prepared, options)?;
+        if let Some(swapped) = swapped {
+            detect::tell_warming(&swapped, &self.metrics);
+        }
+        let durable = found.start(&mut engine, &consumer, &detect::digests(&prepared.in_force))?;
+        let folder = &prepared.config.state_directory;
+        let failed = |error| RunError::StateDirectory(folder.clone(), error);
+        let owner = owner::id(&RealDisk, folder).map_err(failed)?;
+        let claim = Claim { owner, take_over, timing: Timing::default() };
+        let offsets = consumer.claim(&claim, &|| self.shutdown.is_requested())?;
+        Ok((consumer, (engine, durable), offsets))
+    }
+
     fn open_detection(
         &self,
-        consumer: Consumer,
+        (consumer, state, offsets): Reader,
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
-        let config = &self.prepared.config;
-        let producer = Producer::open_telling(&config.kafka, acknowledged(self))?;
         let pulse = self.pulse("detection", watched);
-        watched.writing = Some(producer.waiting());
-        let detection = detect::Detection::new(self.clone(), &consumer, producer, pulse);
+        watched.checkpoints = Some(state.1.watch());
+        let detection = detect::Detection::new(self.clone(), &consumer, state, offsets, pulse)?;
+        watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());
         watched.lags.push(detection.lag());
         Ok((consumer, detection))

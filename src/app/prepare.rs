@@ -18,6 +18,7 @@ use crate::deliver::notice_files::{NoticeFiles, unknown_notices};
 use crate::deliver::router;
 use crate::deliver::template::Templates;
 use crate::event::{Millis, mapping};
+use crate::features::store::StateKey;
 use crate::geo::Databases;
 use crate::report::{Level, Problem};
 use crate::ruleset::{HashKey, Loaded, Mentions, Policy, Ruleset, Sources, codes, files, load_partly};
@@ -35,8 +36,10 @@ pub struct Prepared {
     pub fell_back: Option<FellBack>,
     /// How the files looked that it was read from.
     pub seen: Seen,
-    /// The key of the ids' hashes; it lives as long as the state: in memory.
+    /// The key of the ids' hashes.
     pub key: HashKey,
+    /// What the key of the state becomes where there is none yet.
+    pub new_key: [u8; 16],
     /// The channels.
     pub channels: Channels,
     /// What is doubtful but runs.
@@ -70,14 +73,32 @@ pub enum BadRules {
     FallBack,
 }
 
+/// Which key the ids are hashed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFrom {
+    /// One of its own, forgotten with it: nothing is kept.
+    Nowhere,
+    /// The one in the folder of the state, where there is one; a start makes it where there is none.
+    State,
+}
+
 /// Builds it, or tells every problem, warnings among them. `problems` are those of the configuration itself.
 pub fn prepare(
     config: Option<Config>,
     mut problems: Vec<Problem>,
     bad_rules: BadRules,
+    key_from: KeyFrom,
 ) -> Result<Prepared, Vec<Problem>> {
     let Some(config) = config else { return Err(problems) };
-    let key = random_key();
+    let new_key = random_bytes();
+    let kept = match key_from {
+        KeyFrom::Nowhere => None,
+        KeyFrom::State => StateKey::existing(&config.state_directory).unwrap_or_else(|error| {
+            problems.push(Problem::nowhere("C006", error.to_string()).about("state.directory"));
+            None
+        }),
+    };
+    let key = kept.map_or_else(|| HashKey::new(new_key), |kept| kept.key);
     // Before anything is read: what changes from now on is seen as changed.
     let seen = Seen::now(&config);
     let files = NoticeFiles::read(&config.notices);
@@ -118,7 +139,7 @@ pub fn prepare(
             let mentions = Arc::new(mentions);
             let (templates, geo, mappings) = (Arc::new(templates), Arc::new(geo), Arc::new(mappings));
             let in_force = InForce { ruleset, policy, mentions, templates, geo, mappings };
-            Ok(Prepared { config, in_force, sources, fell_back, seen, key, channels, warnings })
+            Ok(Prepared { config, in_force, sources, fell_back, seen, key, new_key, channels, warnings })
         }
         (rules, ..) => {
             problems.extend(fell_back.into_iter().flat_map(|fell_back| fell_back.problems));
@@ -280,10 +301,10 @@ pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.
-fn random_key() -> HashKey {
+fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
     for half in bytes.chunks_exact_mut(8) {
         half.copy_from_slice(&RandomState::new().hash_one(()).to_ne_bytes());
     }
-    HashKey::new(bytes)
+    bytes
 }

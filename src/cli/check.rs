@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::output::print_problems;
 use super::{Exit, Format, fail};
-use crate::app::{self, BadRules, Prepared};
+use crate::app::{self, BadRules, KeyFrom, Prepared};
 use crate::config::{Config, Environment, NOT_TO_BE_GUESSED, PLACES};
 use crate::report::{Problem, render};
 
@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = find(args.config, Exit::No)?;
-    match prepare(&source, BadRules::Refuse) {
+    match prepare(&source, BadRules::Refuse, KeyFrom::Nowhere) {
         Ok(prepared) => {
             print_problems(&prepared.warnings, args.format)?;
             if args.format == Format::Json {
@@ -81,9 +81,9 @@ pub fn find(named: Option<PathBuf>, absent: Exit) -> anyhow::Result<Source> {
 }
 
 /// Builds everything it names that needs no network, or tells every problem.
-pub fn prepare(source: &Source, bad_rules: BadRules) -> Result<Prepared, Vec<Problem>> {
+pub fn prepare(source: &Source, bad_rules: BadRules, key: KeyFrom) -> Result<Prepared, Vec<Problem>> {
     let (config, problems) = Config::load_partly(source.file.as_deref(), &source.environment);
-    app::prepare(config, problems, bad_rules)
+    app::prepare(config, problems, bad_rules, key)
 }
 
 /// Shows problems on stderr.

@@ -19,6 +19,7 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod state;
 mod status;
 
 pub use output::{Failure, Format, fail};
@@ -58,6 +59,8 @@ enum Command {
     Geo(geo::Command),
     #[command(subcommand)]
     Dead(dead::Command),
+    #[command(subcommand)]
+    State(state::Command),
     Status(status::Args),
 }
 
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Mapping(command) => mapping::run(command),
         Command::Geo(command) => geo::run(command),
         Command::Dead(command) => dead::run(command),
+        Command::State(command) => state::run(command),
         Command::Status(args) => status::run(args),
     };
     match result {

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use super::{Exit, check, fail};
-use crate::app::{self, BadRules, Controls, Role, RunError, Until};
+use crate::app::{self, BadRules, Controls, KeyFrom, Role, RunError, Until};
 use crate::config::LogFormat;
+use crate::detect::RestoreError;
+use crate::features::store::StoreError;
+use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::Error as KafkaFailure;
 use crate::ingest::kafka::error::Kind;
 use crate::telemetry::events::ListsAreExamples;
@@ -26,12 +29,18 @@ pub struct Args {
     /// Stop once everything that the topics hold now is taken, told and sent.
     #[arg(long)]
     until_end: bool,
+    /// Take over from another detector of the same group that still works: it stops by itself.
+    #[arg(long)]
+    take_over: bool,
+    /// Go on at the group's offsets with an empty state: what was known of accounts and addresses is given up.
+    #[arg(long)]
+    cold: bool,
 }
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = check::find(args.config, Exit::Config)?;
-    let prepared = match check::prepare(&source, BadRules::FallBack) {
+    let prepared = match check::prepare(&source, BadRules::FallBack, KeyFrom::State) {
         Ok(prepared) => prepared,
         Err(problems) => {
             check::show(&problems)?;
@@ -53,7 +62,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         ListsAreExamples { lists: &examples }.tell();
     }
     let until = if args.until_end { Until::End } else { Until::Stopped };
-    let run = Controls::new().and_then(|controls| app::run(prepared, args.role, &until, controls));
+    let controls = Controls::new().map(|controls| Controls { take_over: args.take_over, cold: args.cold, ..controls });
+    let run = controls.and_then(|controls| app::run(prepared, args.role, &until, controls));
     let summary = run.map_err(|error| fail(exit(&error), error.to_string()))?;
     summary.tell();
     Ok(Exit::Done)
@@ -63,6 +73,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 pub(super) fn exit(error: &RunError) -> Exit {
     match error {
         RunError::Kafka(error) => kafka_exit(error),
+        RunError::State(error) | RunError::Restore(RestoreError::Store(error)) => state_exit(error),
+        RunError::Restore(RestoreError::Empty) => Exit::Data,
+        RunError::Restore(_) => Exit::Config,
+        RunError::Log(error) => log_exit(error),
         RunError::Desk(error) if error.is_in_use() => Exit::TryAgain,
         // Whoever runs there already.
         RunError::Control(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => Exit::TryAgain,
@@ -81,7 +95,28 @@ pub(super) fn kafka_exit(error: &KafkaFailure) -> Exit {
         Kind::Lost => Exit::Data,
         Kind::Refused => Exit::NotAllowed,
         Kind::Io => Exit::Io,
+        Kind::GivesWay => Exit::TryAgain,
         Kind::Bug => Exit::Bug,
+    }
+}
+
+/// What an error of the batch log means.
+fn log_exit(error: &LogError) -> Exit {
+    match error {
+        LogError::Io { .. } | LogError::Poisoned { .. } => Exit::Io,
+        LogError::Format { .. } | LogError::Unknown { .. } => Exit::Config,
+        LogError::NotWhole { .. } => Exit::Data,
+    }
+}
+
+/// What an error of the state means.
+pub(super) fn state_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Io { .. } | StoreError::Poisoned(_) => Exit::Io,
+        StoreError::Locked(_) => Exit::TryAgain,
+        StoreError::Damaged { .. } => Exit::Data,
+        StoreError::Version { .. } | StoreError::Key { .. } | StoreError::KeyFile { .. } => Exit::Config,
+        StoreError::TooLarge { .. } => Exit::Bug,
     }
 }
 
@@ -124,5 +159,19 @@ mod tests {
         assert_eq!(exit(&RunError::Panic("detection")), Exit::Bug);
         assert_eq!(exit(&RunError::Kafka(Error::NoTaker)), Exit::Bug);
         assert_eq!((Exit::NotAllowed as u8, Exit::Bug as u8), (77, 70));
+    }
+
+    #[test]
+    fn there_is_one_detector_and_its_state_goes_on_where_it_stands() {
+        let of = |error| exit(&RunError::Kafka(error)) as u8;
+        let (owner, group) = ("host-1".to_owned(), "wallet".to_owned());
+        let other = Error::OtherDetector { owner: owner.clone(), group: group.clone(), epoch: 2, age_s: 1 };
+        assert_eq!(of(other), 77, "refused: somebody else is at work");
+        assert_eq!(of(Error::TakenOver { owner, group: group.clone(), epoch: 3, ours: 2 }), 75, "it gives way");
+        assert_eq!(of(Error::StateLost { group }), 78);
+        let topic = "wallet.logins".to_owned();
+        assert_eq!(of(Error::Gone { topic: topic.clone(), partition: 0, offset: 5, low: 9, high: 20 }), 78);
+        let again = Error::NotAgain { batch: 7, topic, partition: 0, first: 5, last: 8, records: 4 };
+        assert_eq!(of(again), 78);
     }
 }

@@ -270,7 +270,7 @@ fn numbers(section: &Section<'_, '_>, config: &mut KafkaConfig) {
     let times = [
         ("order_wait_ms_max", 0..=60_000, &mut config.order.wait_ms_max),
         ("order_start_wait_ms_max", 0..=600_000, &mut config.order.start_wait_ms_max),
-        ("commit_interval_ms", 100..=600_000, &mut config.commit_interval_ms),
+        ("commit_interval_ms", 100..=5000, &mut config.commit_interval_ms),
         ("produce_wait_ms_max", 1000..=3_600_000, &mut config.produce_wait_ms_max),
         ("request_timeout_ms", 1000..=300_000, &mut config.request_timeout_ms),
     ];

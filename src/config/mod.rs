@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::Access;
 use toml::de::DeTable;
 
 use crate::alert::DeskConfig;
 use crate::deliver::config::{ChannelsConfig, NoticesConfig};
 use crate::detect::Options;
+use crate::features::store::StateConfig;
 use crate::ingest::kafka::KafkaConfig;
 use crate::report::{Problem, SourceFile};
 use crate::telemetry::http::HttpConfig;
@@ -30,6 +30,7 @@ mod places;
 mod recover;
 mod secrets;
 pub mod show;
+mod state;
 mod table;
 
 pub use detection::{LogFormat, Pack, RulesConfig};
@@ -73,6 +74,8 @@ pub struct Config {
     pub engine: Options,
     /// The folder of everything that is kept.
     pub state_directory: PathBuf,
+    /// How the state is kept.
+    pub state: StateConfig,
     /// The desk.
     pub desk: DeskConfig,
     /// The channels.
@@ -208,22 +211,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
     let rules = detection::rules(root.section("rules"), folders);
     let (geo_files, geo_trust_events) = detection::geo(root.section("geo"), folders);
     let engine = Options { geo_trust_events, ..detection::limits(root.section("limits")) };
-    let state = root.section("state");
-    let state_directory = state.required_text(
-        "directory",
-        "a folder for the desk and the state, which only this service may read",
-        "\"/var/lib/walletwatch\"",
-    );
-    let state_directory = state_directory.map(|directory| {
-        let path = folders.path(&directory.value);
-        if let Some(why) = no_state_folder(&path) {
-            let message = format!("`state.directory` cannot be used: {why}");
-            let help = "a folder that the user walletwatch runs as may write; one that is not there is made";
-            state.refuse_with_help("C006", &directory.at, message, help);
-        }
-        path
-    });
-    state.done();
+    let (state_directory, state) = state::read(root.section("state"), folders);
     let desk_path = state_directory.as_ref().map(|directory| directory.join("desk.db"));
     let (desk, notices) = channels::alerts(root.section("alerts"), desk_path.unwrap_or_default(), folders);
     let channels = channels::channels(root, folders);
@@ -237,6 +225,7 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         geo_files,
         engine,
         state_directory: state_directory.unwrap_or_default(),
+        state,
         desk,
         channels,
         notices,
@@ -245,28 +234,6 @@ fn sections(root: &Section<'_, '_>, folders: &Folders) -> Config {
         log_filter,
         places: Places::default(),
     }
-}
-
-/// Why no state can be kept in a folder; `None`: it is one, or can be made. Makes nothing.
-fn no_state_folder(path: &Path) -> Option<String> {
-    // Of a folder that is not there the nearest one above it is what counts: it is made in there.
-    for folder in path.ancestors().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
-        let shown = folder.display();
-        match std::fs::metadata(folder) {
-            Ok(found) if !found.is_dir() => return Some(format!("{shown} is not a folder")),
-            Ok(_) if folder == path => {
-                return rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-                    .err()
-                    .map(|error| format!("{shown}: {}", std::io::Error::from(error)));
-            }
-            Ok(_) => return None,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            // A file on the way is told by its own name, further up.
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
-            Err(error) => return Some(format!("{shown}: {error}")),
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -466,24 +433,5 @@ mod tests {
         let config = Config::parse("default.toml", text, &folders).expect("everything");
         let password = config.channels.email.and_then(|email| email.credentials).expect("credentials").1;
         assert_eq!(password.reveal(), "from systemd");
-    }
-
-    #[test]
-    fn a_state_folder_is_a_folder_or_can_be_made() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").expect("written");
-        assert_eq!(no_state_folder(folder.path()), None);
-        assert_eq!(no_state_folder(&folder.path().join("new/deep")), None);
-        assert_eq!(no_state_folder(Path::new("new")), None);
-        let told = Some(format!("{} is not a folder", file.display()));
-        assert_eq!((no_state_folder(&file), no_state_folder(&file.join("in/it"))), (told.clone(), told));
-        let locked = folder.path().join("locked");
-        std::fs::create_dir(&locked).expect("a folder");
-        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("locked");
-        // Nothing is locked for root.
-        let may_write = std::fs::write(locked.join("probe"), "").is_ok();
-        assert_eq!(no_state_folder(&locked).is_none(), may_write);
     }
 }

@@ -98,7 +98,7 @@ fn sections<'t>(root: &'t DeTable<'t>, key: &Key, is_always: bool) -> Vec<(Strin
         let named = found.into_iter().flat_map(|table| table.iter());
         return named.map(|(k, value)| (format!("{}.{}", key.family(), k.get_ref()), table_of(value))).collect();
     }
-    // `state` has no default at all and is always there, because it must be.
+    // A section with a default is always there; so is `state`, because it must be.
     if found.is_some() || is_always { vec![(key.section.to_owned(), found)] } else { Vec::new() }
 }
 

@@ -7,13 +7,20 @@
 use compact_str::CompactString;
 use hashbrown::HashMap;
 
+use super::changed::Changed;
 use super::document::{ContactDocument, Previous, SCHEMA};
 use crate::event::{Contact, ContactField, Event, EventType, Millis};
+
+mod durable;
+
+pub use durable::Head;
 
 /// Accounts whose contact is remembered; of more, every contact seen is published again.
 pub const CONTACTS_MAX: usize = 20_000_000;
 /// For how long no SMS may be sent after a SIM change, ms.
 pub const NO_SMS_AFTER_SIM_CHANGE_MS: i64 = 72 * 3_600_000;
+/// Below this many changed SIMs, what no longer holds anything back is not looked for.
+const SWEEP_FROM: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Replaced {
@@ -47,10 +54,24 @@ struct Known {
 }
 
 /// All accounts' contacts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Contacts {
     known: HashMap<u64, Box<Known>, foldhash::fast::RandomState>,
     sim_changed: HashMap<u64, i64, foldhash::fast::RandomState>,
+    /// How many changed SIMs there may be until those are looked for that no longer hold anything back.
+    sim_sweep_at: usize,
+    changed: Changed<u64>,
+}
+
+impl Default for Contacts {
+    fn default() -> Self {
+        Contacts {
+            known: HashMap::default(),
+            sim_changed: HashMap::default(),
+            sim_sweep_at: SWEEP_FROM,
+            changed: Changed::everything(),
+        }
+    }
 }
 
 impl Contacts {
@@ -69,7 +90,11 @@ impl Contacts {
             Some(known) => known,
             None => fresh.insert(Box::new(Known { parts: Parts::default(), seen_ms: i64::MIN, as_of_ms: i64::MIN })),
         };
+        let seen_ms = known.seen_ms;
         let changed = known.take(event);
+        if changed || known.seen_ms != seen_ms {
+            self.changed.note(account);
+        }
         let document = changed.then(|| known.document(name));
         if let Some(known) = fresh.filter(|_| room && changed) {
             self.known.insert(account, known);
@@ -89,11 +114,19 @@ impl Contacts {
     }
 
     fn change_sim(&mut self, account: u64, time_ms: i64) {
-        if self.sim_changed.len() == self.sim_changed.capacity() {
-            // Before it grows, what no longer holds anything back goes.
-            self.sim_changed.retain(|_, changed| time_ms.saturating_sub(*changed) <= 2 * NO_SMS_AFTER_SIM_CHANGE_MS);
+        if self.sim_changed.len() >= self.sim_sweep_at {
+            let noted = &mut self.changed;
+            self.sim_changed.retain(|account, changed_ms| {
+                let stays = time_ms.saturating_sub(*changed_ms) <= 2 * NO_SMS_AFTER_SIM_CHANGE_MS;
+                if !stays {
+                    noted.note(*account);
+                }
+                stays
+            });
+            self.sim_sweep_at = (2 * self.sim_changed.len()).max(SWEEP_FROM);
         }
         if self.sim_changed.len() < CONTACTS_MAX {
+            self.changed.note(account);
             let changed = self.sim_changed.entry(account).or_insert(time_ms);
             *changed = time_ms.max(*changed);
         }

@@ -7,7 +7,12 @@
 
 use hashbrown::HashMap;
 
+use super::changed::Changed;
 use crate::ruleset::{Key, Ruleset, State};
+
+mod durable;
+
+pub use durable::Head;
 
 /// Pairs of rule and entity that are remembered.
 pub const FIRED_MAX: usize = 4_000_000;
@@ -36,13 +41,19 @@ pub struct Fired {
     silenced: Vec<Option<Silenced>>,
     /// The number of each rule, by its place in the rule set; `None`: it never repeats.
     numbers: Vec<Option<u16>>,
+    changed: Changed<(u16, u64, u64)>,
 }
 
 impl Fired {
     /// Nothing has fired yet.
     pub fn new(rules: &Ruleset) -> Self {
-        let mut fired =
-            Fired { newest_ms: HashMap::default(), sweep_at: SWEEP_FROM, silenced: Vec::new(), numbers: Vec::new() };
+        let mut fired = Fired {
+            newest_ms: HashMap::default(),
+            sweep_at: SWEEP_FROM,
+            silenced: Vec::new(),
+            numbers: Vec::new(),
+            changed: Changed::everything(),
+        };
         fired.follow(rules);
         fired
     }
@@ -70,7 +81,14 @@ impl Fired {
             }
         }
         if before.iter().any(Option::is_some) {
-            self.newest_ms.retain(|(number, ..), _| kept.get(usize::from(*number)).is_some_and(Option::is_some));
+            let changed = &mut self.changed;
+            self.newest_ms.retain(|fired, _| {
+                let stays = kept.get(usize::from(fired.0)).is_some_and(Option::is_some);
+                if !stays {
+                    changed.note(*fired);
+                }
+                stays
+            });
         }
         for (number, rule) in numbers.iter_mut().zip(&rules.rules).filter(|(number, _)| number.is_none()) {
             let Some(dedup) = rule.dedup else { continue };
@@ -108,10 +126,17 @@ impl Fired {
 
     fn keep(&mut self, fired: (u16, u64, u64), time_ms: i64, horizon_ms: i64) {
         if self.newest_ms.len() >= self.sweep_at {
-            let silenced = &self.silenced;
-            self.newest_ms.retain(|(number, ..), newest| newest.saturating_add(for_ms(silenced, *number)) > horizon_ms);
+            let (silenced, changed) = (&self.silenced, &mut self.changed);
+            self.newest_ms.retain(|fired, newest| {
+                let stays = newest.saturating_add(for_ms(silenced, fired.0)) > horizon_ms;
+                if !stays {
+                    changed.note(*fired);
+                }
+                stays
+            });
             self.sweep_at = (2 * self.newest_ms.len()).max(SWEEP_FROM);
         }
+        self.changed.note(fired);
         if let Some(newest) = self.newest_ms.get_mut(&fired) {
             *newest = time_ms.max(*newest);
         } else if self.newest_ms.len() < FIRED_MAX {

@@ -10,6 +10,11 @@ use std::collections::VecDeque;
 
 use prefetch_index::prefetch_index;
 
+mod durable;
+
+pub use durable::Head;
+use durable::Saved;
+
 /// Ids in one line of a cache.
 const LINE_IDS: usize = 5;
 /// The table grows when so many percent of its places are taken.
@@ -56,6 +61,9 @@ pub struct Duplicates {
     taken: usize,
     /// The line the broom comes to next.
     broom: usize,
+    /// Ids accepted since the last save; `None`: nothing was ever saved, or they were more than are kept.
+    fresh: Option<Vec<u64>>,
+    saved: Saved,
 }
 
 impl Duplicates {
@@ -72,6 +80,8 @@ impl Duplicates {
             lines: vec![Line::default()],
             taken: 0,
             broom: 0,
+            fresh: None,
+            saved: Saved::default(),
         }
     }
 
@@ -120,6 +130,11 @@ impl Duplicates {
             }
         }
         self.living += 1;
+        match &mut self.fresh {
+            Some(fresh) if fresh.len() < self.ids_max => fresh.push(id.max(1)),
+            // All that live are fewer than these.
+            fresh => *fresh = None,
+        }
         self.clean(self.broom);
         self.broom = self.after(self.broom);
         if (self.taken + 1) * 100 > self.lines.len() * LINE_IDS * FULL_PERCENT {

@@ -26,8 +26,11 @@ use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
+mod durable;
 mod explained;
 mod sequences;
+
+pub use durable::{RestoreError, STATE_VERSION};
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
@@ -69,6 +72,8 @@ pub struct Engine {
     /// What was true of the event at hand, in the order of rules; memory used again.
     hits: Vec<(u16, RuleOutcome)>,
     counters: Counters,
+    /// The names of the partitions, by number.
+    lanes: Vec<String>,
 }
 
 impl Engine {
@@ -92,6 +97,7 @@ impl Engine {
             pins: Vec::new(),
             hits: Vec::new(),
             counters: Counters::new(rules.rules.len()),
+            lanes: Vec::new(),
             rules,
             bands,
             options,

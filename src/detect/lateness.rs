@@ -4,6 +4,8 @@
 //! before it in its lane (of those there are, while there are fewer; the first of a lane is never late), so
 //! one wrong clock blinds nobody. Never asks our own clock.
 
+mod durable;
+
 /// Of how many records the median is taken.
 pub const MEDIAN_OF: usize = 9;
 /// How far behind the middle lane a slow one may lie before it no longer holds memory back, ms.

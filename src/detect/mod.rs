@@ -4,6 +4,7 @@
 //! same output, byte for byte. Does no I/O and reads no clock.
 
 mod alert;
+mod changed;
 mod contact;
 mod dedup;
 pub mod document;
@@ -20,7 +21,7 @@ mod swap;
 mod watermark;
 
 pub use alert::id as alert_id;
-pub use engine::Engine;
+pub use engine::{Engine, RestoreError, STATE_VERSION};
 pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
 pub use score::{Score, Scored, score};

@@ -6,6 +6,8 @@
 
 use crate::event::Millis;
 
+mod durable;
+
 /// How far the watermark stays behind the newest event times, ms.
 pub const SLACK_MS: i64 = 60_000;
 /// For how long a partition at its end shows nothing until nobody waits for it, ms.

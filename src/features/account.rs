@@ -6,6 +6,7 @@
 use prefetch_index::prefetch_index;
 
 use super::Profile;
+use super::codec::{DecodeError, Decoder, Durable, Encoder};
 use super::decayed::Decayed;
 use super::window::{Span, Window};
 
@@ -102,6 +103,57 @@ impl Account {
     /// Adds a score at its own time.
     pub fn add_risk(&mut self, time_ms: i64, score: f64) {
         self.risk.add(time_ms, score, RISK_HALF_LIFE_MS);
+    }
+}
+
+/// What an account has, by bits of one byte.
+const HAS_FIRST: u8 = 1;
+const HAS_RISK: u8 = 2;
+const HAS_LOGINS: u8 = 4;
+const HAS_PROFILE: u8 = 8;
+
+impl Durable for Account {
+    fn encode(&self, to: &mut Encoder) {
+        let has_first = self.first_ms != i64::MAX;
+        let has_risk = self.risk.newest_ms() != i64::MIN;
+        let has = [
+            (has_first, HAS_FIRST),
+            (has_risk, HAS_RISK),
+            (self.logins.is_some(), HAS_LOGINS),
+            (self.profile.is_some(), HAS_PROFILE),
+        ];
+        to.byte(has.iter().filter(|(has, _)| *has).fold(0, |bits, (_, bit)| bits | bit));
+        if has_first {
+            to.signed(self.first_ms);
+        }
+        if has_risk {
+            self.risk.encode(to);
+        }
+        if let Some(logins) = &self.logins {
+            to.large_signed(logins.settled);
+            logins.recent.encode(to);
+        }
+        if let Some(profile) = &self.profile {
+            profile.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let has = from.byte()?;
+        let mut account = Account::default();
+        if has & HAS_FIRST != 0 {
+            account.first_ms = from.signed()?;
+        }
+        if has & HAS_RISK != 0 {
+            account.risk = Decayed::decode(from)?;
+        }
+        if has & HAS_LOGINS != 0 {
+            account.logins = Some(Box::new(Logins { settled: from.large_signed()?, recent: Window::decode(from)? }));
+        }
+        if has & HAS_PROFILE != 0 {
+            account.profile = Some(Box::decode(from)?);
+        }
+        Ok(account)
     }
 }
 

@@ -7,6 +7,7 @@ use prefetch_index::prefetch_index;
 
 use super::Banks;
 use super::baseline::Baseline;
+use super::codec::{DecodeError, Decoder, Durable, Encoder};
 use super::decayed::Decayed;
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
@@ -218,6 +219,81 @@ impl Aggregate {
             Aggregate::Decayed(decayed) => decayed.newest_ms(),
             Aggregate::Baseline(baseline) => baseline.newest_ms(),
             Aggregate::Pairs(pairs) => pairs.newest_ms(),
+        }
+    }
+}
+
+impl Aggregate {
+    /// The number under which it stands in stored state: it keeps its meaning for ever.
+    fn number(&self) -> u8 {
+        match self {
+            Aggregate::Count(_) => 1,
+            Aggregate::Sum(_) => 2,
+            Aggregate::Distinct(_) => 3,
+            Aggregate::Last(_) => 4,
+            Aggregate::Seen(_) => 5,
+            Aggregate::SeenKeys(_) => 6,
+            Aggregate::Habit(_) => 7,
+            Aggregate::Spread(_) => 8,
+            Aggregate::Stats(_) => 9,
+            Aggregate::Share(_) => 10,
+            Aggregate::Decayed(_) => 11,
+            Aggregate::Baseline(_) => 12,
+            Aggregate::Pairs(_) => PAIRS,
+        }
+    }
+
+    /// Reads one that is not a pair: a pair holds none.
+    pub fn decode_single(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Self::decode_numbered(from.byte()?, from)
+    }
+
+    fn decode_numbered(number: u8, from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(match number {
+            1 => Aggregate::Count(Window::decode(from)?),
+            2 => Aggregate::Sum(Sum::decode(from)?),
+            3 => Aggregate::Distinct(Distinct::decode(from)?),
+            4 => Aggregate::Last(Box::decode(from)?),
+            5 => Aggregate::Seen(Seen::decode(from)?),
+            6 => Aggregate::SeenKeys(SeenKeys::decode(from)?),
+            7 => Aggregate::Habit(Box::decode(from)?),
+            8 => Aggregate::Spread(Box::decode(from)?),
+            9 => Aggregate::Stats(Box::decode(from)?),
+            10 => Aggregate::Share(Share::decode(from)?),
+            11 => Aggregate::Decayed(Decayed::decode(from)?),
+            12 => Aggregate::Baseline(Box::decode(from)?),
+            found => return Err(DecodeError::Unknown { what: "aggregate", found: found.into() }),
+        })
+    }
+}
+
+/// The number of a pair.
+const PAIRS: u8 = 13;
+
+impl Durable for Aggregate {
+    fn encode(&self, to: &mut Encoder) {
+        to.byte(self.number());
+        match self {
+            Aggregate::Count(window) => window.encode(to),
+            Aggregate::Sum(sum) => sum.encode(to),
+            Aggregate::Distinct(distinct) => distinct.encode(to),
+            Aggregate::Last(last) => last.encode(to),
+            Aggregate::Seen(times) => times.encode(to),
+            Aggregate::SeenKeys(keys) => keys.encode(to),
+            Aggregate::Habit(habit) => habit.encode(to),
+            Aggregate::Spread(spread) => spread.encode(to),
+            Aggregate::Stats(stats) => stats.encode(to),
+            Aggregate::Share(share) => share.encode(to),
+            Aggregate::Decayed(decayed) => decayed.encode(to),
+            Aggregate::Baseline(baseline) => baseline.encode(to),
+            Aggregate::Pairs(pairs) => pairs.encode(to),
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match from.byte()? {
+            PAIRS => Ok(Aggregate::Pairs(Box::decode(from)?)),
+            number => Self::decode_numbered(number, from),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use smallvec::SmallVec;
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_all, decode_each, encode_all};
 use super::window::{Span, Window};
 
 /// Hours of a week.
@@ -213,6 +214,52 @@ fn each_sample(from: i64, until: i64, open: &[(i64, u64)], over_ms: i64, mut tak
             take(hour_of(interval), 1, n as f64);
             empty_from = interval + 1;
         }
+    }
+}
+
+impl Durable for Slot {
+    fn encode(&self, to: &mut Encoder) {
+        to.byte(self.hour);
+        to.number(self.samples);
+        to.signed(self.week);
+        to.float(self.weight);
+        to.float(self.sum);
+        to.float(self.squares);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Slot {
+            hour: from.byte()?,
+            samples: from.narrow()?,
+            week: from.signed()?,
+            weight: from.float()?,
+            sum: from.float()?,
+            squares: from.float()?,
+        })
+    }
+}
+
+impl Durable for Baseline {
+    fn encode(&self, to: &mut Encoder) {
+        to.signed(self.newest_ms);
+        self.now.encode(to);
+        self.settled.encode(to);
+        to.count(self.open.len());
+        for (interval, n) in &self.open {
+            to.signed(*interval);
+            to.number(*n);
+        }
+        encode_all(self.slots.iter(), to);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Baseline {
+            newest_ms: from.signed()?,
+            now: Window::decode(from)?,
+            settled: Option::decode(from)?,
+            open: decode_each(from, 2, |from| Ok((from.signed()?, from.number()?)))?,
+            slots: decode_all(from)?,
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 //! time. An event older than the newest counted reads what has been counted so far. Two words, whatever comes;
 //! forgotten when [`HALF_LIVES_KEPT`] have passed. Two merge to what one would hold that had seen both.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder};
+
 /// After so many half-lives without an event nothing is left that a threshold could tell from 0.
 pub const HALF_LIVES_KEPT: i64 = 64;
 
@@ -59,6 +61,17 @@ impl Decayed {
 /// The part of 1 that is left after some time; all of it before.
 fn left_after(age_ms: i64, half_life_ms: i64) -> f64 {
     (-(age_ms.max(0) as f64) / half_life_ms.max(1) as f64).exp2()
+}
+
+impl Durable for Decayed {
+    fn encode(&self, to: &mut Encoder) {
+        to.float(self.value);
+        to.signed(self.newest_ms);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Decayed { value: from.float()?, newest_ms: from.signed()? })
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::window::Span;
 
 /// Events of one entity and window that are kept apart.
@@ -160,6 +161,25 @@ impl Distinct {
     /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.entries.last().map_or(i64::MIN, |e| e.time_ms)
+    }
+}
+
+impl Durable for Distinct {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.entries.len());
+        let mut before_ms = 0;
+        for entry in &self.entries {
+            to.time(entry.time_ms, &mut before_ms);
+            to.hash(entry.value);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut before_ms = 0;
+        let entry = |from: &mut Decoder<'_>| Ok(Entry { time_ms: from.time(&mut before_ms)?, value: from.hash()? });
+        let entries: SmallVec<[Entry; 2]> = decode_each(from, 9, entry)?;
+        let values = entries.iter().filter(|entry| entry.is_newest()).count();
+        Ok(Distinct { entries, values: u32::try_from(values).map_err(|_| DecodeError::Wrong("a number"))? })
     }
 }
 

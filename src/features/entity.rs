@@ -1,12 +1,21 @@
 //! Entities of one kind: found by keyed hash, swept in bounded steps.
 //!
-//! Guarantees: at most `entities_max`; which one is forgotten at the limit depends on nothing but the order of
-//! the input; growing never moves an entity. Keys are keyed hashes already, so the map hashes no more.
+//! Guarantees: at most `entities_max`; which one is forgotten at the limit, and where each stands, depends on nothing
+//! but the order of the input, saves and restores or not; growing never moves an entity. Keys are keyed hashes
+//! already, so the map hashes no more.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use prefetch_index::prefetch_index;
 
 use super::ids::NOWHERE;
+use super::marks::Marks;
 use super::places::Places;
+
+mod durable;
+
+pub use durable::Head;
 
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
@@ -14,10 +23,32 @@ const CHUNK: usize = 1024;
 /// At least so many entities are looked at to tell the memory of a table that has as many.
 const SAMPLE_ENTITIES: usize = 64;
 
+/// What a sweep did to an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// Nothing.
+    Same,
+    /// Something of it went.
+    Less,
+    /// Nothing is left of it.
+    Gone,
+}
+
+impl Swept {
+    /// Of how many parts there were before and after.
+    pub fn of(before: usize, after: usize) -> Self {
+        match after {
+            0 => Swept::Gone,
+            after if after < before => Swept::Less,
+            _ => Swept::Same,
+        }
+    }
+}
+
 /// Something kept of an entity.
 pub trait Kept: Default {
-    /// Drops what can no longer be asked for. False: nothing is left of it.
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool;
+    /// Drops what can no longer be asked for.
+    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> Swept;
     /// Asks for the memory of what does not stand in its first line. Reads nothing of it.
     fn bring_near(&self) {}
     /// Asks for the memory it points to. Reads it itself.
@@ -40,9 +71,13 @@ struct Entity<T> {
 pub struct Table<T> {
     index: Places,
     chunks: Vec<Vec<Entity<T>>>,
-    free: Vec<u32>,
+    /// Places nobody stands at: the lowest is taken first, so that which are free says all of it.
+    free: BinaryHeap<Reverse<u32>>,
+    marks: Marks,
     swept: u32,
     entities_max: usize,
+    /// Entities that are gone since the last save, of which a store has a value.
+    removed: Vec<u64>,
     /// Entities that were forgotten because there were too many.
     forgotten: u64,
 }
@@ -51,7 +86,16 @@ impl<T: Kept> Table<T> {
     /// An empty table of at most `entities_max` entities.
     pub fn new(entities_max: usize) -> Self {
         let entities_max = entities_max.clamp(1, u32::MAX as usize);
-        Table { index: Places::new(), chunks: Vec::new(), free: Vec::new(), swept: 0, entities_max, forgotten: 0 }
+        Table {
+            index: Places::new(),
+            chunks: Vec::new(),
+            free: BinaryHeap::new(),
+            marks: Marks::default(),
+            swept: 0,
+            entities_max,
+            removed: Vec::new(),
+            forgotten: 0,
+        }
     }
 
     /// How many entities there are.
@@ -76,7 +120,8 @@ impl<T: Kept> Table<T> {
 
     fn table_bytes(&self) -> usize {
         let places: usize = self.chunks.iter().map(Vec::capacity).sum();
-        places * size_of::<Entity<T>>() + self.index.bytes() + self.free.capacity() * size_of::<u32>()
+        let lists = self.free.capacity() * size_of::<u32>() + self.removed.capacity() * size_of::<u64>();
+        places * size_of::<Entity<T>>() + self.index.bytes() + self.marks.bytes() + lists
     }
 
     fn entity(&self, at: u32) -> Option<&Entity<T>> {
@@ -106,6 +151,7 @@ impl<T: Kept> Table<T> {
         if let Some(entity) = self.entity(at) {
             entity.kept.bring_near();
         }
+        self.marks.bring_near(at);
         at
     }
 
@@ -127,33 +173,58 @@ impl<T: Kept> Table<T> {
         self.entity(place).map(|entity| &entity.kept)
     }
 
-    /// What is kept of an entity, to change; `place` is where it stood a moment ago.
-    pub fn get_mut(&mut self, key: u64, place: u32) -> Option<&mut T> {
+    /// What is kept of an entity, to read: who changes it asks [`Table::get_mut`]. `place` is where it stood a moment
+    /// ago.
+    pub fn peek(&mut self, key: u64, place: u32) -> Option<&mut T> {
         let at = self.find_near(key, place)?;
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
-    /// What is kept of an entity, which is made where there is none; `place` is where it stood a moment ago.
+    /// What is kept of an entity, to change; `place` is where it stood a moment ago.
+    pub fn get_mut(&mut self, key: u64, place: u32) -> Option<&mut T> {
+        let at = self.find_near(key, place)?;
+        self.marks.change(at);
+        self.entity_mut(at).map(|entity| &mut entity.kept)
+    }
+
+    /// What is kept of an entity that comes, which is made where there is none; `place` is where it stood a moment ago.
     pub fn entry(&mut self, key: u64, place: u32) -> Option<&mut T> {
         let at = match self.find_near(key, place) {
-            Some(at) => at,
+            Some(at) => {
+                self.marks.visit(at);
+                at
+            }
             None => self.insert(key),
         };
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
+    /// The same for more of an event with which it came already: that makes nobody come again.
+    pub fn entry_of_same(&mut self, key: u64, place: u32) -> Option<&mut T> {
+        match self.find_near(key, place) {
+            Some(at) => {
+                self.marks.change(at);
+                self.entity_mut(at).map(|entity| &mut entity.kept)
+            }
+            None => self.entry(key, place),
+        }
+    }
+
     /// Every entity with its key, in the order of their places.
+    pub fn entities(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.chunks.iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, &entity.kept))
+    }
+
+    /// The same, taken apart.
     pub fn into_entities(self) -> impl Iterator<Item = (u64, T)> {
         self.chunks.into_iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, entity.kept))
     }
 
     fn insert(&mut self, key: u64) -> u32 {
-        while self.len() >= self.entities_max {
-            self.forget_next();
-        }
+        while self.len() >= self.entities_max && self.forget_next() {}
         let made = Entity { key, kept: T::default() };
         let at = match self.free.pop() {
-            Some(at) => {
+            Some(Reverse(at)) => {
                 if let Some(place) = self.entity_mut(at) {
                     *place = made;
                 }
@@ -162,6 +233,7 @@ impl<T: Kept> Table<T> {
             None => self.push(made),
         };
         self.index.insert(key, at);
+        self.marks.insert(at);
         at
     }
 
@@ -187,7 +259,10 @@ impl<T: Kept> Table<T> {
         let key = entity.key;
         *entity = Entity { key: 0, kept: T::default() };
         self.index.remove(key, at);
-        self.free.push(at);
+        if self.marks.remove(at) {
+            self.removed.push(key);
+        }
+        self.free.push(Reverse(at));
     }
 
     fn next_place(&mut self) -> u32 {
@@ -196,11 +271,13 @@ impl<T: Kept> Table<T> {
         at
     }
 
-    fn forget_next(&mut self) {
-        let at = self.next_place();
-        let before = self.len();
-        self.remove(at);
-        self.forgotten += (before - self.len()) as u64;
+    fn forget_next(&mut self) -> bool {
+        let next = self.marks.next_to_go(self.len(), self.entities_max);
+        if let Some(at) = next {
+            self.remove(at);
+            self.forgotten += 1;
+        }
+        next.is_some()
     }
 
     /// Asks for the memory of what the next sweeps will look at: what the next `steps` entities point to, and the
@@ -221,9 +298,11 @@ impl<T: Kept> Table<T> {
     pub fn sweep(&mut self, steps: usize, horizon_ms: i64, over_ms: &[i64]) {
         for _ in 0..steps.min(self.places() as usize) {
             let at = self.next_place();
-            let idle = self.entity_mut(at).is_some_and(|e| e.key != 0 && !e.kept.sweep(horizon_ms, over_ms));
-            if idle {
-                self.remove(at);
+            let taken = self.entity_mut(at).filter(|entity| entity.key != 0);
+            match taken.map(|entity| entity.kept.sweep(horizon_ms, over_ms)) {
+                Some(Swept::Gone) => self.remove(at),
+                Some(Swept::Less) => self.marks.change(at),
+                Some(Swept::Same) | None => {}
             }
         }
     }
@@ -237,8 +316,8 @@ mod tests {
     struct Time(i64);
 
     impl Kept for Time {
-        fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
-            self.0 > horizon_ms
+        fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> Swept {
+            Swept::of(1, usize::from(self.0 > horizon_ms))
         }
 
         fn heap_bytes(&self) -> usize {

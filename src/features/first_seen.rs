@@ -3,6 +3,7 @@
 //! Guarantees: two times per key, the first and the newest; a key not seen for the window is forgotten; of a
 //! pair at most [`KEYS_MAX`] keys per entity, the longest unseen go first.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::window::Span;
 
 /// Second keys of a pair that one entity keeps.
@@ -53,6 +54,12 @@ impl Seen {
     }
 }
 
+/// Whether a list of second keys looks for what is forgotten before it takes one more: at each power of two, and at
+/// its limit. It depends on how many there are, not on the room they happen to have, which a restart changes.
+pub fn is_asked_to_make_room(len: usize, len_max: usize) -> bool {
+    len >= len_max || len.is_power_of_two()
+}
+
 /// The second keys of one entity, by key.
 #[derive(Debug, Clone, Default)]
 pub struct SeenKeys {
@@ -69,7 +76,11 @@ impl SeenKeys {
                 }
             }
             Err(at) => {
-                let at = if self.keys.len() == self.keys.capacity() { self.make_room(key, at, span) } else { at };
+                let at =
+                    if is_asked_to_make_room(self.keys.len(), KEYS_MAX) { self.make_room(key, at, span) } else { at };
+                if self.keys.len() == self.keys.capacity() {
+                    self.keys.reserve_exact((self.keys.len() / 2).clamp(1, KEYS_MAX));
+                }
                 let mut seen = Seen::default();
                 seen.add(time_ms, span.over_ms);
                 self.keys.insert(at, (key, seen));
@@ -95,8 +106,7 @@ impl SeenKeys {
         }
     }
 
-    /// Before the list would grow, what is forgotten goes; then, at the limit, the longest unseen. Gives the
-    /// place of `key` in what is left.
+    /// What is forgotten goes; then, at the limit, the longest unseen. Gives the place of `key` in what is left.
     fn make_room(&mut self, key: u64, at: usize, span: Span) -> usize {
         let before = self.keys.len();
         self.keys.retain(|(_, seen)| seen.newest_ms > span.dead());
@@ -105,7 +115,6 @@ impl SeenKeys {
         {
             self.keys.remove(oldest);
         } else if self.keys.len() == before {
-            self.keys.reserve_exact((before / 2).clamp(1, KEYS_MAX - before));
             return at;
         }
         self.keys.partition_point(|(k, _)| *k < key)
@@ -125,6 +134,33 @@ impl SeenKeys {
     /// The newest time of any key.
     pub fn newest_ms(&self) -> i64 {
         self.keys.iter().map(|(_, seen)| seen.newest_ms).max().unwrap_or(i64::MIN)
+    }
+}
+
+impl Durable for Seen {
+    fn encode(&self, to: &mut Encoder) {
+        let mut before_ms = 0;
+        to.time(self.first_ms, &mut before_ms);
+        to.time(self.newest_ms, &mut before_ms);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut before_ms = 0;
+        Ok(Seen { first_ms: from.time(&mut before_ms)?, newest_ms: from.time(&mut before_ms)? })
+    }
+}
+
+impl Durable for SeenKeys {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.keys.len());
+        for (key, seen) in &self.keys {
+            to.hash(*key);
+            seen.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(SeenKeys { keys: decode_each(from, 10, |from| Ok((from.hash()?, Seen::decode(from)?)))? })
     }
 }
 

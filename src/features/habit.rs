@@ -4,6 +4,7 @@
 //! than the newest counted reads what has been counted so far. Beyond [`ENTRIES_EXACT_MAX`] entries the
 //! oldest of a value run together in steps of 1/64 of the window.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::window::{ENTRIES_EXACT_MAX, Span};
 
 /// Values of one entity that are kept apart.
@@ -163,6 +164,35 @@ impl Habit {
             *counter = counter.saturating_sub(u64::from(gone.n));
         }
         self.entries.splice(0..0, steps);
+    }
+}
+
+impl Durable for Habit {
+    fn encode(&self, to: &mut Encoder) {
+        to.signed(self.newest_ms);
+        to.count(self.entries.len());
+        let mut before_ms = self.newest_ms;
+        for entry in &self.entries {
+            to.time(entry.time_ms, &mut before_ms);
+            to.number(entry.n);
+            to.byte(entry.place);
+        }
+        to.count(self.values.len());
+        for (value, n) in &self.values {
+            to.hash(*value);
+            to.number(*n);
+        }
+        to.number(self.rest);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let newest_ms = from.signed()?;
+        let mut before_ms = newest_ms;
+        let entries = decode_each(from, 3, |from| {
+            Ok(Entry { time_ms: from.time(&mut before_ms)?, n: from.narrow()?, place: from.byte()? })
+        })?;
+        let values = decode_each(from, 9, |from| Ok((from.hash()?, from.number()?)))?;
+        Ok(Habit { newest_ms, entries, values, rest: from.number()? })
     }
 }
 

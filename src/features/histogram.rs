@@ -3,6 +3,8 @@
 //! Guarantees: what a bucket stands for is within 1 % of every amount in it, whole numbers below 64 exactly; two
 //! histograms add up to that of both. At most [`BUCKETS_MAX`] buckets, for there are no more.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
+
 /// Buckets of one power of two: 64, each at most 1/64 wide, its middle at most 1/128 off.
 const PER_OCTAVE: u32 = 64;
 const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
@@ -104,6 +106,20 @@ impl<'s> Dense<'s> {
             }
         }
         largest
+    }
+}
+
+impl Durable for Histogram {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.buckets.len());
+        for (bucket, n) in &self.buckets {
+            to.number(*bucket);
+            to.number(*n);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Histogram { buckets: decode_each(from, 2, |from| Ok((from.narrow()?, from.narrow()?)))? })
     }
 }
 

@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::Banks;
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_all, decode_each, encode_all};
 use super::shape::KeptField;
 use super::window::spilled_bytes;
 use crate::ruleset::row::Rep;
@@ -156,4 +157,24 @@ impl Last {
 /// Memory of a text beyond itself, bytes.
 pub fn text_bytes(text: &CompactString) -> usize {
     if text.is_heap_allocated() { text.capacity() } else { 0 }
+}
+
+impl Durable for Last {
+    fn encode(&self, to: &mut Encoder) {
+        to.signed(self.time_ms);
+        to.count(self.numbers.len());
+        self.numbers.iter().for_each(|number| to.round_float(*number));
+        to.count(self.ids.len());
+        self.ids.iter().for_each(|id| to.hash(*id));
+        encode_all(self.texts.iter(), to);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Last {
+            time_ms: from.signed()?,
+            numbers: decode_each(from, 1, Decoder::round_float)?,
+            ids: decode_each(from, 8, Decoder::hash)?,
+            texts: decode_all(from)?,
+        })
+    }
 }

@@ -4,6 +4,8 @@
 //! goes first, then the longest unused.
 
 use super::aggregate::Aggregate;
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
+use super::first_seen::is_asked_to_make_room;
 use super::window::Span;
 
 /// Second keys of a pair that one entity keeps.
@@ -27,7 +29,7 @@ impl Pairs {
         let at = match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
             Ok(at) => at,
             Err(_) => {
-                if self.keys.len() == self.keys.capacity() {
+                if is_asked_to_make_room(self.keys.len(), PAIR_KEYS_MAX) {
                     self.make_room(span);
                 }
                 let at = self.keys.partition_point(|(k, _)| *k < key);
@@ -79,5 +81,19 @@ impl Pairs {
     /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.keys.iter().map(|(_, kept)| kept.newest_ms()).max().unwrap_or(i64::MIN)
+    }
+}
+
+impl Durable for Pairs {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.keys.len());
+        for (key, kept) in &self.keys {
+            to.hash(*key);
+            kept.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Pairs { keys: decode_each(from, 9, |from| Ok((from.hash()?, Aggregate::decode_single(from)?)))? })
     }
 }

@@ -47,6 +47,11 @@ impl Places {
         Places { lines: vec![Line::default()], len: 0 }
     }
 
+    /// None yet, with room for so many.
+    pub fn with_room(len: usize) -> Self {
+        Places { lines: vec![Line::default(); len * 100 / (LINE_ENTRIES * FULL_PERCENT) + 1], len: 0 }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.len

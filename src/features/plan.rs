@@ -5,11 +5,13 @@
 //! name and place; a number is given to another feature only when no entity holds anything under it. Holds no
 //! state.
 
-use super::shape::{KeptField, Scale, Shape};
+use super::shape::{KeptField, Shape};
 use crate::event::{Closed, EventType, TypeSet};
 use crate::ruleset::expr::{Condition, Ty};
 use crate::ruleset::row::Cell;
 use crate::ruleset::{Aggregate, Feature, FindingField, KeyField, Measure, Name, Ruleset};
+
+mod durable;
 
 /// The window of a number whose feature is gone: entities drop what they hold under it when they are swept.
 pub const RETIRED_MS: i64 = i64::MIN;
@@ -64,24 +66,7 @@ impl Planned {
     /// Lets go of everything but the number. Its filter may hold lists of a rule set that is gone.
     fn left(&self) -> Self {
         let standing = if self.standing == Standing::Free { Standing::Free } else { Standing::Retired };
-        let Shape { aggregate, pair, .. } = self.shape;
-        Planned {
-            identity: 0,
-            name: String::new(),
-            standing,
-            shape: Shape {
-                aggregate,
-                pair,
-                over_ms: RETIRED_MS,
-                scale: Scale::Whole,
-                parts: Vec::new(),
-                kept: Vec::new(),
-            },
-            measure: None,
-            filter: None,
-            second: None,
-            include_current: false,
-        }
+        Planned::without_feature(standing)
     }
 
     /// Whether reading it needs this event's own value.

@@ -8,6 +8,8 @@ use smallvec::SmallVec;
 use super::window::spilled_bytes;
 use crate::event::{Country, Event, Network, Place};
 
+mod durable;
+
 /// Countries the profile keeps, the most usual ones.
 pub const USUAL_COUNTRIES_MAX: usize = 8;
 /// Devices the profile counts.

@@ -4,6 +4,7 @@
 //! matches and what there is run together alike, so the part is never above 1. An event older than the newest
 //! counted reads what has been counted so far. Missing while there is no event.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder};
 use super::window::{Span, Tally, Window};
 
 /// Events at one time.
@@ -63,6 +64,27 @@ impl Share {
     /// The newest time counted.
     pub fn newest_ms(&self) -> i64 {
         self.window.newest_ms()
+    }
+}
+
+impl Durable for Seen {
+    fn encode(&self, to: &mut Encoder) {
+        to.number(self.all);
+        to.number(self.matching);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Seen { all: from.narrow()?, matching: from.narrow()? })
+    }
+}
+
+impl Durable for Share {
+    fn encode(&self, to: &mut Encoder) {
+        self.window.encode(to);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Share { window: Window::decode(from)? })
     }
 }
 

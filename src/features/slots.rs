@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use super::account::Account;
 use super::aggregate::Aggregate;
-use super::entity::Kept;
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
+use super::entity::{Kept, Swept};
 use super::plan::{Planned, RETIRED_MS};
 use super::window::{Span, spilled_bytes};
 
@@ -81,12 +82,13 @@ impl Kept for Slots {
         spilled_bytes(&self.kept) + kept
     }
 
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
+    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> Swept {
+        let before = self.kept.len();
         self.kept.retain(|(feature, kept)| {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
             over_ms != RETIRED_MS && !kept.is_dead(Span { over_ms, horizon_ms })
         });
-        !self.kept.is_empty()
+        Swept::of(before, self.kept.len())
     }
 }
 
@@ -109,11 +111,42 @@ impl Kept for AccountKept {
         self.slots.heap_bytes() + self.account.heap_bytes()
     }
 
-    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> bool {
-        self.slots.sweep(horizon_ms, over_ms) || self.account.is_known()
+    fn sweep(&mut self, horizon_ms: i64, over_ms: &[i64]) -> Swept {
+        let had_features = !self.slots.kept.is_empty();
+        match self.slots.sweep(horizon_ms, over_ms) {
+            Swept::Gone if !self.account.is_known() => Swept::Gone,
+            Swept::Gone if had_features => Swept::Less,
+            Swept::Gone => Swept::Same,
+            swept => swept,
+        }
     }
 
     fn bring_near(&self) {
         prefetch_index(std::slice::from_ref(&self.account), 0);
+    }
+}
+
+impl Durable for Slots {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.kept.len());
+        for (feature, kept) in &self.kept {
+            to.number(*feature);
+            kept.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Slots { kept: decode_each(from, 3, |from| Ok((from.narrow()?, Aggregate::decode(from)?)))? })
+    }
+}
+
+impl Durable for AccountKept {
+    fn encode(&self, to: &mut Encoder) {
+        self.slots.encode(to);
+        self.account.encode(to);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(AccountKept { slots: Slots::decode(from)?, account: Account::decode(from)? })
     }
 }

@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::window::{Span, spilled_bytes};
 
 /// Attempts of one entity and window that are kept apart; those of one key at one time are one.
@@ -133,6 +134,26 @@ impl Spread {
                 self.attempts.drain(..gone);
             }
         }
+    }
+}
+
+impl Durable for Spread {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.attempts.len());
+        let mut before_ms = 0;
+        for attempt in &self.attempts {
+            to.time(attempt.time_ms, &mut before_ms);
+            to.hash(attempt.key);
+            to.number(attempt.n);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut before_ms = 0;
+        let attempts = decode_each(from, 10, |from| {
+            Ok(Attempt { time_ms: from.time(&mut before_ms)?, key: from.hash()?, n: from.narrow()? })
+        })?;
+        Ok(Spread { attempts })
     }
 }
 

@@ -15,6 +15,10 @@ use super::{Banks, Finding, Ids, Profile};
 use crate::event::{Event, EventType, Outcome};
 use crate::ruleset::{KeyField, Ruleset};
 
+mod durable;
+
+pub use durable::StateHead;
+
 /// One entity of each kind is looked at for so many events, to find what is idle.
 const SWEEP_EVENTS_PER_STEP: usize = 8;
 
@@ -215,7 +219,7 @@ impl State {
             let Some(table) = others.get_mut(*kind as usize).filter(|_| key != 0) else { continue };
             let updates = upkeep.filter(uses, &plan.features, banks);
             let place = upkeep.ids.place(*kind);
-            let slots = if updates { table.entry(key, place) } else { table.get_mut(key, place) };
+            let slots = if updates { table.entry(key, place) } else { table.peek(key, place) };
             upkeep.run(uses, &plan.features, slots, banks);
         }
         if account == 0 {
@@ -225,7 +229,7 @@ impl State {
         let logs_in = plan.account.logins.is_some() && is_good_login(event);
         let makes = updates || logs_in || plan.account.known_for.is_some();
         let place = upkeep.ids.place(KeyField::Account);
-        let mut kept = if makes { accounts.entry(account, place) } else { accounts.get_mut(account, place) };
+        let mut kept = if makes { accounts.entry(account, place) } else { accounts.peek(account, place) };
         upkeep.run(account_features, &plan.features, kept.as_mut().map(|k| &mut k.slots), banks);
         let mut fresh = Account::default();
         let account = kept.map_or(&mut fresh, |kept| &mut kept.account);
@@ -286,7 +290,7 @@ impl State {
         let zoned = event.zone.as_deref().and_then(|zone| self.zones.hour_and_weekday(event.time, zone));
         let hour = zoned.map_or(event.time.0.div_euclid(3_600_000).rem_euclid(24) as u8, |(hour, _)| hour);
         if account != 0
-            && let Some(kept) = self.accounts.entry(account, ids.place(KeyField::Account))
+            && let Some(kept) = self.accounts.entry_of_same(account, ids.place(KeyField::Account))
         {
             Profile::take(&mut kept.account.profile, event, device, Some(hour));
         }

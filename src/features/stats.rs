@@ -8,6 +8,8 @@
 use super::histogram::Histogram;
 use super::window::Span;
 
+mod durable;
+
 /// Currencies kept for one entity and feature.
 pub const CURRENCIES_MAX: usize = super::sum::CURRENCIES_MAX;
 /// Amounts of one entity, window and currency that are kept apart; equal ones at one time are one.

@@ -3,6 +3,7 @@
 //! Guarantees: whole minor units (micro-units for numbers with a fraction) inside, so sums do not drift; at
 //! most [`CURRENCIES_MAX`] currencies per entity, the one longest unused goes first. Never converts.
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::window::{Span, Window};
 
 /// Currencies kept for one entity and feature.
@@ -105,6 +106,25 @@ impl Sum {
             }
         };
         others.get_mut(at).map_or(&mut self.window, |(_, window)| window)
+    }
+}
+
+impl Durable for Sum {
+    fn encode(&self, to: &mut Encoder) {
+        let others = self.others.as_deref().map(Vec::as_slice).unwrap_or_default();
+        to.byte(self.unit);
+        self.window.encode(to);
+        to.count(others.len());
+        for (unit, window) in others {
+            to.byte(*unit);
+            window.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let (unit, window) = (from.byte()?, Window::decode(from)?);
+        let others: Vec<(u8, Window)> = decode_each(from, 2, |from| Ok((from.byte()?, Window::decode(from)?)))?;
+        Ok(Sum { unit, window, others: (!others.is_empty()).then(|| Box::new(others)) })
     }
 }
 

@@ -7,6 +7,8 @@
 use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
+use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
+
 /// Entries of one entity and window that are kept apart.
 pub const ENTRIES_EXACT_MAX: usize = 1024;
 /// How many entries may wait beyond that before the oldest are run together.
@@ -38,7 +40,7 @@ impl Span {
 }
 
 /// What a window adds up: one word, and what sums of it need.
-pub trait Tally: Copy + std::fmt::Debug {
+pub trait Tally: Copy + std::fmt::Debug + Durable {
     /// A sum of any number of them.
     type Sum: Default + std::fmt::Debug;
     /// Both together.
@@ -184,6 +186,24 @@ impl<T: Tally> Window<T> {
 /// Memory of a small vector beyond itself, bytes.
 pub fn spilled_bytes<A: smallvec::Array>(vector: &SmallVec<A>) -> usize {
     if vector.spilled() { vector.capacity() * size_of::<A::Item>() } else { 0 }
+}
+
+impl<T: Tally> Durable for Window<T> {
+    fn encode(&self, to: &mut Encoder) {
+        to.count(self.entries.len());
+        let mut before_ms = 0;
+        for entry in &self.entries {
+            to.time(entry.time_ms, &mut before_ms);
+            entry.n.encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut before_ms = 0;
+        let entries =
+            decode_each(from, 2, |from| Ok(Entry { time_ms: from.time(&mut before_ms)?, n: T::decode(from)? }))?;
+        Ok(Window { entries })
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::batch_log::Span;
 use crate::event::Millis;
 
 /// Records in one batch, at most.
@@ -53,6 +54,8 @@ pub struct Batch {
     /// By lane, whether its partition was at its end when the batch was taken; written into the batch log too. Empty
     /// for a file: its end moves nothing.
     pub at_end: Vec<bool>,
+    /// The number it was logged under, where it is taken again.
+    pub again: Option<u64>,
     bytes: Vec<u8>,
     kept: Vec<Kept>,
 }
@@ -62,6 +65,7 @@ impl Batch {
     pub fn clear(&mut self, moment: Millis) {
         self.moment = moment;
         self.at_end.clear();
+        self.again = None;
         self.bytes.clear();
         self.kept.clear();
     }
@@ -107,6 +111,33 @@ impl Batch {
     /// The record at a place in that order.
     pub fn record(&self, at: usize) -> Option<Record<'_>> {
         self.kept.get(at).map(|kept| self.whole(kept))
+    }
+
+    /// Its records by partition, in the order of topic and partition: that in which equal timestamps are taken.
+    pub fn spans(&self) -> Vec<Span> {
+        let mut spans: Vec<((u16, i32), Span)> = Vec::new();
+        // Where in `spans` each lane stands.
+        let mut places: Vec<Option<usize>> = vec![None; self.at_end.len()];
+        for Kept { position, lane, .. } in &self.kept {
+            let at = usize::from(*lane);
+            if places.len() <= at {
+                places.resize(at + 1, None);
+            }
+            let Some(place) = places.get_mut(at) else { continue };
+            match place.and_then(|place| spans.get_mut(place)) {
+                Some((_, span)) => {
+                    span.last = position.offset;
+                    span.records += 1;
+                }
+                None => {
+                    *place = Some(spans.len());
+                    let span = Span { lane: *lane, first: position.offset, last: position.offset, records: 1 };
+                    spans.push(((position.topic, position.partition), span));
+                }
+            }
+        }
+        spans.sort_by_key(|(place, _)| *place);
+        spans.into_iter().map(|(_, span)| span).collect()
     }
 
     fn whole(&self, kept: &Kept) -> Record<'_> {

@@ -127,6 +127,16 @@ catalogue! {
     EVENT_IDS_LIMIT = gauge("walletwatch_event_ids_limit", [], "Event ids remembered at most: limits.event_ids_max.");
     EVENT_IDS_HELD = gauge("walletwatch_event_ids_held_seconds", [],
         "The time really held by the remembered ids, in event time: at the limit it is shorter than configured.");
+    CHECKPOINT = histogram("walletwatch_checkpoint_seconds", [],
+        "How long a checkpoint took, from its beginning until the store had it.");
+    CHECKPOINT_CLOSE = histogram("walletwatch_checkpoint_close_seconds", [],
+        "The part of walletwatch_checkpoint_seconds after which its redo file outlives everything: from then on Kafka's \
+         offsets may be committed up to it.");
+    CHECKPOINT_AGE = gauge("walletwatch_checkpoint_age_seconds", [],
+        "Time since the last checkpoint was closed, or since the start.");
+    CHECKPOINT_CHANGES = gauge("walletwatch_checkpoint_changes", [], "Keys that the last checkpoint changed.");
+    CHECKPOINT_BYTES = gauge("walletwatch_checkpoint_bytes", [], "Size of the last checkpoint's redo file.");
+    STORE_BYTES = gauge("walletwatch_state_store_bytes", [], "Size of the state store on disk.");
     DESK_ALERTS = counter("walletwatch_desk_alerts_total", ["outcome"],
         "Records the desk read. Outcome: new, known (a redelivery), unreadable.");
     DESK_DECISIONS = counter("walletwatch_desk_decisions_total", ["audience", "reason"],
@@ -168,6 +178,9 @@ pub const PROCESS: &[Family] = &[
 /// The upper bounds of the latency's buckets, seconds: the measures 8, 15, 20, 50 and 250 ms are among them.
 pub const LATENCY_BUCKETS_S: &[f64] =
     &[0.001, 0.002, 0.004, 0.008, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+/// The upper bounds of a checkpoint's buckets, seconds; the check `state` warns from 10 s on and fails from 60 s on.
+pub const CHECKPOINT_BUCKETS_S: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[cfg(test)]
 mod tests {

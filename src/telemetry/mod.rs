@@ -10,6 +10,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod reload;
+pub mod state;
 
 pub use health::Health;
 pub use metrics::Metrics;

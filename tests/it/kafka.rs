@@ -10,11 +10,13 @@ use rdkafka::message::Headers as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use walletwatch::event::{Millis, RejectReason, Rejection};
 use walletwatch::ingest::kafka::consumer::{End, batches};
-use walletwatch::ingest::kafka::{Consumer, Error, KafkaConfig, Outgoing, Producer, Start, topics};
+use walletwatch::ingest::kafka::{Begin, Consumer, Error, KafkaConfig, Outgoing, Producer, Start, topics};
 use walletwatch::ingest::{DeadLetter, Position, Record};
 
 use crate::kit::kafka::broker;
 
+mod again;
+mod one_detector;
 mod secure;
 
 /// Records as the test wrote or read them: (stamp, topic, partition, value).
@@ -49,7 +51,7 @@ fn write(producer: &BaseProducer, topic: &str, partition: i32, stamp: i64, value
 
 /// Reads until the ends, or until `stop_after` records were handled; commits what was handled.
 fn read(config: &KafkaConfig, until_end: bool, stop_after: usize) -> Result<Vec<Seen>, Error> {
-    let consumer = Consumer::open(config)?;
+    let consumer = Consumer::open(config, Begin::Group)?;
     let mut offsets = consumer.offsets();
     let (full, taken) = batches();
     let stop = AtomicBool::new(false);

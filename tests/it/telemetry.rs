@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tempfile::TempDir;
 use walletwatch::ingest::kafka::consumer::{BATCHES_MAX, batches};
 use walletwatch::ingest::kafka::lag::{PartitionLag, TopicLag, has_records};
-use walletwatch::ingest::kafka::{Consumer, KafkaConfig, Outgoing, Producer, Start};
+use walletwatch::ingest::kafka::{Begin, Consumer, KafkaConfig, Outgoing, Producer, Start};
 use walletwatch::telemetry::catalogue::{self, Kind};
 use walletwatch::telemetry::health::{self, Health, State};
 
@@ -295,7 +295,7 @@ fn a_lag_is_counted_to_the_unit_for_a_reader_that_stands_still() {
         start: Some(Start::Earliest),
         ..KafkaConfig::new(vec![broker().bootstrap.clone()])
     };
-    let consumer = Consumer::open(&config).expect("a consumer");
+    let consumer = Consumer::open(&config, Begin::Group).expect("a consumer");
     let mut offsets = consumer.offsets();
     let lag = offsets.lag();
     let ask = || {
@@ -500,7 +500,7 @@ fn a_reader_whose_taker_stands_still_is_silent_until_it_goes_on() {
     let health = Health::new(Instant::now());
     health.tell(health::SERVICE, State::Ok, "running", Instant::now());
     let pulse = health.pulse("reading", Duration::from_millis(500), Instant::now());
-    let consumer = Consumer::open(&config).expect("a consumer");
+    let consumer = Consumer::open(&config, Begin::Group).expect("a consumer");
     let (full, taken) = batches();
     std::thread::scope(|scope| {
         // Inside, so that a failure here ends the reader too.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{BadRules, Controls, prepare};
+use super::{BadRules, Controls, KeyFrom, prepare};
 
 mod broker;
 mod error;
@@ -94,7 +94,8 @@ pub fn run(options: &Options, out: &mut dyn std::io::Write) -> Result<Outcome, D
     let sms = gateway::start(folder.path().to_owned(), teller.clone(), servers.handle()).map_err(listen)?;
     let http = options.keep.then(setup::free_port).transpose().map_err(listen)?;
     let config = folder.configure(&broker.address(), mail, sms, http)?;
-    let mut prepared = prepare(Some(config), Vec::new(), BadRules::Refuse).map_err(DemoError::Problems)?;
+    let mut prepared =
+        prepare(Some(config), Vec::new(), BadRules::Refuse, KeyFrom::State).map_err(DemoError::Problems)?;
     prepared.in_force.policy = Arc::new(setup::policy(&prepared.in_force.policy));
     let generator = setup::generator(options.events, options.seed)?;
     let model = Model::new(Setting { http, ..setup::setting(&generator, options.events, &prepared) });

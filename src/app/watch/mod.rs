@@ -18,6 +18,7 @@ use super::current::{InForce, Version};
 use super::{RunError, Stages};
 use crate::clock;
 use crate::deliver::service::View;
+use crate::features::store::{CHECK, CheckpointWatch};
 use crate::geo::Databases;
 use crate::ingest::kafka::Lag;
 use crate::ingest::kafka::producer::Waiting;
@@ -51,6 +52,8 @@ pub struct Watched {
     pub sight: Sight,
     /// How often the order between partitions was given up.
     pub given_up: Option<Arc<AtomicU64>>,
+    /// The checkpoints.
+    pub checkpoints: Option<CheckpointWatch>,
 }
 
 /// The running watcher.
@@ -111,6 +114,9 @@ impl Watcher {
         if !watched.lags.is_empty() {
             checks.extend(["kafka", "lag", "polling"]);
         }
+        if watched.checkpoints.is_some() {
+            checks.push(CHECK);
+        }
         if watched.notices.is_some() {
             checks.push("desk");
         }
@@ -145,6 +151,9 @@ impl Watcher {
         }
         if let Some(given_up) = &self.watched.given_up {
             self.given_up.reach(given_up.load(Ordering::Relaxed));
+        }
+        if let Some(checkpoints) = &self.watched.checkpoints {
+            checkpoints.tell(&self.stages.health, &self.stages.metrics, Instant::now());
         }
         self.writing();
         if !self.stages.shutdown.is_requested() {

@@ -16,9 +16,9 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// Some values of a row.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    numbers: Box<[f64]>,
-    ids: Box<[u64]>,
-    texts: Box<[CompactString]>,
+    pub(super) numbers: Box<[f64]>,
+    pub(super) ids: Box<[u64]>,
+    pub(super) texts: Box<[CompactString]>,
 }
 
 impl Values {

@@ -5,6 +5,7 @@
 //! that takes no step costs no allocation. Over a change of the rules what is kept of a definition that stays goes
 //! on. Judges neither exceptions nor dedup, and makes no finding.
 
+mod durable;
 mod kept;
 #[cfg(test)]
 mod oracle;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use durable::Head;
 pub use kept::Values;
 pub use room::Partial;
 use room::{Room, Taken};
@@ -25,24 +27,34 @@ pub use waiting::Waiting;
 
 use super::watermark::Watermark;
 use crate::event::{Closed, Event, EventType, TypeSet};
-use crate::features::{Banks, Ids, Kept, NOWHERE, Table};
+use crate::features::{Banks, Ids, Kept, NOWHERE, Swept, Table};
 use crate::ruleset::sequence::{Filter, Sequence};
 use crate::ruleset::{HashKey, Rule, Ruleset, State};
 
 /// What is kept of one rule and entity.
 #[derive(Debug, Default)]
 struct Chains {
+    /// That of the sequence that is followed.
+    number: u32,
     within_ms: i64,
     /// By step, but for the last: its chain is a finding.
-    rooms: Vec<Room>,
+    rooms: Box<[Room]>,
     waiting: Vec<Waiting>,
 }
 
+impl Chains {
+    /// Chains that are kept, those that wait among them.
+    fn len(&self) -> usize {
+        self.rooms.iter().map(Room::len).sum::<usize>() + self.waiting.len()
+    }
+}
+
 impl Kept for Chains {
-    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> bool {
+    fn sweep(&mut self, horizon_ms: i64, _: &[i64]) -> Swept {
         let before_ms = horizon_ms.saturating_sub(self.within_ms);
+        let before = self.len();
         self.rooms.iter_mut().for_each(|room| room.drop_begun_before(before_ms));
-        self.rooms.iter().any(|room| room.len() > 0) || !self.waiting.is_empty()
+        Swept::of(before, self.len())
     }
 
     fn heap_bytes(&self) -> usize {
@@ -195,7 +207,7 @@ impl Sequences {
         let none = vec![(0, None); sequence.steps.len()];
         let Some(number) = self.number(rule) else { return none };
         let Some(key) = self.entity(number, sequence, event, ids) else { return none };
-        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return none };
+        let Some(chains) = self.chains.get(key) else { return none };
         let of_room = |at: usize| {
             let room = chains.rooms.get(at)?;
             let newest = room.len().checked_sub(1).and_then(|last| room.get(last)).map(Partial::last_ms);
@@ -211,7 +223,7 @@ impl Sequences {
     pub fn newest(&mut self, rule: u16, sequence: &Sequence, event: &Event<'_>, ids: &mut Ids) -> Vec<Option<Partial>> {
         let Some(number) = self.number(rule) else { return Vec::new() };
         let Some(key) = self.entity(number, sequence, event, ids) else { return Vec::new() };
-        let Some(chains) = self.chains.get_mut(key, NOWHERE) else { return Vec::new() };
+        let Some(chains) = self.chains.get(key) else { return Vec::new() };
         let time_ms = event.time.0;
         let is_in_time = |chain: &&Partial| {
             chain.last_ms() <= time_ms && time_ms.saturating_sub(chain.first_ms()) <= sequence.within_ms
@@ -233,17 +245,23 @@ impl Sequences {
     ) -> Option<Partial> {
         let number = self.number(rule)?;
         let key = self.entity(number, sequence, event, ids)?;
-        let mut chains = self.chains.get_mut(key, NOWHERE);
+        let mut chains = self.chains.peek(key, NOWHERE);
+        let before = chains.as_deref().map(Chains::len);
         if let Some(chains) = &mut chains {
             cancel_waiting(sequence, chains, event, banks, |waiting| {
                 self.due.remove(&due(waiting, number, key));
             });
         }
-        if is_cancelled(sequence, chains.as_deref_mut(), event, banks) {
+        let is_cancelled = is_cancelled(sequence, chains.as_deref_mut(), event, banks);
+        if chains.as_deref().map(Chains::len) != before {
+            // Some went: that is a change to save.
+            chains = self.chains.get_mut(key, NOWHERE);
+        }
+        if is_cancelled {
             return None;
         }
         let last = sequence.steps.len().checked_sub(1)?;
-        let mut completed = None;
+        let (mut completed, mut goes_on) = (None, false);
         for (at, step) in sequence.steps.iter().enumerate().rev().filter(|(_, step)| step.types.has(event.kind)) {
             let before = at.checked_sub(1);
             let matched = match ask(step.filter.as_ref(), event, banks) {
@@ -280,11 +298,17 @@ impl Sequences {
                 chains = self.chains.entry(key, NOWHERE);
             }
             let Some(chains) = &mut chains else { continue };
-            chains.within_ms = sequence.within_ms;
-            chains.rooms.resize_with(last, Room::default);
+            (chains.number, chains.within_ms) = (number, sequence.within_ms);
+            if chains.rooms.len() != last {
+                chains.rooms = std::iter::repeat_with(Room::default).take(last).collect();
+            }
             if let Some(room) = chains.rooms.get_mut(at) {
                 *overflow += room.take(&made, sequence.within_ms) as u64;
+                goes_on = before.is_some();
             }
+        }
+        if goes_on {
+            self.chains.entry(key, NOWHERE);
         }
         completed
     }
@@ -302,7 +326,7 @@ impl Sequences {
         let Some(number) = self.number(rule) else { return };
         let Some(key) = self.entity(number, sequence, event, ids) else { return };
         let Some(chains) = self.chains.entry(key, NOWHERE) else { return };
-        chains.within_ms = sequence.within_ms;
+        (chains.number, chains.within_ms) = (number, sequence.within_ms);
         self.due.insert(due(&waiting, number, key));
         if let Some(gone) = waiting::take(&mut chains.waiting, waiting) {
             self.due.remove(&due(&gone, number, key));

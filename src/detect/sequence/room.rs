@@ -73,7 +73,7 @@ impl Partial {
 /// The partials of one step, oldest first.
 #[derive(Debug, Default)]
 pub struct Room {
-    partials: Vec<Partial>,
+    pub(super) partials: Vec<Partial>,
 }
 
 impl Room {

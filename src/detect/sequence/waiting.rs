@@ -22,7 +22,7 @@ pub struct Waiting {
     /// The entity of the rule's dedup.
     pub dedup: Option<(u64, u64)>,
     /// Until when each item of `absent` counts.
-    ends_ms: SmallVec<[i64; 2]>,
+    pub(super) ends_ms: SmallVec<[i64; 2]>,
 }
 
 impl Waiting {

@@ -1,8 +1,9 @@
 //! Which partitions there are and where reading of each begins.
 //!
-//! Guarantees: every partition of every topic, by (topic, partition); the group's offset where there is one,
-//! `start` where the group has none of the topic, the oldest record of a partition that is new; an offset that
-//! is not there any more is an error. Does not read records.
+//! Guarantees: every partition of every topic has a lane; those that the state knows keep their lanes, new ones come
+//! behind by (topic, partition); where the state stands wins over the group's offset, that over `start`, and a
+//! partition that is new in a known topic begins with its oldest record; what is not there any more is an error.
+//! Does not read records.
 
 use std::time::Duration;
 
@@ -13,12 +14,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::config::{KafkaConfig, Start};
 use super::context::Context;
 use super::error::{Error, patiently};
+use crate::ingest::Partition;
+use crate::ingest::batch_log::Logged;
 
 /// One partition, and what is known of it at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lane {
-    /// The topic, by its place in the configured list.
-    pub topic: u16,
+    /// The topic, by its place in the configured list; `None` for one that is no longer there: it keeps its number
+    /// and is not read.
+    pub topic: Option<u16>,
     /// The partition.
     pub partition: i32,
     /// The first offset to read.
@@ -27,54 +31,214 @@ pub struct Lane {
     pub end: i64,
 }
 
-/// All partitions of the configured topics. Also says whether any offset came from the group.
-pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<(Vec<Lane>, bool), Error> {
-    let timeout = Duration::from_millis(config.request_timeout_ms);
-    let found = look(consumer, config, timeout)?;
-    let goes_on = found.iter().any(Found::is_known);
-    let mut lanes = Vec::new();
-    for (number, found) in (0_u16..).zip(&found) {
-        let Found { topic, partitions, committed } = found;
-        let first = match config.start {
-            Some(start) if !found.is_known() => start,
-            _ => Start::Earliest,
-        };
-        let times = match first {
-            Start::Time(moment) => times(consumer, topic, partitions, moment.0, timeout)?,
-            Start::Earliest | Start::Latest => Vec::new(),
-        };
-        for (at, partition) in partitions.iter().enumerate() {
-            let what = || format!("ask for the ends of {topic}[{partition}]");
-            let (low, high) = patiently(timeout, || consumer.fetch_watermarks(topic, *partition, timeout))
-                .map_err(|e| Error::request(what())(e))?;
-            let start = match (committed.get(at).copied().flatten(), first) {
-                (Some(offset), _) => offset,
-                (None, Start::Earliest) => low,
-                (None, Start::Latest) => high,
-                (None, Start::Time(_)) => times.get(at).copied().flatten().unwrap_or(high),
-            };
-            if start < low || start > high {
-                let (topic, group, partition) = ((*topic).to_owned(), config.group.clone(), *partition);
-                return Err(Error::Lost { topic, partition, offset: start, low, high, group });
+impl Lane {
+    /// Topic and partition: the order of equal timestamps.
+    pub fn place(&self) -> (u16, i32) {
+        (self.topic.unwrap_or(u16::MAX), self.partition)
+    }
+}
+
+/// From where on records are taken.
+#[derive(Debug, Clone, Default)]
+pub enum Begin {
+    /// Where the group's offsets stand, at `start` where it has none. With an empty state that is what was asked for.
+    #[default]
+    Group,
+    /// At `start`: the state is empty. A group that has offsets has lost its state, and that is an error.
+    Fresh,
+    /// Where the state stands.
+    State(Standing),
+}
+
+/// Where a state stands.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// By lane: the partition, and the next offset that the checkpoint does not cover.
+    pub next: Vec<(Partition, i64)>,
+    /// The batches after the checkpoint, to be taken again.
+    pub again: Vec<Logged>,
+}
+
+impl Standing {
+    /// Every lane that the checkpoint or a logged batch knows, and where reading of it begins, where that is known.
+    fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
+        let mut lanes: Vec<(Partition, Option<i64>)> =
+            self.next.iter().map(|(lane, next)| (lane.clone(), Some(*next))).collect();
+        for logged in &self.again {
+            for (number, partition) in logged.lanes.iter().enumerate() {
+                match lanes.get(number) {
+                    None => lanes.push((partition.clone(), None)),
+                    Some((known, _)) if known == partition => {}
+                    Some(_) => return Err(Error::OtherLanes { batch: logged.taken.number }),
+                }
             }
-            lanes.push(Lane { topic: number, partition: *partition, start, end: high });
+            for span in &logged.taken.spans {
+                match lanes.get_mut(usize::from(span.lane)) {
+                    Some((_, start)) => _ = start.get_or_insert(span.first),
+                    None => return Err(Error::OtherLanes { batch: logged.taken.number }),
+                }
+            }
+        }
+        Ok(lanes)
+    }
+}
+
+/// The partitions by lane.
+pub struct Found {
+    /// What is known of each.
+    pub lanes: Vec<Lane>,
+    /// Their names.
+    pub names: Vec<Partition>,
+    /// Whether any offset came from the state or the group.
+    pub goes_on: bool,
+}
+
+/// All partitions of the configured topics.
+pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig, begin: &Begin) -> Result<Found, Error> {
+    let timeout = Duration::from_millis(config.request_timeout_ms);
+    let standing = match begin {
+        Begin::State(standing) => standing.lanes()?,
+        Begin::Group | Begin::Fresh => Vec::new(),
+    };
+    let topics = look(consumer, config, &standing, timeout)?;
+    if let Begin::Fresh = begin
+        && topics.iter().any(|topic| topic.committed.iter().any(Option::is_some))
+    {
+        return Err(Error::StateLost { group: config.group.clone() });
+    }
+    let (mut lanes, names) = known_lanes(&standing, config);
+    let (mut reached, mut names) = (vec![false; lanes.len()], names);
+    let goes_on = topics.iter().any(Topic::is_known);
+    for (number, topic) in (0_u16..).zip(&topics) {
+        for (at, partition) in topic.partitions.iter().enumerate() {
+            let (low, high) = ends(consumer, topic.name, *partition, timeout)?;
+            let of_state = names.iter().position(|lane| lane.topic == topic.name && lane.partition == *partition);
+            let start = match (of_state.and_then(|lane| standing.get(lane)?.1), topic.first(config)) {
+                (Some(next), _) => next,
+                (None, _) if of_state.is_some() => low,
+                (None, first) => match (topic.committed.get(at).copied().flatten(), begin) {
+                    (Some(offset), Begin::Group) => offset,
+                    _ => first_of(consumer, topic.name, *partition, first, (low, high), timeout)?,
+                },
+            };
+            let lane = Lane { topic: Some(number), partition: *partition, start, end: high };
+            check(topic.name, lane, low, begin, config)?;
+            match of_state.and_then(|at| Some((lanes.get_mut(at)?, reached.get_mut(at)?))) {
+                Some((known, reached)) => (*known, *reached) = (lane, true),
+                None => {
+                    lanes.push(lane);
+                    names.push(Partition::new(topic.name, *partition));
+                }
+            }
         }
     }
-    Ok((lanes, goes_on))
+    if let Some(at) = lanes.iter().zip(&reached).position(|(lane, reached)| lane.topic.is_some() && !reached) {
+        return Err(gone(names.get(at), lanes.get(at), 0, 0));
+    }
+    if let Begin::State(standing) = begin {
+        check_again(&standing.again, &lanes, &names)?;
+    }
+    Ok(Found { lanes, names, goes_on })
+}
+
+/// The lanes that the state knows, not looked for yet.
+fn known_lanes(standing: &[(Partition, Option<i64>)], config: &KafkaConfig) -> (Vec<Lane>, Vec<Partition>) {
+    let lane = |(lane, next): &(Partition, Option<i64>)| Lane {
+        topic: config.topics.iter().position(|topic| *topic == lane.topic).and_then(|at| u16::try_from(at).ok()),
+        partition: lane.partition,
+        start: next.unwrap_or(0),
+        end: next.unwrap_or(0),
+    };
+    (standing.iter().map(lane).collect(), standing.iter().map(|(lane, _)| lane.clone()).collect())
+}
+
+/// Whether reading can begin there.
+fn check(topic: &str, lane: Lane, low: i64, begin: &Begin, config: &KafkaConfig) -> Result<(), Error> {
+    let Lane { partition, start, end, .. } = lane;
+    if start >= low && start <= end {
+        return Ok(());
+    }
+    let name = Partition::new(topic, partition);
+    Err(match begin {
+        Begin::State(_) => gone(Some(&name), Some(&lane), low, end),
+        Begin::Group | Begin::Fresh => {
+            let (topic, group) = (topic.to_owned(), config.group.clone());
+            Error::Lost { topic, partition, offset: start, low, high: end, group }
+        }
+    })
+}
+
+/// Whether everything that is to be taken again is there and may be read.
+fn check_again(again: &[Logged], lanes: &[Lane], names: &[Partition]) -> Result<(), Error> {
+    for span in again.iter().flat_map(|logged| &logged.taken.spans) {
+        let at = usize::from(span.lane);
+        let (Some(lane), Some(name)) = (lanes.get(at), names.get(at)) else { continue };
+        if lane.topic.is_none() {
+            return Err(Error::Retired { topic: name.topic.clone() });
+        }
+        if span.last >= lane.end {
+            return Err(gone(Some(name), Some(&Lane { start: span.last, ..*lane }), lane.start, lane.end));
+        }
+    }
+    Ok(())
+}
+
+fn gone(name: Option<&Partition>, lane: Option<&Lane>, low: i64, high: i64) -> Error {
+    let (topic, partition) = name.map_or((String::new(), 0), |name| (name.topic.clone(), name.partition));
+    Error::Gone { topic, partition, offset: lane.map_or(0, |lane| lane.start), low, high }
+}
+
+/// The oldest offset that is there and the next one to be written.
+pub fn ends(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> Result<(i64, i64), Error> {
+    let what = || format!("ask for the ends of {topic}[{partition}]");
+    patiently(timeout, || consumer.fetch_watermarks(topic, partition, timeout)).map_err(|e| Error::request(what())(e))
+}
+
+fn first_of(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partition: i32,
+    first: Start,
+    (low, high): (i64, i64),
+    timeout: Duration,
+) -> Result<i64, Error> {
+    Ok(match first {
+        Start::Earliest => low,
+        Start::Latest => high,
+        Start::Time(moment) => {
+            let times = times(consumer, topic, &[partition], moment.0, timeout)?;
+            times.first().copied().flatten().unwrap_or(high)
+        }
+    })
 }
 
 /// A topic of events that is there.
-struct Found<'c> {
-    topic: &'c str,
+struct Topic<'c> {
+    name: &'c str,
     partitions: Vec<i32>,
     /// The group's offset of each partition.
     committed: Vec<Option<i64>>,
+    /// Whether the state knows any partition of it.
+    is_in_state: bool,
 }
 
-impl Found<'_> {
-    /// Whether the group has read any of it.
+impl Topic<'_> {
+    /// Whether any of it was read.
     fn is_known(&self) -> bool {
-        self.committed.iter().any(Option::is_some)
+        self.is_in_state || self.committed.iter().any(Option::is_some)
+    }
+
+    /// Where a partition begins that nobody has read.
+    fn first(&self, config: &KafkaConfig) -> Start {
+        match config.start {
+            Some(start) if !self.is_known() => start,
+            _ => Start::Earliest,
+        }
     }
 }
 
@@ -83,14 +247,16 @@ impl Found<'_> {
 fn look<'c>(
     consumer: &BaseConsumer<Context>,
     config: &'c KafkaConfig,
+    standing: &[(Partition, Option<i64>)],
     timeout: Duration,
-) -> Result<Vec<Found<'c>>, Error> {
+) -> Result<Vec<Topic<'c>>, Error> {
     let (mut found, mut missing, mut without_offsets) = (Vec::new(), Vec::new(), Vec::new());
     for topic in &config.topics {
+        let is_in_state = standing.iter().any(|(lane, _)| lane.topic == *topic);
         let is_known = match partitions(consumer, config, topic) {
             Ok(partitions) => {
                 let committed = committed(consumer, topic, &partitions, timeout)?;
-                let topic = Found { topic, partitions, committed };
+                let topic = Topic { name: topic, partitions, committed, is_in_state };
                 let is_known = topic.is_known();
                 found.push(topic);
                 is_known
@@ -98,7 +264,7 @@ fn look<'c>(
             // A group's offsets go with their topic.
             Err(Error::NoTopic(topic)) => {
                 missing.push(topic);
-                false
+                is_in_state
             }
             Err(error) => return Err(error),
         };

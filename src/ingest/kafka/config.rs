@@ -106,6 +106,8 @@ pub struct KafkaConfig {
     pub commit_interval_ms: u64,
     /// How long a record may wait to be acknowledged before the detector stops, ms.
     pub produce_wait_ms_max: u64,
+    /// Time between two looks for new partitions, ms. No key of the configuration sets this.
+    pub partitions_look_ms: u64,
     /// The largest answer we take from a broker, bytes. A broker whose own limit on a record is larger could
     /// wedge us.
     pub receive_bytes_max: u32,
@@ -135,6 +137,7 @@ impl KafkaConfig {
             order: order::Limits::default(),
             commit_interval_ms: 5_000,
             produce_wait_ms_max: 120_000,
+            partitions_look_ms: 10_000,
             receive_bytes_max: 100_000_000,
             request_timeout_ms: 15_000,
             is_embedded: false,

@@ -19,10 +19,12 @@ pub enum Kind {
     Configuration,
     /// Records that were to be read are gone.
     Lost,
-    /// We may not do this.
+    /// We may not do this: a broker says so, or another detector is at work.
     Refused,
     /// Something could not be written for good.
     Io,
+    /// It stops for another one; it can be started again.
+    GivesWay,
     /// Our own mistake.
     Bug,
 }
@@ -117,6 +119,106 @@ pub enum Error {
         /// The group.
         group: String,
     },
+    /// Records that the state goes on with are gone.
+    #[error(
+        "{topic}[{partition}]: the state goes on at offset {offset}, and the topic holds {low} to {high}: records were \
+         deleted before they were read, or the topic was made anew. Nothing is skipped in silence: `walletwatch state \
+         rebuild --from TIME` makes the state anew from what Kafka has, `walletwatch run --cold` begins with an empty \
+         one"
+    )]
+    Gone {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where the state goes on, or the record that is to be taken again.
+        offset: i64,
+        /// The oldest offset that is there.
+        low: i64,
+        /// The next offset to be written.
+        high: i64,
+    },
+    /// A batch cannot be taken again as it was logged.
+    #[error(
+        "{topic}[{partition}]: batch {batch} took {records} records from offset {first} to {last}, and Kafka no longer \
+         has them so: records were deleted since. `walletwatch state rebuild --from TIME` makes the state anew from \
+         what Kafka has, `walletwatch run --cold` begins with an empty one"
+    )]
+    NotAgain {
+        /// The batch.
+        batch: u64,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first offset it took.
+        first: i64,
+        /// The last one.
+        last: i64,
+        /// How many records it took.
+        records: u32,
+    },
+    /// A topic that is no longer configured has records that are to be taken again.
+    #[error(
+        "topic `{topic}` is no longer in kafka.topics, and batches with its records are to be taken again: start once \
+         with it, and stop cleanly before it is taken out"
+    )]
+    Retired {
+        /// The topic.
+        topic: String,
+    },
+    /// The batch log numbers the partitions otherwise than the checkpoint.
+    #[error(
+        "batch {batch} of the batch log belongs to another state than the checkpoint: `walletwatch state rebuild \
+         --from TIME` makes the state anew"
+    )]
+    OtherLanes {
+        /// The batch.
+        batch: u64,
+    },
+    /// The state is empty, and the group has read before.
+    #[error(
+        "group `{group}` has offsets, but there is no state: it was lost, or state.directory names another folder. \
+         Nothing was started: `walletwatch state rebuild --from TIME` makes it anew from Kafka, `walletwatch backfill \
+         FILE` from a file, `walletwatch run --cold` goes on at the group's offsets with an empty one"
+    )]
+    StateLost {
+        /// The group.
+        group: String,
+    },
+    /// Another detector works on this group.
+    #[error(
+        "detector {owner} works on group `{group}` (epoch {epoch}, it wrote {age_s} s ago): there is one detector. \
+         Stop it first, or take over with `walletwatch run --take-over`: then it stops by itself"
+    )]
+    OtherDetector {
+        /// Its name.
+        owner: String,
+        /// The group.
+        group: String,
+        /// Its epoch.
+        epoch: u64,
+        /// How long ago it wrote, by its clock and ours, s.
+        age_s: i64,
+    },
+    /// Another detector has taken over.
+    #[error(
+        "detector {owner} has taken over group `{group}` (epoch {epoch}, ours is {ours}): this one stops and commits \
+         nothing more"
+    )]
+    TakenOver {
+        /// Its name.
+        owner: String,
+        /// The group.
+        group: String,
+        /// Its epoch.
+        epoch: u64,
+        /// Our epoch.
+        ours: u64,
+    },
+    /// Somebody asked to stop before it had begun.
+    #[error("stopped before it had begun: nothing was read")]
+    StoppedEarly,
     /// A partition cannot be read.
     #[error("failed to read {topic}[{partition}]: {source}")]
     Read {
@@ -191,7 +293,14 @@ impl Error {
             | Error::NoDeadLetters(_)
             | Error::NoTopicOfOurs { .. }
             | Error::NotReadable { .. }
+            | Error::Retired { .. }
+            | Error::Gone { .. }
+            | Error::NotAgain { .. }
+            | Error::OtherLanes { .. }
+            | Error::StateLost { .. }
             | Error::TopicSettings { .. } => Kind::Configuration,
+            Error::OtherDetector { .. } => Kind::Refused,
+            Error::TakenOver { .. } | Error::StoppedEarly => Kind::GivesWay,
             Error::Request { source, .. } | Error::Read { source, .. } if is_refused(source) => Kind::Refused,
             Error::NotWritten { code, .. } if is_refusal(*code) => Kind::Refused,
             Error::Request { .. } | Error::NotWrittenInTime { .. } => Kind::Unavailable,

@@ -1,10 +1,12 @@
 //! The reader on the side of notification: contacts first, then alerts beside newer contacts.
 //!
 //! Guarantees: reading begins where it is told (the desk keeps the offsets, not the group) and a partition
-//! nobody has read begins with its oldest record; nothing is skipped. Does not commit and does not parse.
+//! nobody has read begins with its oldest record, one that is added later too; nothing is skipped. Does not commit
+//! and does not parse.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +18,9 @@ use super::config::KafkaConfig;
 use super::context::{Context, OneASecond};
 use super::error::{Error, patiently};
 use super::lag::{Lag, Positions};
+use super::partitions::{self, NewPartition};
 use super::{assign, client, options};
+use crate::ingest::{Lanes, Partition};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 500;
@@ -101,6 +105,10 @@ struct Topic {
     name: String,
     /// The next offset to hand out of each partition, and the end to reach.
     next: BTreeMap<i32, (i64, i64)>,
+    /// Its partitions, in the order of the positions.
+    names: Arc<Lanes>,
+    /// Partitions that were found.
+    found: Receiver<NewPartition>,
     /// The next offset of each partition, as it was when reading went on.
     positions: Positions,
     timeout: Duration,
@@ -131,8 +139,13 @@ impl Topic {
                 .map_err(Error::request("assign the partitions"))?;
         }
         consumer.assign(&list).map_err(Error::request("assign the partitions"))?;
+        let consumer = Arc::new(consumer);
+        let names = Arc::new(Lanes::new(next.keys().map(|partition| Partition::new(name, *partition)).collect()));
+        let found = partitions::look(&consumer, config, &[name.to_owned()], &names)?;
         Ok(Topic {
-            consumer: Arc::new(consumer),
+            consumer,
+            names,
+            found,
             kind,
             name: name.to_owned(),
             positions: Positions::at(next.values().map(|(next, _)| *next)),
@@ -147,8 +160,7 @@ impl Topic {
     }
 
     fn lag(&self) -> Lag {
-        let lanes = self.next.keys().map(|partition| (0, *partition)).collect();
-        Lag::new(&self.consumer, [self.name.clone()].into(), lanes, self.positions.clone())
+        Lag::new(&self.consumer, [self.name.clone()].into(), Arc::clone(&self.names), self.positions.clone())
     }
 
     fn set_ends(&mut self) -> Result<(), Error> {
@@ -167,7 +179,29 @@ impl Topic {
         self.next.values().all(|(next, end)| next >= end)
     }
 
+    /// Reads partitions that were found from now on. Their numbers are larger than all before.
+    fn take_new_partitions(&mut self) -> Result<(), Error> {
+        while let Ok(NewPartition { partition, low, high, .. }) = self.found.try_recv() {
+            let mut list = TopicPartitionList::with_capacity(1);
+            list.add_partition_offset(&self.name, partition, Offset::Offset(low))
+                .and_then(|()| self.consumer.incremental_assign(&list))
+                .map_err(Error::request(format!("read the new partition {}[{partition}]", self.name)))?;
+            self.next.insert(partition, (low, high));
+            self.positions.add(low);
+            self.names.add(Partition::new(&self.name, partition));
+            let topic = &self.name;
+            tracing::info!(
+                topic,
+                partition,
+                from = low,
+                "a new partition was found: it is read from its oldest record on"
+            );
+        }
+        Ok(())
+    }
+
     fn read(&mut self, wait: Duration, records: &mut Vec<Followed>) -> Result<(), Error> {
+        self.take_new_partitions()?;
         let mut wait = wait;
         while records.len() < RECORDS_MAX
             && let Some(polled) = self.consumer.poll(wait)

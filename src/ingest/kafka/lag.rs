@@ -5,8 +5,7 @@
 //! everybody else has dropped. Does not decide how much is too much.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -17,25 +16,35 @@ use super::config::KafkaConfig;
 use super::context::Context;
 use super::error::Error;
 use super::{client, options};
+use crate::ingest::Lanes;
 
 /// How long one look at the queue takes.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The next offset of each partition, written by the reader and read by whoever watches.
 #[derive(Debug, Clone)]
-pub struct Positions(Arc<[AtomicI64]>);
+pub struct Positions(Arc<RwLock<Vec<i64>>>);
 
 impl Positions {
     /// Where reading begins.
     pub fn at(next: impl Iterator<Item = i64>) -> Self {
-        Positions(next.map(AtomicI64::new).collect())
+        Positions(Arc::new(RwLock::new(next.collect())))
     }
 
-    /// Where it goes on, in the same order.
+    /// Where it goes on, in the same order. Partitions behind these keep theirs.
     pub fn set(&self, next: impl Iterator<Item = i64>) {
-        for (position, next) in self.0.iter().zip(next) {
-            position.store(next, Ordering::Relaxed);
-        }
+        let mut positions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        positions.iter_mut().zip(next).for_each(|(position, next)| *position = next);
+    }
+
+    /// One more partition, and where reading of it begins.
+    pub fn add(&self, next: i64) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(next);
+    }
+
+    /// Those from this partition on.
+    pub fn from(&self, at: usize) -> Vec<i64> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(at..).unwrap_or_default().to_vec()
     }
 }
 
@@ -97,8 +106,8 @@ pub fn has_records(config: &KafkaConfig, lag: &TopicLag, time_max: Duration) -> 
 pub struct Lag {
     consumer: Weak<BaseConsumer<Context>>,
     topics: Arc<[String]>,
-    /// Topic (by its place) and partition, in the order of the positions.
-    lanes: Arc<[(usize, i32)]>,
+    /// The partitions, in the order of the positions.
+    lanes: Arc<Lanes>,
     positions: Positions,
 }
 
@@ -106,30 +115,34 @@ impl Lag {
     pub(super) fn new(
         consumer: &Arc<BaseConsumer<Context>>,
         topics: Arc<[String]>,
-        lanes: Vec<(usize, i32)>,
+        lanes: Arc<Lanes>,
         positions: Positions,
     ) -> Self {
-        Lag { consumer: Arc::downgrade(consumer), topics, lanes: lanes.into(), positions }
+        Lag { consumer: Arc::downgrade(consumer), topics, lanes, positions }
     }
 
     /// By topic. `None` once the reader has ended.
     pub fn ask(&self, timeout: Duration) -> Result<Option<Vec<TopicLag>>, Error> {
         let Some(consumer) = self.consumer.upgrade() else { return Ok(None) };
         let what = || format!("ask Kafka for the ends of {}", self.topics.join(", "));
-        let mut list = TopicPartitionList::with_capacity(self.lanes.len());
-        for (topic, partition) in self.lanes.iter() {
+        // Partitions of topics that are no longer configured are not read.
+        let place = |topic: &str| self.topics.iter().position(|name| name == topic);
+        let lanes: Vec<(usize, i32)> =
+            self.lanes.all().iter().map(|lane| (place(&lane.topic).unwrap_or(usize::MAX), lane.partition)).collect();
+        let mut list = TopicPartitionList::with_capacity(lanes.len());
+        for (topic, partition) in lanes.iter().filter(|(topic, _)| *topic != usize::MAX) {
             // As a time, the end is the moment after the newest record.
             list.add_partition_offset(self.topic(*topic), *partition, Offset::End)
                 .map_err(|e| Error::request(what())(e))?;
         }
         let ends = consumer.offsets_for_times(list, timeout).map_err(|e| Error::request(what())(e))?;
-        let mut lags: Vec<TopicLag> = self
-            .topics
-            .iter()
-            .map(|topic| TopicLag { topic: topic.clone(), records: 0, position: 0, partitions: Vec::new() })
-            .collect();
-        for ((topic, partition), position) in self.lanes.iter().zip(self.positions.0.iter()) {
-            let next = position.load(Ordering::Relaxed);
+        let of_topic =
+            |topic: &String| TopicLag { topic: topic.clone(), records: 0, position: 0, partitions: Vec::new() };
+        let mut lags: Vec<TopicLag> = self.topics.iter().map(of_topic).collect();
+        for ((topic, partition), next) in lanes.iter().zip(self.positions.from(0)) {
+            if *topic == usize::MAX {
+                continue;
+            }
             let found = ends.find_partition(self.topic(*topic), *partition);
             let found = found
                 .ok_or(rdkafka::error::KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition));

@@ -1,9 +1,20 @@
 //! Kafka in and out: one consumer thread that merges all partitions, one idempotent producer.
 //!
 //! Guarantees: partitions are assigned, never subscribed; an offset is committed only after what its records
-//! caused is acknowledged; nothing is skipped. Does not decode events and does not decide anything.
+//! caused is acknowledged; nothing is skipped; one detector works on a group. Does not decode and does not decide.
+//!
+//! How detection uses it, beside the batch log ([`crate::ingest::batch_log`]):
+//! - [`Consumer::open`] with [`Begin::State`] where a checkpoint stands (the offsets that [`Offsets::next`] gave when it
+//!   was taken, and the batches logged since), [`Begin::Fresh`] where there is none, [`Begin::Group`] with `--cold`.
+//! - A first checkpoint, empty, with where reading begins, before [`Consumer::claim`]: a claim commits, and a group with
+//!   commits and without a state has lost it.
+//! - [`Consumer::claim`] gives the [`Offsets`]; [`Offsets::rest_on_checkpoints`] where there are checkpoints.
+//! - For each batch: the log, the engine, [`Offsets::handled`]; between batches [`Offsets::tick`].
+//! - A checkpoint keeps [`Offsets::next`] as of its batch; once it is closed, [`Offsets::closed`] with the same.
+//! - A clean stop: a last checkpoint, [`Offsets::closed`], [`Offsets::finish`].
 
 pub mod assign;
+pub mod claim;
 pub mod client;
 pub mod config;
 pub mod consumer;
@@ -15,12 +26,16 @@ pub mod lag;
 pub mod offsets;
 pub mod options;
 pub mod order;
+pub mod owner;
+mod partitions;
 pub mod producer;
+mod reader;
 pub mod send_back;
 pub mod topics;
 
+pub use claim::Claim;
 pub use config::{KafkaConfig, Sasl, SaslMechanism, Start, Tls};
-pub use consumer::{Consumer, Lane};
+pub use consumer::{Begin, Consumer, Lane, Standing};
 pub use dead_letters::DeadLetters;
 pub use error::Error;
 pub use follow::Follower;

@@ -9,7 +9,7 @@
 mod caps;
 mod describe;
 mod engine;
-mod make;
+pub mod make;
 mod make_rules;
 mod make_sequence;
 mod make_stream;
@@ -20,7 +20,7 @@ mod oracle_truth;
 mod oracle_values;
 mod oracle_watermark;
 mod probe;
-mod render;
+pub mod render;
 mod shrink;
 mod told;
 

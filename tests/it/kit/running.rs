@@ -103,6 +103,11 @@ impl Running {
         Some((check["state"].as_str()?.to_owned(), check["detail"].as_str()?.to_owned()))
     }
 
+    /// Waits until it has ended by itself; `None` where a signal ended it.
+    pub fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+        wait_until("it has ended", limit, || self.child.try_wait().expect("a child")).code()
+    }
+
     /// SIGTERM; it must be out within ten seconds, with 0.
     pub fn terminate(mut self) -> Vec<Value> {
         self.signal("TERM");

@@ -1,0 +1,286 @@
+//! What detection leaves behind for the next start: the batch log before a batch is decided, checkpoints behind it.
+//!
+//! Guarantees: a batch is in the log before anything comes of it; a checkpoint is written only once Kafka has
+//! acknowledged everything that its batches caused, and offsets are committed only once it is closed; a start goes on
+//! exactly where the last closed checkpoint stands and takes what was logged behind it again. Decides nothing about
+//! events.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Prepared, RunError, private_folder};
+use crate::detect::{Engine, Options, Swapped};
+use crate::disk::{DiskFile, RealDisk};
+use crate::features::store::{
+    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, StoreError,
+    recover,
+};
+use crate::ingest::batch_log::{BatchLog, Digests, Logged};
+use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
+use crate::ingest::kafka::{Offsets, Producer};
+use crate::ingest::{Batch, Lanes, Partition};
+use crate::telemetry::Metrics;
+use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
+
+/// The folder of the batch log, in that of the state.
+const LOG_FOLDER: &str = "batches";
+
+/// From where on records are taken. `cold`: an empty state may begin where the group stands.
+pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
+    let checkpoint = found.and_then(|found| Some((found, found.recovered.checkpoint.as_ref()?)));
+    let Some((found, checkpoint)) = checkpoint else {
+        return if cold { Begin::Group } else { Begin::Fresh };
+    };
+    let next = checkpoint.progress.offsets.iter();
+    let next = next.map(|next| (Partition::new(next.topic.clone(), next.partition), next.offset)).collect();
+    Begin::State(Standing { next, again: found.again.clone() })
+}
+
+/// The state as a start finds it.
+pub struct Found {
+    place: Place,
+    key: StateKey,
+    recovered: Recovered,
+    log: BatchLog,
+    again: Vec<Logged>,
+    every: Duration,
+    metrics: Metrics,
+}
+
+impl Found {
+    /// Opens what there is; `None` where nothing was kept yet, and then nothing is made.
+    pub fn existing(prepared: &Prepared, metrics: &Metrics) -> Result<Option<Self>, RunError> {
+        let is_there = FjallStore::is_there(&prepared.config.state_directory);
+        is_there.then(|| Self::open(prepared, metrics)).transpose()
+    }
+
+    /// Opens what there is, and makes what is not; no other process may have it open.
+    pub fn open(prepared: &Prepared, metrics: &Metrics) -> Result<Self, RunError> {
+        let folder = prepared.config.state_directory.clone();
+        let failed = |error| RunError::StateDirectory(folder.clone(), error);
+        let log_folder = folder.join(LOG_FOLDER);
+        private_folder(&log_folder).map_err(failed)?;
+        let key = StateKey::open(&folder, prepared.new_key)?;
+        if key.key.text(&key.id) != prepared.key.text(&key.id) {
+            return Err(StoreError::KeyFile { path: key.path, what: "was made by another start a moment ago" }.into());
+        }
+        let disk = Arc::new(RealDisk);
+        let store = Arc::new(FjallStore::open(&folder)?);
+        let place = Place { disk: disk.clone(), folder: folder.clone(), store };
+        let recovered = recover(&place, &key.path, &key.id)?;
+        let after = match &recovered.checkpoint {
+            Some(checkpoint) => checkpoint.progress.batch,
+            None => {
+                // Nothing is decided before the first checkpoint: what lies here is of a state that is gone.
+                BatchLog::clear(&*disk, &log_folder)?;
+                0
+            }
+        };
+        let opened = BatchLog::open(disk, &log_folder, after, false)?;
+        let every = Duration::from_millis(prepared.config.state.checkpoint_ms);
+        let metrics = metrics.clone();
+        Ok(Found { place, key, recovered, log: opened.log, again: opened.again, every, metrics })
+    }
+
+    /// The engine as it was, or a new one; with what the rules change of it.
+    pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
+        let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
+        if self.recovered.checkpoint.is_none() {
+            return Ok((Engine::new(rules, bands, options, prepared.key), None));
+        }
+        let begun = Instant::now();
+        let (engine, swapped) = Engine::restore_and_tell(rules, bands, options, prepared.key, &*self.place.store)?;
+        StateOpened {
+            checkpoint: self.recovered.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number),
+            batches_again: self.again.len(),
+            took: begun.elapsed(),
+        }
+        .tell();
+        Ok((engine, Some(swapped)))
+    }
+
+    /// Starts writing. The state of a new store is its first checkpoint, closed before this returns: whatever happens
+    /// from then on, the next start knows where this one began.
+    pub fn start(self, engine: &mut Engine, consumer: &Consumer, in_force: &Digests) -> Result<Durable, RunError> {
+        let others = self.again.iter().filter(|logged| *logged.in_force != *in_force).count();
+        if others > 0 {
+            TakenAgainUnderOthers { batches: others }.tell();
+        }
+        let Found { place, key, recovered, log, every, metrics, .. } = self;
+        let checkpoints = Checkpoints::start(place, &recovered, &key.id, every, metrics)
+            .map_err(|error| RunError::System("start a thread", error))?;
+        let last = recovered.checkpoint.as_ref();
+        let mut durable = Durable {
+            log,
+            names: consumer.names(),
+            checkpoints,
+            waiting: None,
+            told: last.map_or(0, |checkpoint| checkpoint.number),
+            covered: None,
+            batch: last.map_or(0, |checkpoint| checkpoint.progress.batch),
+            moment_ms: last.map_or(0, |checkpoint| checkpoint.progress.moment_ms),
+            saved: last.map(|checkpoint| checkpoint.progress.batch),
+            epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
+        };
+        if last.is_none() {
+            let (redo, progress) = durable.capture(engine, consumer.starts(), in_force);
+            durable.checkpoints.begin(redo, progress)?;
+            durable.checkpoints.wait(None);
+            durable.checkpoints.check()?;
+        }
+        Ok(durable)
+    }
+}
+
+/// A state that was taken down, and waits until Kafka has acknowledged what came of it.
+struct Waiting {
+    /// The last batch in it.
+    ticket: usize,
+    redo: Redo,
+    progress: Progress,
+    /// The end of the log as of then: synced before the checkpoint is closed.
+    log_file: Option<Box<dyn DiskFile>>,
+}
+
+/// Writes down what detection does.
+pub struct Durable {
+    log: BatchLog,
+    names: Arc<Lanes>,
+    checkpoints: Checkpoints,
+    waiting: Option<Waiting>,
+    /// The last closed checkpoint that offsets and log know of.
+    told: u64,
+    /// It and its last batch, until the store has taken it.
+    covered: Option<(u64, u64)>,
+    /// The last batch that was taken, and its moment.
+    batch: u64,
+    moment_ms: i64,
+    /// The last batch of the last state that was taken down.
+    saved: Option<u64>,
+    epoch: u64,
+}
+
+impl Durable {
+    /// Kept in every checkpoint from now on: whose turn it was.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Writes down that a batch is about to be decided.
+    pub fn log(&mut self, batch: &Batch, in_force: &Digests) -> Result<(), RunError> {
+        self.batch = self.log.append(batch, &self.names, in_force)?;
+        self.moment_ms = batch.moment.0;
+        Ok(())
+    }
+
+    /// Between two batches: takes the state down where that is due, hands it over, and lets go of what is closed.
+    pub fn tick(
+        &mut self,
+        engine: &mut Engine,
+        offsets: &mut Offsets,
+        producer: &Producer,
+        ticket: usize,
+        in_force: &Digests,
+    ) -> Result<(), RunError> {
+        self.checkpoints.check()?;
+        self.hand_over(producer)?;
+        self.let_go(offsets)?;
+        let is_due =
+            self.checkpoints.is_due(Instant::now()) || (self.log.wants_checkpoint() && !self.checkpoints.is_busy());
+        if self.waiting.is_none() && self.saved != Some(self.batch) && is_due {
+            self.take_down(engine, offsets, ticket, in_force)?;
+        }
+        Ok(())
+    }
+
+    /// Brings everything that was decided to rest: until `deadline` Kafka must have acknowledged it. Returns whether
+    /// the state of this moment is closed.
+    pub fn settle(
+        &mut self,
+        engine: &mut Engine,
+        offsets: &mut Offsets,
+        producer: &Producer,
+        ticket: usize,
+        in_force: &Digests,
+        deadline: Instant,
+    ) -> Result<bool, RunError> {
+        if !producer.flush(deadline)? {
+            return Ok(false);
+        }
+        self.hand_over(producer)?;
+        if self.saved != Some(self.batch) {
+            self.take_down(engine, offsets, ticket, in_force)?;
+            self.hand_over(producer)?;
+        }
+        let is_closed = self.checkpoints.wait(Some(deadline));
+        self.checkpoints.check()?;
+        self.let_go(offsets)?;
+        Ok(is_closed)
+    }
+
+    /// For whoever watches over the service.
+    pub fn watch(&self) -> CheckpointWatch {
+        self.checkpoints.watch()
+    }
+
+    fn take_down(
+        &mut self,
+        engine: &mut Engine,
+        offsets: &Offsets,
+        ticket: usize,
+        in_force: &Digests,
+    ) -> Result<(), RunError> {
+        let log_file = self.log.roll()?;
+        let (redo, progress) = self.capture(engine, offsets.next(), in_force);
+        self.waiting = Some(Waiting { ticket, redo, progress, log_file });
+        Ok(())
+    }
+
+    fn capture(&mut self, engine: &mut Engine, next: Vec<(Partition, i64)>, in_force: &Digests) -> (Redo, Progress) {
+        let mut redo = Redo::new();
+        engine.name_lanes(next.iter().map(|(partition, _)| partition.to_string()).collect());
+        engine.save(&mut redo);
+        self.saved = Some(self.batch);
+        let offset = |(Partition { topic, partition }, offset)| NextOffset { topic, partition, offset };
+        let progress = Progress {
+            batch: self.batch,
+            moment_ms: self.moment_ms,
+            offsets: next.into_iter().map(offset).collect(),
+            rules: in_force.rules.clone(),
+            lists: in_force.lists.clone(),
+            geo: in_force.geo.clone(),
+            epoch: self.epoch,
+        };
+        (redo, progress)
+    }
+
+    /// Begins the checkpoint that waits, once Kafka has acknowledged all that came before it.
+    fn hand_over(&mut self, producer: &Producer) -> Result<(), RunError> {
+        let below = producer.acknowledged_below();
+        let Some(Waiting { redo, progress, log_file, .. }) = self.waiting.take_if(|waiting| waiting.ticket < below)
+        else {
+            return Ok(());
+        };
+        if let Some(mut file) = log_file {
+            file.sync().map_err(|error| RunError::System("sync the batch log", error))?;
+        }
+        self.checkpoints.begin(redo, progress)?;
+        Ok(())
+    }
+
+    /// Commits up to what is closed, and drops the log before it.
+    fn let_go(&mut self, offsets: &mut Offsets) -> Result<(), RunError> {
+        if let Some(closed) = self.checkpoints.closed().filter(|closed| closed.number > self.told) {
+            self.told = closed.number;
+            let next = closed.progress.offsets.iter();
+            let next: Vec<_> = next.map(|n| (Partition::new(n.topic.clone(), n.partition), n.offset)).collect();
+            offsets.closed(&next);
+            self.covered = Some((closed.number, closed.progress.batch));
+        }
+        // A start may fall back on the checkpoint before while the store has not taken this one: its batches stay.
+        if let Some((_, batch)) = self.covered.take_if(|(number, _)| self.checkpoints.applied() >= Some(*number)) {
+            self.log.drop_before(batch.saturating_add(1))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Two engines that take the same batches: one is never stopped, the other is whenever a test says so.
+
+use std::sync::Arc;
+
+use walletwatch::detect::document::{AlertDocument, ContactDocument};
+use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
+use walletwatch::event::{Event, Millis, Rejection};
+use walletwatch::features::store::MemoryStore;
+use walletwatch::ruleset::{Bands, HashKey, Ruleset};
+
+pub const KEY: HashKey = HashKey::new([9; 16]);
+
+/// Every call of a sink, as a line.
+#[derive(Debug, Default)]
+pub struct Told(pub Vec<String>);
+
+impl Sink for Told {
+    fn rejected(&mut self, input: usize, rejection: &Rejection) {
+        self.0.push(format!("{input} rejected {rejection}"));
+    }
+    fn duplicate(&mut self, input: usize) {
+        self.0.push(format!("{input} duplicate"));
+    }
+    fn accepted(&mut self, input: usize, event: &Event<'_>, late: bool) {
+        self.0.push(format!("{input} accepted {} {late}", event.id));
+    }
+    fn contact(&mut self, input: usize, document: ContactDocument) {
+        self.0.push(format!("{input} contact {}", serde_json::to_string(&document).unwrap()));
+    }
+    fn finding(&mut self, input: usize, record: FindingRecord) {
+        self.0.push(format!("{input} finding {}", serde_json::to_string(&record).unwrap()));
+    }
+    fn alert(&mut self, input: usize, document: AlertDocument) {
+        self.0.push(format!("{input} alert {}", serde_json::to_string(&document).unwrap()));
+    }
+}
+
+/// What both go through between two batches, or as one.
+#[derive(Clone)]
+pub enum Step {
+    /// A batch: its moment, which partitions are at their end, its lines with their partitions.
+    Take(Millis, Vec<bool>, Vec<(u16, Vec<u8>)>),
+    /// Other rules.
+    Swap(Arc<Ruleset>),
+}
+
+fn go(engine: &mut Engine, step: &Step, told: &mut Told) {
+    match step {
+        Step::Take(moment, at_end, lines) => {
+            engine.partitions(at_end.iter().copied());
+            let inputs = lines.iter().map(|(lane, line)| Input { lane: *lane, value: Some(line) });
+            engine.take(inputs, *moment, None, told);
+        }
+        Step::Swap(rules) => drop(engine.swap(Arc::clone(rules), Bands::default())),
+    }
+}
+
+pub struct Twins {
+    pub rules: Arc<Ruleset>,
+    pub options: Options,
+    pub steady: Engine,
+    pub expected: Told,
+    pub stopped: Engine,
+    pub told: Told,
+    pub store: MemoryStore,
+    /// What came since the last save, and what had been told by then.
+    since: Vec<Step>,
+    saved: usize,
+    pub restores: usize,
+}
+
+impl Twins {
+    pub fn new(rules: Arc<Ruleset>, options: Options) -> Self {
+        let engine = || Engine::new(Arc::clone(&rules), Bands::default(), options.clone(), KEY);
+        Twins {
+            steady: engine(),
+            expected: Told::default(),
+            stopped: engine(),
+            told: Told::default(),
+            store: MemoryStore::new(),
+            since: Vec::new(),
+            saved: 0,
+            restores: 0,
+            rules,
+            options,
+        }
+    }
+
+    pub fn step(&mut self, step: Step) {
+        go(&mut self.steady, &step, &mut self.expected);
+        go(&mut self.stopped, &step, &mut self.told);
+        if let Step::Swap(rules) = &step {
+            self.rules = Arc::clone(rules);
+        }
+        self.since.push(step);
+    }
+
+    pub fn save(&mut self) {
+        self.stopped.save(&mut self.store);
+        self.since.clear();
+        self.saved = self.told.0.len();
+    }
+
+    fn restored(&mut self, rules: &Arc<Ruleset>) -> Engine {
+        self.restores += 1;
+        Engine::restore(Arc::clone(rules), Bands::default(), self.options.clone(), KEY, &self.store)
+            .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Whether nothing came since the last save.
+    pub fn is_saved(&self) -> bool {
+        self.since.is_empty()
+    }
+
+    /// Stops right after a save.
+    pub fn stop(&mut self) {
+        self.save();
+        self.stopped = self.restored(&self.rules.clone());
+    }
+
+    /// Stops right after a save and starts with other rules.
+    pub fn stop_and_swap(&mut self, rules: Arc<Ruleset>) {
+        self.save();
+        go(&mut self.steady, &Step::Swap(Arc::clone(&rules)), &mut self.expected);
+        self.stopped = self.restored(&rules);
+        // A crash before the next save starts from the old rules' state again.
+        self.since.push(Step::Swap(Arc::clone(&rules)));
+        self.rules = rules;
+    }
+
+    /// Loses all since the last save and takes it again, as it was taken.
+    pub fn crash(&mut self, first: &Arc<Ruleset>) {
+        if self.store.is_empty() {
+            return;
+        }
+        self.told.0.truncate(self.saved);
+        self.stopped = self.restored(first);
+        for step in self.since.clone() {
+            go(&mut self.stopped, &step, &mut self.told);
+        }
+    }
+
+    /// Both told the same and know the same.
+    #[track_caller]
+    pub fn assert_same(&self, when: &str) {
+        for (at, (expected, told)) in self.expected.0.iter().zip(&self.told.0).enumerate() {
+            assert_eq!(expected, told, "{when}: line {at}");
+        }
+        assert_eq!(self.expected.0.len(), self.told.0.len(), "{when}");
+        assert_eq!(self.steady.digest(), self.stopped.digest(), "{when}: the digests");
+    }
+}
