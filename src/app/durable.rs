@@ -12,8 +12,7 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, StoreError,
-    recover,
+    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
