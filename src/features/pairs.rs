@@ -97,3 +97,35 @@ impl Durable for Pairs {
         Ok(Pairs { keys: decode_each(from, 9, |from| Ok((from.hash()?, Aggregate::decode_single(from)?)))? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::features::window::Window;
+
+    proptest! {
+        /// What is forgotten depends on what is kept, not on the room it happens to have.
+        #[test]
+        fn pairs_that_were_stored_in_between_are_the_same(steps in prop::collection::vec((0u64..60, 0i64..40, any::<bool>()), 1..300)) {
+            let (mut steady, mut stored) = (Pairs::default(), Pairs::default());
+            let (mut now, mut bytes) = (0, [Encoder::default(), Encoder::default()]);
+            for (key, ahead, stores) in steps {
+                now += ahead;
+                let span = Span { over_ms: 300, horizon_ms: now - 50 };
+                for (pairs, to) in [&mut steady, &mut stored].into_iter().zip(&mut bytes) {
+                    if let Some(Aggregate::Count(window)) = pairs.entry(key, span, || Aggregate::Count(Window::default())) {
+                        window.add(now, 1, span);
+                    }
+                    to.clear();
+                    pairs.encode(to);
+                }
+                prop_assert_eq!(bytes[0].bytes(), bytes[1].bytes());
+                if stores {
+                    stored = Pairs::decode(&mut Decoder::new(bytes[1].bytes())).unwrap();
+                }
+            }
+        }
+    }
+}

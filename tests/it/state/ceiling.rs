@@ -62,6 +62,10 @@ fn who_came_again_outlives_who_came_once() {
     take(&mut engine, (0..2500).map(|at| of(at % 500, at)).collect());
     take(&mut engine, (0..20_000).map(|n| login(3000 + n, &format!("once-{n}"), "203.0.113.2")).collect());
     take(&mut engine, (0..500).map(|n| of(n, 30_000 + n)).collect());
-    let found = told.0.iter().filter(|line| line.contains(" alert ") && line.contains("again-")).count();
+    let found = told
+        .0
+        .iter()
+        .filter(|line| line.contains(" alert ") && line.contains("again-") && line.contains("w3-failed-logins"))
+        .count();
     assert_eq!(found, 500, "nobody who came again was forgotten");
 }
