@@ -55,7 +55,7 @@ impl Consumer {
     pub fn watch(&self, claim: &Claim, stop: &dyn Fn() -> bool) -> Result<Claimable, Error> {
         let claiming = Claiming::new(&claim.owner, claim.take_over, claim.timing);
         let began = Instant::now();
-        let (claiming, (Decided::Commit(mark) | Decided::Owned(mark))) =
+        let (claiming, Decided::Commit(mark) | Decided::Owned(mark)) =
             self.decide(claiming, began, claim.timing.watch, stop)?;
         Ok(Claimable { claiming, began, mark })
     }
