@@ -20,15 +20,17 @@ use super::{backlog, config, plain_producer, three_topics, write};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
 
-/// A batch as its taker sees it: number it was logged under, whether it was taken again, moment, ends, and of each
-/// record lane, offset, timestamp, key and value.
+/// A record as its taker sees it: lane, offset, timestamp, key and value.
+type Seen = (u16, i64, i64, Vec<u8>, Vec<u8>);
+
+/// A batch as its taker sees it: number it was logged under, whether it was taken again, moment, ends and records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Whole {
     number: u64,
     again: bool,
     moment: i64,
     at_end: Vec<bool>,
-    records: Vec<(u16, i64, i64, Vec<u8>, Vec<u8>)>,
+    records: Vec<Seen>,
 }
 
 fn whole(batch: &Batch, number: u64) -> Whole {
