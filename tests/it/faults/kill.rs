@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Record, Wallet};
+use super::{BACK_WITHIN, Record, Wallet};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
 
@@ -57,14 +57,25 @@ fn killed_at_thirty_points_under_load_it_says_what_an_undisturbed_run_says() {
     wallet.writes_checkpoints_often();
     let records = wallet.generate(RECORDS);
     let parts = records.chunks(records.len() / KILLS as usize);
+    let (mut gone_on, mut taken_again) = (0, 0);
     for part in parts {
         let service = wallet.start();
         wallet.write(part);
-        // From before it is ready to long after it has begun.
-        let until = Instant::now() + Duration::from_millis(seeded.below(2500));
+        // It is under way: somewhere in this part, or in what it takes again before it, at any moment.
+        let taken = seeded.below(part.len() as u64);
+        wait_until("it is under way", BACK_WITHIN, || (wallet.taken(&service)? >= taken).then_some(()));
+        let until = Instant::now() + Duration::from_millis(seeded.below(1500));
         wait_until("the moment", Duration::from_secs(5), || (Instant::now() >= until).then_some(()));
         service.signal("KILL");
+        for line in service.log() {
+            if line["message"] == "the state is read back: going on where it stands" {
+                gone_on += u64::from(line["checkpoint"].as_u64() > Some(1));
+                taken_again += line["batches_again"].as_u64().unwrap_or(0);
+            }
+        }
     }
+    // Else it would show nothing: every start would begin with the first record.
+    assert!(gone_on > KILLS / 2 && taken_again > KILLS / 3, "{gone_on} went on, {taken_again} batches taken again");
     let service = wallet.start();
     wallet.has_caught_up(&service);
     service.terminate();

@@ -64,6 +64,13 @@ impl Wallet {
         std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
     }
 
+    /// How many records a service has taken since its start.
+    fn taken(&self, service: &Running) -> Option<u64> {
+        let series = service.scrape()?;
+        let sum = |name: &str| -> f64 { series.iter().filter(|(s, _)| s.starts_with(name)).map(|(_, n)| n).sum() };
+        Some((sum("walletwatch_events_total{") + sum("walletwatch_events_rejected_total{")) as u64)
+    }
+
     /// Waits until nothing is left to take.
     fn has_caught_up(&self, service: &Running) {
         wait_until("everything is taken", BACK_WITHIN, || {
@@ -141,8 +148,8 @@ impl Wallet {
         wait_until(&format!("{records} records are taken"), BACK_WITHIN, || {
             last = service.scrape()?;
             let sum = |name: &str| -> f64 { last.iter().filter(|(s, _)| s.starts_with(name)).map(|(_, n)| n).sum() };
-            let taken = sum("walletwatch_events_total{") + sum("walletwatch_events_rejected_total{");
-            (taken as u64 >= records && sum("walletwatch_consumer_lag_records{") == 0.0).then_some(())
+            let taken = self.taken(service)?;
+            (taken >= records && sum("walletwatch_consumer_lag_records{") == 0.0).then_some(())
         });
         service.is_ready();
     }
