@@ -233,7 +233,8 @@ fn on_a_file_system_that_fills_up_or_is_read_only_it_says_so() {
     let folder = small.0.path();
     let output = command(folder, 100).output().expect("a child");
     let error = failed(&output).expect("it fills up");
-    assert!(error.contains("No space left on device"), "{error}");
+    // Whichever comes first: a redo file or run of tables that does not fit, or the merging of tables.
+    assert!(error.contains("No space left on device") || error.contains("is the disk full"), "{error}");
     let closed = told(&output);
     assert!(closed > 0, "{error}");
     small.remount("remount,size=30m");

@@ -34,6 +34,8 @@ const TREE: &str = "state";
 const MARK: [u8; 1] = [0];
 /// Blocks kept for reading back what is not in memory, bytes.
 const CACHE_BYTES: u64 = 32 << 20;
+/// What is known where fjall's own thread failed: it keeps its reason to itself.
+const MERGING_FAILED: &str = "its tables could not be written or merged: is the disk full, or failing?";
 /// Checksum before each value, bytes.
 const SUM_BYTES: usize = 8;
 
@@ -304,7 +306,7 @@ impl Failure {
             Failure::Error(::fjall::Error::Io(source)) => io(source),
             Failure::Error(::fjall::Error::Storage(::fjall::LsmError::Io(source))) => io(source),
             Failure::Error(::fjall::Error::Locked) => StoreError::Locked(folder.to_path_buf()),
-            Failure::Error(::fjall::Error::Poisoned) => StoreError::Poisoned("fjall could not write".to_owned()),
+            Failure::Error(::fjall::Error::Poisoned) => StoreError::Poisoned(MERGING_FAILED.to_owned()),
             Failure::Error(error) => damaged(space, format!("{error:?}")),
             Failure::Panic(text) => damaged(space, format!("reading it ended in: {text}")),
         }
