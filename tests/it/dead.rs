@@ -187,6 +187,9 @@ fn what_cannot_be_used_is_listed_shown_mended_and_accepted_once() {
     std::fs::write(wallet.folder.path().join("mended.json"), transfer("t-1", "1.50")).expect("a file");
     assert_eq!(wallet.replay(&[&bad, "--value", "mended.json"]), (0, json!({"replayed": 1})));
     assert_eq!(wallet.replay(&[&bad, "--value", "mended.json"]), (0, json!({"already_replayed": 1})));
+    // Our own events say their time themselves: the record is of today.
+    let last = records(&wallet.own).last().map(|record| record.stamp);
+    assert!(last > Some(BEGIN + 86_400_000), "{last:?}");
     let second = wallet.detect();
     assert_eq!((number(&second, "records"), number(&second, "accepted"), number(&second, "rejected")), (4, 4, 0));
 

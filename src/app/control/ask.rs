@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
+use super::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, reachable};
 
 /// How much longer than a handler's time an answer is waited for.
 const SLACK: Duration = Duration::from_secs(5);
@@ -40,7 +40,11 @@ pub enum AskError {
 /// Asks the service that listens at `socket`.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value, AskError> {
     use std::io::ErrorKind as K;
-    let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+    let connect = || {
+        let (address, _folder) = reachable(socket)?;
+        UnixStream::connect(address)
+    };
+    let stream = connect().map_err(|error| match error.kind() {
         K::NotFound | K::ConnectionRefused => AskError::NobodyThere,
         K::PermissionDenied => AskError::NotAllowed(error),
         _ => AskError::NoAnswer(error.to_string()),

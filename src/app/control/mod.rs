@@ -9,6 +9,10 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -36,6 +40,19 @@ pub fn socket(role: Role) -> &'static str {
         Role::Both | Role::Detect => "control.sock",
         Role::Notify => "control-notify.sock",
     }
+}
+
+/// What the system takes as the address of a socket, bytes; a longer path is reached through its opened folder.
+const ADDRESS_BYTES_MAX: usize = 100;
+
+/// A path by which a socket can be reached, however long its own is, while the file that goes with it is open.
+fn reachable(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let (folder, name) = match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if path.as_os_str().len() > ADDRESS_BYTES_MAX => (folder, name),
+        _ => return Ok((path.to_owned(), None)),
+    };
+    let folder = File::open(folder)?;
+    Ok((Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name), Some(folder)))
 }
 
 /// Why a request is not done.

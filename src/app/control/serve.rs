@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIME_MAX, REQUEST_BYTES_MAX, Refusal, Router, line};
+use super::{ANSWER_TIME_MAX, REQUEST_BYTES_MAX, Refusal, Router, line, reachable};
 
 /// Connections at once; more are turned away.
 const CONNECTIONS_MAX: usize = 8;
@@ -33,8 +33,9 @@ pub struct Server {
 impl Server {
     /// Listens at `path` and answers from now on, on `runtime`.
     pub fn start(path: &Path, router: Router, runtime: &Handle) -> io::Result<Server> {
-        clear(path)?;
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        let (address, _folder) = reachable(path)?;
+        clear(path, &address)?;
+        let listener = std::os::unix::net::UnixListener::bind(&address)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         let owner = std::fs::metadata(path)?.uid();
         listener.set_nonblocking(true)?;
@@ -54,14 +55,14 @@ impl Drop for Server {
 }
 
 /// Removes a socket that nobody listens on.
-fn clear(path: &Path) -> io::Result<()> {
+fn clear(path: &Path, address: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(found) if !found.file_type().is_socket() => {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there, which is not a socket"))
         }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => match std::os::unix::net::UnixStream::connect(address) {
             Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another service uses this state folder")),
             Err(_) => std::fs::remove_file(path),
         },
@@ -164,6 +165,22 @@ mod tests {
         drop(server);
         assert!(!path.exists());
         assert!(matches!(ask(&path, &json!({"command": "echo"})), Err(AskError::NobodyThere)));
+    }
+
+    #[test]
+    fn a_folder_with_a_long_name_is_as_good_as_any() {
+        let (folder, runtime) = (tempfile::tempdir().expect("a folder"), runtime());
+        let long = folder.path().join("x".repeat(120));
+        std::fs::create_dir(&long).expect("a folder");
+        let path = long.join("control.sock");
+        for _ in 0..2 {
+            let server = Server::start(&path, router(), runtime.handle()).expect("a socket");
+            assert_eq!(ask(&path, &json!({"command": "echo", "text": "x"})).expect("an answer"), json!("x"));
+            assert!(Server::start(&path, router(), runtime.handle()).is_err(), "in use");
+            drop(server);
+            let (address, _folder) = reachable(&path).expect("the folder");
+            drop(std::os::unix::net::UnixListener::bind(address).expect("a socket nobody listens on"));
+        }
     }
 
     #[test]

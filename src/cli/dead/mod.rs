@@ -53,9 +53,14 @@ struct Configured {
 impl Configured {
     /// Its part about Kafka, where everything in it is right.
     fn kafka(self) -> anyhow::Result<KafkaConfig> {
+        self.whole().map(|config| config.kafka)
+    }
+
+    /// All of it, where everything in it is right.
+    fn whole(self) -> anyhow::Result<Config> {
         let source = check::find(self.config, Exit::Config)?;
         match Config::load_partly(source.file.as_deref(), &source.environment) {
-            (Some(config), problems) if problems.is_empty() => Ok(config.kafka),
+            (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => {
                 check::show(&problems)?;
                 Err(fail(Exit::Config, format!("{}: mend it first", source.name())))

@@ -11,8 +11,9 @@ use super::{Configured, Filter, failed, no_such_letter};
 use crate::cli::output::is_dash;
 use crate::cli::{Exit, Format, fail};
 use crate::clock;
+use crate::config::Config;
 use crate::event::Millis;
-use crate::ingest::dead_letter::{Letter, LetterId, Standing};
+use crate::ingest::dead_letter::{Letter, LetterId, Replays, Standing};
 use crate::ingest::kafka::send_back::{LETTERS_AT_ONCE, Outcome, busy_ms};
 use crate::ingest::kafka::{DeadLetters, KafkaConfig, SendBack};
 
@@ -117,7 +118,8 @@ struct Told {
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     check(&args)?;
     let mended = args.value.as_deref().map(read_value).transpose()?;
-    let kafka = args.configured.kafka()?;
+    let Config { kafka, mappings, .. } = args.configured.whole()?;
+    let mapped = mappings.iter().filter_map(|mapping| kafka.topics.get(mapping.topic).cloned()).collect();
     let reader = DeadLetters::open(&kafka).map_err(failed)?;
     let named: BTreeSet<LetterId> = args.letters.iter().copied().collect();
     let takes = |letter: &Letter| (named.is_empty() || named.contains(&letter.id)) && args.filter.takes(letter);
@@ -129,7 +131,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let (to_send, mut told) = sort_out(letters, &chosen, &kafka);
     match args.dry_run {
         true => told.extend(to_send.into_iter().map(|letter| would(letter, &chosen, args.again))),
-        false => send(&kafka, &reader, to_send, chosen, mended.as_deref(), args.again, &mut told)?,
+        false => {
+            let run = SendBack::open(&kafka, &reader, chosen.upto, mapped).map_err(failed)?;
+            send(run, to_send, chosen.replays, mended.as_deref(), args.again, &mut told)?;
+        }
     }
     told.sort_by_key(|told| (told.letter.written, told.letter.id));
     let text = match args.format {
@@ -198,16 +203,13 @@ fn would(letter: Letter, chosen: &Chosen, again: bool) -> Told {
 }
 
 fn send(
-    kafka: &KafkaConfig,
-    reader: &DeadLetters,
+    mut run: SendBack<'_>,
     mut letters: Vec<Letter>,
-    chosen: Chosen,
+    mut replays: Replays,
     mended: Option<&[u8]>,
     again: bool,
     told: &mut Vec<Told>,
 ) -> anyhow::Result<()> {
-    let Chosen { mut replays, upto, .. } = chosen;
-    let mut run = SendBack::open(kafka, reader, upto).map_err(failed)?;
     // As they stand in the topic: a part of them is read in one go.
     letters.sort_by_key(|letter| letter.id);
     for part in letters.chunks(LETTERS_AT_ONCE) {

@@ -52,6 +52,7 @@ pub struct SendBack<'l> {
     ticket: usize,
     /// How far the marks are read.
     marks_upto: Offsets,
+    with_stamps: BTreeSet<String>,
 }
 
 /// A letter that is about to be sent.
@@ -62,8 +63,14 @@ struct Ready<'c> {
 }
 
 impl<'l> SendBack<'l> {
-    /// `marks_upto` are the ends up to which whoever chose the letters has read the marks.
-    pub fn open(config: &KafkaConfig, letters: &'l DeadLetters, marks_upto: Offsets) -> Result<Self, Error> {
+    /// `marks_upto` are the ends up to which whoever chose the letters has read the marks. Records of the topics
+    /// `with_stamps` are stamped as they were, for a mapping may read the time of their events there; others now.
+    pub fn open(
+        config: &KafkaConfig,
+        letters: &'l DeadLetters,
+        marks_upto: Offsets,
+        with_stamps: BTreeSet<String>,
+    ) -> Result<Self, Error> {
         let run = std::hash::RandomState::new().build_hasher().finish();
         Ok(SendBack {
             letters,
@@ -72,6 +79,7 @@ impl<'l> SendBack<'l> {
             wait: Duration::from_millis(config.produce_wait_ms_max),
             ticket: 0,
             marks_upto,
+            with_stamps,
         })
     }
 
@@ -184,7 +192,8 @@ impl<'l> SendBack<'l> {
     }
 
     fn send_one(&mut self, letter: &Letter, content: &Content, mended: Option<&[u8]>) -> Result<(), Error> {
-        let place = Place { partition: letter.origin.partition, stamp: letter.stamp };
+        let stamp = letter.stamp.filter(|_| self.with_stamps.contains(&letter.origin.topic));
+        let place = Place { partition: letter.origin.partition, stamp };
         let headers = [(REPLAY_HEADER, self.name(letter.id))];
         let outgoing = Outgoing {
             topic: &letter.origin.topic,
