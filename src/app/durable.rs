@@ -12,8 +12,7 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, StoreError,
-    recover,
+    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
@@ -60,10 +59,10 @@ impl Found {
         let failed = |error| RunError::StateDirectory(folder.clone(), error);
         let log_folder = folder.join(LOG_FOLDER);
         private_folder(&log_folder).map_err(failed)?;
-        let key = StateKey::open(&folder, prepared.new_key)?;
-        if key.key.text(&key.id) != prepared.key.text(&key.id) {
-            return Err(StoreError::KeyFile { path: key.path, what: "was made by another start a moment ago" }.into());
-        }
+        // Without one nothing could be found again; whoever prepares a run draws it.
+        let key = prepared.state_key.clone();
+        let mut key = key.ok_or_else(|| failed(std::io::Error::other("no key of the state was drawn")))?;
+        key.keep()?;
         let disk = Arc::new(RealDisk);
         let store = Arc::new(FjallStore::open(&folder)?);
         let place = Place { disk: disk.clone(), folder: folder.clone(), store };

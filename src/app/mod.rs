@@ -22,7 +22,7 @@ use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Claim, Error as KafkaError, Offsets, topics};
+use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -249,14 +249,17 @@ impl Stages {
     ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let opened = role.detects().then(|| self.open_reader(beginning.cold)).transpose()?;
+        let opened = match role.detects().then(|| self.open_reader(beginning)).transpose() {
+            // Whoever is asked to stop while it watches has begun nothing.
+            Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
+            opened => opened?,
+        };
         topics::prepare(&config.kafka)?;
         // Both are built before either runs.
         let mut watched = Watched::default();
         let notify = role.notifies().then(|| notify::Notify::open(self, runtime, &mut watched)).transpose()?;
         // Last before anything runs: a start that fails has taken nothing over.
-        let reader = match opened.map(|opened| self.claim(opened, beginning.take_over)).transpose() {
-            // Whoever is asked to stop while it waits has begun nothing.
+        let reader = match opened.map(|opened| self.claim(opened, beginning)).transpose() {
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             claimed => claimed?,
         };
@@ -328,27 +331,37 @@ impl Stages {
     }
 
     /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
-    fn open_reader(&self, cold: bool) -> Result<(Consumer, Option<Found>), RunError> {
+    fn open_reader(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
+        let kafka = &self.prepared.config.kafka;
         let found = Found::existing(&self.prepared, &self.metrics)?;
-        let consumer = Consumer::open(&self.prepared.config.kafka, durable::begin(found.as_ref(), cold))?;
-        Ok((consumer, found))
+        let consumer = Consumer::open(kafka, durable::begin(found.as_ref(), beginning.cold));
+        if let Err(KafkaError::StateLost { .. }) = &consumer {
+            // Perhaps the state is not lost, and it is at work elsewhere: whoever starts a second one is told that.
+            let folder = &self.prepared.config.state_directory;
+            let owner = owner::existing(&RealDisk, folder).map_err(|e| RunError::StateDirectory(folder.clone(), e))?;
+            Consumer::open(kafka, Begin::Group)?
+                .watch(&claim_of(owner.unwrap_or_default(), beginning), &|| self.shutdown.is_requested())?;
+        }
+        Ok((consumer?, found))
     }
 
     /// Makes the group ours: there is one detector.
-    fn claim(&self, (consumer, found): (Consumer, Option<Found>), take_over: bool) -> Result<Reader, RunError> {
+    fn claim(&self, (consumer, found): (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
         let prepared = &self.prepared;
         let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
+        let folder = &prepared.config.state_directory;
+        let owner = owner::id(&RealDisk, folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
+        let stop = || self.shutdown.is_requested();
+        // A second one leaves nothing behind: it watches before there is a checkpoint.
+        let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
         let options = Options { findings: self.witness.is_some(), ..prepared.config.engine.clone() };
         let (mut engine, swapped) = found.engine(prepared, options)?;
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
         }
         let durable = found.start(&mut engine, &consumer, &detect::digests(&prepared.in_force))?;
-        let folder = &prepared.config.state_directory;
-        let failed = |error| RunError::StateDirectory(folder.clone(), error);
-        let owner = owner::id(&RealDisk, folder).map_err(failed)?;
-        let claim = Claim { owner, take_over, timing: Timing::default() };
-        let offsets = consumer.claim(&claim, &|| self.shutdown.is_requested())?;
+        // Only now may the group have commits: without the first checkpoint they would mean a lost state.
+        let offsets = consumer.take(claimable, &stop)?;
         Ok((consumer, (engine, durable), offsets))
     }
 
@@ -440,6 +453,11 @@ fn spawn(
         .spawn(body)
         .map(|_| ())
         .map_err(|e| RunError::System("start a thread", e))
+}
+
+/// A claim with the times of production.
+fn claim_of(owner: String, beginning: Beginning) -> Claim {
+    Claim { owner, take_over: beginning.take_over, timing: Timing::default() }
 }
 
 /// A folder that only we can read, made if it is missing.

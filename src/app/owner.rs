@@ -18,6 +18,14 @@ const ID_BYTES_MAX: usize = 128;
 
 /// The id in `folder`, which is there; made on the first start.
 pub fn id(disk: &dyn Disk, folder: &Path) -> io::Result<String> {
+    match existing(disk, folder)? {
+        Some(id) => Ok(id),
+        None => make(disk, folder, &folder.join(FILE)),
+    }
+}
+
+/// The id in `folder`, if there is one. Makes nothing.
+pub fn existing(disk: &dyn Disk, folder: &Path) -> io::Result<Option<String>> {
     let path = folder.join(FILE);
     let mut text = String::new();
     match disk.open(&path) {
@@ -29,9 +37,9 @@ pub fn id(disk: &dyn Disk, folder: &Path) -> io::Result<String> {
                 let why = format!("{} holds no id: take it away to get a new one", path.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
-            Ok(id.to_owned())
+            Ok(Some(id.to_owned()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(disk, folder, &path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

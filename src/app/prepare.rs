@@ -38,8 +38,8 @@ pub struct Prepared {
     pub seen: Seen,
     /// The key of the ids' hashes.
     pub key: HashKey,
-    /// What the key of the state becomes where there is none yet.
-    pub new_key: [u8; 16],
+    /// The same with its id and its file, where it is the state's own: to be kept before a state is made.
+    pub state_key: Option<StateKey>,
     /// The channels.
     pub channels: Channels,
     /// What is doubtful but runs.
@@ -78,7 +78,7 @@ pub enum BadRules {
 pub enum KeyFrom {
     /// One of its own, forgotten with it: nothing is kept.
     Nowhere,
-    /// The one in the folder of the state, where there is one; a start makes it where there is none.
+    /// The one in the folder of the state; drawn where there is no state yet, and kept by whoever makes the state.
     State,
 }
 
@@ -90,15 +90,14 @@ pub fn prepare(
     key_from: KeyFrom,
 ) -> Result<Prepared, Vec<Problem>> {
     let Some(config) = config else { return Err(problems) };
-    let new_key = random_bytes();
-    let kept = match key_from {
+    let state_key = match key_from {
         KeyFrom::Nowhere => None,
-        KeyFrom::State => StateKey::existing(&config.state_directory).unwrap_or_else(|error| {
-            problems.push(Problem::nowhere("C006", error.to_string()).about("state.directory"));
+        KeyFrom::State => state_key(&config).unwrap_or_else(|why| {
+            problems.push(Problem::nowhere("C006", why).about("state.directory"));
             None
         }),
     };
-    let key = kept.map_or_else(|| HashKey::new(new_key), |kept| kept.key);
+    let key = state_key.as_ref().map_or_else(|| HashKey::new(random_bytes()), |state_key| state_key.key);
     // Before anything is read: what changes from now on is seen as changed.
     let seen = Seen::now(&config);
     let files = NoticeFiles::read(&config.notices);
@@ -139,7 +138,7 @@ pub fn prepare(
             let mentions = Arc::new(mentions);
             let (templates, geo, mappings) = (Arc::new(templates), Arc::new(geo), Arc::new(mappings));
             let in_force = InForce { ruleset, policy, mentions, templates, geo, mappings };
-            Ok(Prepared { config, in_force, sources, fell_back, seen, key, new_key, channels, warnings })
+            Ok(Prepared { config, in_force, sources, fell_back, seen, key, state_key, channels, warnings })
         }
         (rules, ..) => {
             problems.extend(fell_back.into_iter().flat_map(|fell_back| fell_back.problems));
@@ -298,6 +297,16 @@ pub fn load_geo(config: &Config) -> Result<Databases, Vec<Problem>> {
 /// means its words.
 pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
     router::check(&mentions.channels, &config.channels)
+}
+
+/// The key of the state's folder; nothing is written. None where the configuration does not say which folder it is:
+/// that was told.
+fn state_key(config: &Config) -> Result<Option<StateKey>, String> {
+    let directory = &config.state_directory;
+    if directory.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    StateKey::of(directory, random_bytes()).map(Some).map_err(|error| error.to_string())
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

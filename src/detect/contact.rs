@@ -235,12 +235,37 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::codec::{Decoder, Encoder};
+    use crate::features::store::MemoryStore;
 
     fn with_contact(time: i64, email: &'static str) -> Event<'static> {
         let mut event = Event::new("e", EventType::Login, Millis(time));
         event.account = Some("a1".into());
         event.contact = Some(Box::new(Contact { email: Some(email.into()), ..Contact::default() }));
         event
+    }
+
+    #[test]
+    fn changed_sims_that_are_stored_in_between_are_forgotten_as_ever() {
+        let (mut steady, mut stopped, mut store) = (Contacts::default(), Contacts::default(), MemoryStore::new());
+        let digest = |contacts: &Contacts| {
+            let mut hasher = blake3::Hasher::new();
+            contacts.digest(&mut hasher);
+            hasher.finalize()
+        };
+        for n in 0..6000u64 {
+            let time_ms = n as i64 * NO_SMS_AFTER_SIM_CHANGE_MS / 700;
+            [&mut steady, &mut stopped].into_iter().for_each(|contacts| contacts.change_sim(n % 3000, time_ms));
+            if n % 333 == 0 {
+                stopped.save(&mut store, &mut Encoder::default());
+                let mut head = Encoder::default();
+                stopped.encode_head(&mut head);
+                let head = Head::decode(&mut Decoder::new(head.bytes())).unwrap();
+                stopped = Contacts::restored(&head, &store).unwrap();
+            }
+            assert!(n % 50 != 0 || digest(&steady) == digest(&stopped), "after {n}");
+        }
+        assert!(steady.sim_changed.len() < 3000, "some went");
     }
 
     #[test]

@@ -152,6 +152,8 @@ fn for_ms(silenced: &[Option<Silenced>], number: u16) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::codec::{Decoder, Encoder};
+    use crate::features::store::MemoryStore;
     use crate::ruleset::{HashKey, Sources, load};
 
     /// Rules with a dedup by account: `(id, state, for)`.
@@ -171,6 +173,30 @@ mod tests {
     }
 
     const A: Entity = (7, 0);
+
+    #[test]
+    fn firings_that_are_stored_in_between_are_forgotten_as_ever() {
+        let rules = rules(&[("a", "live", "1s")]);
+        let (mut steady, mut stopped, mut store) = (Fired::new(&rules), Fired::new(&rules), MemoryStore::new());
+        let digest = |fired: &Fired| {
+            let mut hasher = blake3::Hasher::new();
+            fired.digest(&mut hasher);
+            hasher.finalize()
+        };
+        for n in 0..20_000u64 {
+            let (entity, time_ms) = ((n % 7000 + 1, 0), n as i64);
+            let fires = [&mut steady, &mut stopped].map(|fired| fired.fires(0, entity, time_ms, time_ms - 500));
+            assert_eq!(fires[0], fires[1]);
+            if n % 777 == 0 {
+                stopped.save(&mut store, &mut Encoder::default());
+                let mut head = Encoder::default();
+                stopped.encode_head(&mut head);
+                let head = Head::decode(&mut Decoder::new(head.bytes())).unwrap();
+                stopped = Fired::restored(head, &rules, &store).unwrap();
+            }
+            assert!(n % 100 != 0 || digest(&steady) == digest(&stopped), "after {n}");
+        }
+    }
 
     #[test]
     fn it_counts_from_the_newest_firing_and_ends_after_exactly_its_time() {

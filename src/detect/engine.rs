@@ -219,6 +219,17 @@ impl Engine {
         self.state.entities(kind)
     }
 
+    /// How many entities of a kind were forgotten since the start, for want of room.
+    pub fn forgotten(&self, kind: KeyField) -> u64 {
+        self.state.forgotten(kind)
+    }
+
+    /// Memory that all entities are accounted to take, bytes: what is held against
+    /// [`Options::state_memory_max_bytes`](crate::detect::Options::state_memory_max_bytes).
+    pub fn accounted_bytes(&self) -> usize {
+        self.state.accounted_bytes()
+    }
+
     /// Memory of the entities of a kind, estimated, bytes.
     pub fn state_bytes(&self, kind: KeyField) -> usize {
         self.state.bytes(kind)
@@ -468,7 +479,7 @@ fn of_rules(rules: &Arc<Ruleset>, options: &Options) -> Arc<Ruleset> {
 
 fn limits(rules: &Ruleset, options: &Options) -> StateLimits {
     let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
-    StateLimits { entities_max: options.entities_max, profiles }
+    StateLimits { entities_max: options.entities_max, memory_bytes_max: options.state_memory_max_bytes, profiles }
 }
 
 fn count(counts: &mut [u64], at: u8) {

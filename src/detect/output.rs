@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::document::{AlertDocument, ContactDocument};
 use crate::event::mapping::{Mapped, Mapping, Origin};
 use crate::event::{Closed, Decoded, Event, EventType, Limits, Millis, RejectReason, Rejection, decode};
+use crate::features::NO_CEILING;
 use crate::ruleset::Band;
 
 /// How late an event may be and still be counted, ms.
@@ -17,7 +18,7 @@ pub const LATENESS_MS_MAX: i64 = 600_000;
 pub const EVENT_ID_WINDOW_MS: i64 = 600_000;
 /// How many ids are remembered, at most.
 pub const EVENT_IDS_MAX: usize = 4_000_000;
-/// Entities of one kind, at most; beyond it the one longest not swept is forgotten.
+/// Entities of one kind, at most; beyond it those that came only once are forgotten first, then the idle.
 pub const ENTITIES_MAX: usize = 20_000_000;
 
 /// One record's value.
@@ -97,6 +98,9 @@ pub struct Options {
     pub event_ids_max: usize,
     /// Entities of one kind, at most.
     pub entities_max: usize,
+    /// Memory that all entities may be accounted to take, bytes: above it those that came only once are forgotten, then
+    /// the idle. [`NO_CEILING`]: it is not asked. Chains, contacts and event ids have limits of their own.
+    pub state_memory_max_bytes: usize,
     /// What a record may be at most.
     pub limits: Limits,
     /// Whether findings are handed to the sink: `replay --findings` and tests want them.
@@ -113,6 +117,7 @@ impl Default for Options {
             event_id_window_ms: EVENT_ID_WINDOW_MS,
             event_ids_max: EVENT_IDS_MAX,
             entities_max: ENTITIES_MAX,
+            state_memory_max_bytes: NO_CEILING,
             limits: Limits::default(),
             findings: false,
             also: None,

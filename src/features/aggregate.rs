@@ -173,6 +173,18 @@ impl Aggregate {
         }
     }
 
+    /// Gives back memory that is not needed now, where that is what velocity rules keep.
+    pub fn shrink(&mut self) {
+        match self {
+            Aggregate::Count(window) => window.shrink(),
+            Aggregate::Sum(sum) => sum.shrink(),
+            Aggregate::Distinct(distinct) => distinct.shrink(),
+            Aggregate::Spread(spread) => spread.shrink(),
+            Aggregate::Share(share) => share.shrink(),
+            _ => {}
+        }
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         match self {

@@ -179,7 +179,7 @@ impl Baseline {
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let open = super::window::spilled_bytes(&self.open);
-        self.now.heap_bytes() + open + self.slots.capacity() * size_of::<Slot>()
+        self.now.heap_bytes() + open + super::window::room_bytes::<Slot>(self.slots.len())
     }
 
     /// The newest time counted.

@@ -143,6 +143,11 @@ impl Distinct {
         }
     }
 
+    /// Gives back memory that is not needed now.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         super::window::spilled_bytes(&self.entries)

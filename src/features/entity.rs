@@ -13,6 +13,7 @@ use super::ids::NOWHERE;
 use super::marks::Marks;
 use super::places::Places;
 
+mod ceiling;
 mod durable;
 
 pub use durable::Head;
@@ -70,7 +71,10 @@ struct Entity<T> {
 #[derive(Debug)]
 pub struct Table<T> {
     index: Places,
+    /// Pieces of memory; one that nobody stands in is empty, but for the last.
     chunks: Vec<Vec<Entity<T>>>,
+    /// How many stand in each.
+    standing: Vec<u16>,
     /// Places nobody stands at: the lowest is taken first, so that which are free says all of it.
     free: BinaryHeap<Reverse<u32>>,
     marks: Marks,
@@ -80,6 +84,8 @@ pub struct Table<T> {
     removed: Vec<u64>,
     /// Entities that were forgotten because there were too many.
     forgotten: u64,
+    /// What all entities point to, bytes; `None`: that is not accounted.
+    heap_bytes: Option<usize>,
 }
 
 impl<T: Kept> Table<T> {
@@ -89,12 +95,14 @@ impl<T: Kept> Table<T> {
         Table {
             index: Places::new(),
             chunks: Vec::new(),
+            standing: Vec::new(),
             free: BinaryHeap::new(),
             marks: Marks::default(),
             swept: 0,
             entities_max,
             removed: Vec::new(),
             forgotten: 0,
+            heap_bytes: None,
         }
     }
 
@@ -225,12 +233,17 @@ impl<T: Kept> Table<T> {
         let made = Entity { key, kept: T::default() };
         let at = match self.free.pop() {
             Some(Reverse(at)) => {
+                self.enter(at);
                 if let Some(place) = self.entity_mut(at) {
                     *place = made;
                 }
                 at
             }
-            None => self.push(made),
+            None => {
+                let at = self.push(made);
+                self.enter(at);
+                at
+            }
         };
         self.index.insert(key, at);
         self.marks.insert(at);
@@ -257,8 +270,12 @@ impl<T: Kept> Table<T> {
     fn remove(&mut self, at: u32) {
         let Some(entity) = self.entity_mut(at).filter(|e| e.key != 0) else { return };
         let key = entity.key;
-        *entity = Entity { key: 0, kept: T::default() };
+        let gone = std::mem::replace(entity, Entity { key: 0, kept: T::default() });
+        if self.heap_bytes.is_some() {
+            self.reaccount(gone.kept.heap_bytes(), 0);
+        }
         self.index.remove(key, at);
+        self.leave(at);
         if self.marks.remove(at) {
             self.removed.push(key);
         }
@@ -273,6 +290,10 @@ impl<T: Kept> Table<T> {
 
     fn forget_next(&mut self) -> bool {
         let next = self.marks.next_to_go(self.len(), self.entities_max);
+        self.forget(next)
+    }
+
+    fn forget(&mut self, next: Option<u32>) -> bool {
         if let Some(at) = next {
             self.remove(at);
             self.forgotten += 1;
@@ -298,11 +319,16 @@ impl<T: Kept> Table<T> {
     pub fn sweep(&mut self, steps: usize, horizon_ms: i64, over_ms: &[i64]) {
         for _ in 0..steps.min(self.places() as usize) {
             let at = self.next_place();
-            let taken = self.entity_mut(at).filter(|entity| entity.key != 0);
-            match taken.map(|entity| entity.kept.sweep(horizon_ms, over_ms)) {
-                Some(Swept::Gone) => self.remove(at),
-                Some(Swept::Less) => self.marks.change(at),
-                Some(Swept::Same) | None => {}
+            let is_accounted = self.heap_bytes.is_some();
+            let Some(entity) = self.entity_mut(at).filter(|entity| entity.key != 0) else { continue };
+            let before = if is_accounted { entity.kept.heap_bytes() } else { 0 };
+            let swept = entity.kept.sweep(horizon_ms, over_ms);
+            let after = if is_accounted { entity.kept.heap_bytes() } else { 0 };
+            self.reaccount(before, after);
+            match swept {
+                Swept::Gone => self.remove(at),
+                Swept::Less => self.marks.change(at),
+                Swept::Same => {}
             }
         }
     }

@@ -5,7 +5,7 @@
 //! oldest of a value run together in steps of 1/64 of the window.
 
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
-use super::window::{ENTRIES_EXACT_MAX, Span};
+use super::window::{ENTRIES_EXACT_MAX, Span, room_bytes};
 
 /// Values of one entity that are kept apart.
 pub const VALUES_EXACT_MAX: usize = 64;
@@ -107,7 +107,7 @@ impl Habit {
 
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.values.capacity() * size_of::<(u64, u64)>()
+        room_bytes::<Entry>(self.entries.len()) + room_bytes::<(u64, u64)>(self.values.len())
     }
 
     /// The newest time counted.

@@ -59,7 +59,7 @@ impl Histogram {
 
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<(u16, u32)>()
+        super::window::room_bytes::<(u16, u32)>(self.buckets.len())
     }
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Banks;
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_all, decode_each, encode_all};
 use super::shape::KeptField;
-use super::window::spilled_bytes;
+use super::window::{room_bytes, spilled_bytes};
 use crate::ruleset::row::Rep;
 
 /// The newest event of one entity.
@@ -156,7 +156,7 @@ impl Last {
 
 /// Memory of a text beyond itself, bytes.
 pub fn text_bytes(text: &CompactString) -> usize {
-    if text.is_heap_allocated() { text.capacity() } else { 0 }
+    if text.len() > size_of::<CompactString>() { room_bytes::<u8>(text.len()) } else { 0 }
 }
 
 impl Durable for Last {

@@ -114,9 +114,14 @@ impl Marks {
         was_stored
     }
 
+    /// How many of `len` entities came only once.
+    pub fn once(&self, len: usize) -> usize {
+        len.saturating_sub(self.established)
+    }
+
     /// Who goes next, of `len` entities.
     pub fn next_to_go(&mut self, len: usize, entities_max: usize) -> Option<u32> {
-        let once = len.saturating_sub(self.established);
+        let once = self.once(len);
         if once > entities_max / PROBATION_PART { self.next_once() } else { self.next_idle() }
     }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::{Banks, Finding, Ids, State, StateLimits, fill};
+use super::{Banks, Finding, Ids, NO_CEILING, State, StateLimits, fill};
 use crate::event::{Country, Currency, Event, EventType, Millis, Money, Outcome, Place};
 use crate::ruleset::expr::Ty;
 use crate::ruleset::row::Cell;
@@ -97,7 +97,7 @@ struct Part<'r> {
 
 impl<'r> Part<'r> {
     fn new(rules: &'r Ruleset) -> Self {
-        let limits = StateLimits { entities_max: 1000, profiles: false };
+        let limits = StateLimits { entities_max: 1000, memory_bytes_max: NO_CEILING, profiles: false };
         Part { rules, state: State::new(rules, limits), banks: Banks::new(&rules.layout), ids: Ids::new(KEY) }
     }
 

@@ -6,7 +6,7 @@
 use super::aggregate::Aggregate;
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
 use super::first_seen::is_asked_to_make_room;
-use super::window::Span;
+use super::window::{Span, room_bytes};
 
 /// Second keys of a pair that one entity keeps.
 pub const PAIR_KEYS_MAX: usize = 256;
@@ -70,7 +70,7 @@ impl Pairs {
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let kept: usize = self.keys.iter().map(|(_, kept)| kept.heap_bytes()).sum();
-        self.keys.capacity() * size_of::<(u64, Aggregate)>() + kept
+        room_bytes::<(u64, Aggregate)>(self.keys.len()) + kept
     }
 
     /// Whether nothing in it can be asked for any more.
@@ -95,5 +95,37 @@ impl Durable for Pairs {
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(Pairs { keys: decode_each(from, 9, |from| Ok((from.hash()?, Aggregate::decode_single(from)?)))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::features::window::Window;
+
+    proptest! {
+        /// What is forgotten depends on what is kept, not on the room it happens to have.
+        #[test]
+        fn pairs_that_were_stored_in_between_are_the_same(steps in prop::collection::vec((0u64..60, 0i64..40, any::<bool>()), 1..300)) {
+            let (mut steady, mut stored) = (Pairs::default(), Pairs::default());
+            let (mut now, mut bytes) = (0, [Encoder::default(), Encoder::default()]);
+            for (key, ahead, stores) in steps {
+                now += ahead;
+                let span = Span { over_ms: 300, horizon_ms: now - 50 };
+                for (pairs, to) in [&mut steady, &mut stored].into_iter().zip(&mut bytes) {
+                    if let Some(Aggregate::Count(window)) = pairs.entry(key, span, || Aggregate::Count(Window::default())) {
+                        window.add(now, 1, span);
+                    }
+                    to.clear();
+                    pairs.encode(to);
+                }
+                prop_assert_eq!(bytes[0].bytes(), bytes[1].bytes());
+                if stores {
+                    stored = Pairs::decode(&mut Decoder::new(bytes[1].bytes())).unwrap();
+                }
+            }
+        }
     }
 }

@@ -56,6 +56,11 @@ impl Share {
         self.window.heap_bytes()
     }
 
+    /// Gives back memory that is not needed now.
+    pub fn shrink(&mut self) {
+        self.window.shrink();
+    }
+
     /// Asks for the memory of its newest entry.
     pub fn bring_near(&self) {
         self.window.bring_near();

@@ -13,6 +13,9 @@ use super::entity::{Kept, Swept};
 use super::plan::{Planned, RETIRED_MS};
 use super::window::{Span, spilled_bytes};
 
+/// An entity without an event for so long gives back memory that it does not need, ms: who comes every hour keeps it.
+const IDLE_MS: i64 = 3_600_000;
+
 /// The features of one entity that something is kept of, by feature.
 #[derive(Debug, Default)]
 pub struct Slots {
@@ -88,6 +91,11 @@ impl Kept for Slots {
             let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
             over_ms != RETIRED_MS && !kept.is_dead(Span { over_ms, horizon_ms })
         });
+        let idle_ms = horizon_ms.saturating_sub(IDLE_MS);
+        if self.kept.iter().all(|(_, kept)| kept.newest_ms() < idle_ms) {
+            self.kept.shrink_to_fit();
+            self.kept.iter_mut().for_each(|(_, kept)| kept.shrink());
+        }
         Swept::of(before, self.kept.len())
     }
 }

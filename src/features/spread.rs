@@ -114,6 +114,11 @@ impl Spread {
         spilled_bytes(&self.attempts)
     }
 
+    /// Gives back memory that is not needed now.
+    pub fn shrink(&mut self) {
+        self.attempts.shrink_to_fit();
+    }
+
     /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.attempts.last().map_or(i64::MIN, |a| a.time_ms)

@@ -5,7 +5,7 @@
 //! for any more is given back in bounded steps.
 
 use super::account::Account;
-use super::entity::Table;
+use super::entity::{Kept, Table};
 use super::ids::{KINDS, NOWHERE};
 use super::plan::{OfKind, Plan, Use};
 use super::slots::{AccountKept, Slots};
@@ -15,8 +15,10 @@ use super::{Banks, Finding, Ids, Profile};
 use crate::event::{Event, EventType, Outcome};
 use crate::ruleset::{KeyField, Ruleset};
 
+mod ceiling;
 mod durable;
 
+pub use ceiling::NO_CEILING;
 pub use durable::StateHead;
 
 /// One entity of each kind is looked at for so many events, to find what is idle.
@@ -39,6 +41,8 @@ pub struct Ahead {
 pub struct StateLimits {
     /// Entities of one kind, at most.
     pub entities_max: usize,
+    /// Memory all entities may be accounted to take, bytes; [`NO_CEILING`]: it is not asked.
+    pub memory_bytes_max: usize,
     /// Whether accounts keep a profile for alerts.
     pub profiles: bool,
 }
@@ -64,7 +68,7 @@ pub struct State {
 impl State {
     /// An empty state for a rule set.
     pub fn new(rules: &Ruleset, limits: StateLimits) -> Self {
-        State {
+        let mut state = State {
             plan: Plan::new(rules),
             limits,
             accounts: Table::new(limits.entities_max),
@@ -75,7 +79,9 @@ impl State {
             counts: Vec::new(),
             ahead: Vec::new(),
             unswept: 0,
-        }
+        };
+        state.account();
+        state
     }
 
     /// Goes over to another rule set: what is kept of a definition that stays is kept on, of one that is new
@@ -117,6 +123,7 @@ impl State {
                 }
             }
         }
+        self.account();
         true
     }
 
@@ -206,7 +213,7 @@ impl State {
     /// Updates and reads the features of an event. Its fields stand in `banks` already; the values of its
     /// features are written there. No event counted from now on is older than `horizon_ms`.
     pub fn observe(&mut self, event: &Event<'_>, ids: &mut Ids, banks: &mut Banks, horizon_ms: i64) {
-        let State { plan, accounts, others, zones, captured, scratch, counts, .. } = self;
+        let State { plan, limits, accounts, others, zones, captured, scratch, counts, .. } = self;
         let mut upkeep = Upkeep { event, finding: None, horizon_ms, ids, zones, captured, scratch, counts };
         let account = upkeep.ids.of(KeyField::Account, event);
         let mut account_features: &[Use] = &[];
@@ -219,8 +226,11 @@ impl State {
             let Some(table) = others.get_mut(*kind as usize).filter(|_| key != 0) else { continue };
             let updates = upkeep.filter(uses, &plan.features, banks);
             let place = upkeep.ids.place(*kind);
-            let slots = if updates { table.entry(key, place) } else { table.peek(key, place) };
-            upkeep.run(uses, &plan.features, slots, banks);
+            let mut slots = if updates { table.entry(key, place) } else { table.peek(key, place) };
+            let before = limits.accounted(slots.as_deref());
+            upkeep.run(uses, &plan.features, slots.as_deref_mut(), banks);
+            let after = limits.accounted(slots.as_deref());
+            table.reaccount(before, after);
         }
         if account == 0 {
             return;
@@ -230,9 +240,10 @@ impl State {
         let makes = updates || logs_in || plan.account.known_for.is_some();
         let place = upkeep.ids.place(KeyField::Account);
         let mut kept = if makes { accounts.entry(account, place) } else { accounts.peek(account, place) };
+        let before = limits.accounted(kept.as_deref());
         upkeep.run(account_features, &plan.features, kept.as_mut().map(|k| &mut k.slots), banks);
         let mut fresh = Account::default();
-        let account = kept.map_or(&mut fresh, |kept| &mut kept.account);
+        let account = kept.as_mut().map_or(&mut fresh, |kept| &mut kept.account);
         let time = event.time.0;
         if let Some(cell) = plan.account.risk {
             banks.number(cell, account.risk(time));
@@ -249,12 +260,14 @@ impl State {
                 account.log_in(time, event.count, horizon_ms);
             }
         }
+        let after = limits.accounted(kept.as_deref());
+        accounts.reaccount(before, after);
     }
 
     /// Takes a finding of an event for the features over findings; the next events see it. The event's row stands
     /// in `banks` still, and the finding's own fields are written there.
     pub fn find(&mut self, event: &Event<'_>, finding: Finding<'_>, ids: &mut Ids, banks: &mut Banks, horizon_ms: i64) {
-        let State { plan, accounts, others, zones, captured, scratch, counts, .. } = self;
+        let State { plan, limits, accounts, others, zones, captured, scratch, counts, .. } = self;
         if plan.of_findings.is_empty() {
             return;
         }
@@ -268,11 +281,17 @@ impl State {
                 continue;
             }
             let place = upkeep.ids.place(*kind);
-            let slots = match kind {
+            let mut slots = match kind {
                 KeyField::Account => accounts.entry(key, place).map(|kept| &mut kept.slots),
                 kind => others.get_mut(*kind as usize).and_then(|table| table.entry(key, place)),
             };
-            upkeep.run(uses, &plan.features, slots, banks);
+            let before = limits.accounted(slots.as_deref());
+            upkeep.run(uses, &plan.features, slots.as_deref_mut(), banks);
+            let after = limits.accounted(slots.as_deref());
+            match kind {
+                KeyField::Account => accounts.reaccount(before, after),
+                kind => others.get_mut(*kind as usize).into_iter().for_each(|table| table.reaccount(before, after)),
+            }
         }
     }
 
@@ -292,7 +311,10 @@ impl State {
         if account != 0
             && let Some(kept) = self.accounts.entry_of_same(account, ids.place(KeyField::Account))
         {
+            let before = self.limits.accounted(Some(&*kept));
             Profile::take(&mut kept.account.profile, event, device, Some(hour));
+            let after = self.limits.accounted(Some(&*kept));
+            self.accounts.reaccount(before, after);
         }
     }
 
@@ -316,7 +338,8 @@ impl State {
         self.accounts.get(account)?.account.profile.as_deref()
     }
 
-    /// Gives back memory of what no event at or after `horizon_ms` can ask for; a bounded step per event.
+    /// Gives back memory of what no event at or after `horizon_ms` can ask for, a bounded step per event, and forgets
+    /// what is above the ceiling.
     pub fn sweep(&mut self, events: usize, horizon_ms: i64) {
         self.unswept += events;
         let steps = self.unswept / SWEEP_EVENTS_PER_STEP;
@@ -325,6 +348,14 @@ impl State {
         for table in &mut self.others {
             table.sweep(steps, horizon_ms, &self.plan.over_ms);
         }
+        self.make_room();
+    }
+}
+
+impl StateLimits {
+    /// What an entity points to, bytes, where that is accounted.
+    fn accounted<T: Kept>(&self, kept: Option<&T>) -> usize {
+        if self.memory_bytes_max == NO_CEILING { 0 } else { kept.map_or(0, Kept::heap_bytes) }
     }
 }
 

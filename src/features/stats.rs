@@ -6,7 +6,7 @@
 //! event older than the newest counted reads what has been counted so far. Missing while there is nothing.
 
 use super::histogram::Histogram;
-use super::window::Span;
+use super::window::{Span, room_bytes};
 
 mod durable;
 
@@ -199,7 +199,7 @@ impl Series {
 
     fn heap_bytes(&self) -> usize {
         let steps: usize = self.steps.iter().map(|step| step.histogram.heap_bytes()).sum();
-        self.amounts.capacity() * size_of::<Amount>() + self.steps.capacity() * size_of::<Step>() + steps
+        room_bytes::<Amount>(self.amounts.len()) + room_bytes::<Step>(self.steps.len()) + steps
     }
 }
 
@@ -240,7 +240,7 @@ impl Stats {
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let series: usize = self.units.iter().map(|(_, series)| series.heap_bytes()).sum();
-        self.units.capacity() * size_of::<(u8, Series)>() + series
+        room_bytes::<(u8, Series)>(self.units.len()) + series
     }
 
     /// The newest time counted, of any unit.

@@ -4,7 +4,7 @@
 //! most [`CURRENCIES_MAX`] currencies per entity, the one longest unused goes first. Never converts.
 
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
-use super::window::{Span, Window};
+use super::window::{Span, Window, room_bytes};
 
 /// Currencies kept for one entity and feature.
 pub const CURRENCIES_MAX: usize = 4;
@@ -60,9 +60,15 @@ impl Sum {
     pub fn heap_bytes(&self) -> usize {
         let of = |others: &Vec<(u8, Window)>| {
             let windows: usize = others.iter().map(|(_, window)| window.heap_bytes()).sum();
-            size_of::<Vec<(u8, Window)>>() + others.capacity() * size_of::<(u8, Window)>() + windows
+            size_of::<Vec<(u8, Window)>>() + room_bytes::<(u8, Window)>(others.len()) + windows
         };
         self.window.heap_bytes() + self.others.as_deref().map_or(0, of)
+    }
+
+    /// Gives back memory that is not needed now.
+    pub fn shrink(&mut self) {
+        self.window.shrink();
+        self.others.iter_mut().flat_map(|others| others.iter_mut()).for_each(|(_, window)| window.shrink());
     }
 
     /// Whether nothing in it can be asked for any more.

@@ -139,6 +139,11 @@ impl<T: Tally> Window<T> {
         spilled_bytes(&self.entries)
     }
 
+    /// Gives back memory that is not needed now.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.entries.last().is_none_or(|e| e.time_ms <= span.dead())
@@ -183,9 +188,15 @@ impl<T: Tally> Window<T> {
     }
 }
 
-/// Memory of a small vector beyond itself, bytes.
+/// Memory of a small vector beyond itself, bytes. By its length, as [`room_bytes`].
 pub fn spilled_bytes<A: smallvec::Array>(vector: &SmallVec<A>) -> usize {
-    if vector.spilled() { vector.capacity() * size_of::<A::Item>() } else { 0 }
+    if vector.len() > vector.inline_size() { room_bytes::<A::Item>(vector.len()) } else { 0 }
+}
+
+/// Memory that a list of so many takes as it grows, bytes. The length decides and not the room it happens to have: that
+/// is another after a restart, and what is accounted decides who is forgotten.
+pub fn room_bytes<T>(len: usize) -> usize {
+    if len == 0 { 0 } else { len.next_power_of_two() * size_of::<T>() }
 }
 
 impl<T: Tally> Durable for Window<T> {

@@ -82,10 +82,12 @@ impl Wallet {
         found
     }
 
-    fn has_alerts(&self, at_least: i64) {
+    /// Waits until so many accounts have an alert.
+    fn has_alerts(&self, accounts: usize) {
         let topic = format!("{}.alerts", self.topic);
-        wait_until(&format!("{at_least} alerts"), Duration::from_secs(60), || {
-            (records_in(&topic)? >= at_least).then_some(())
+        wait_until(&format!("alerts of {accounts} accounts"), Duration::from_secs(60), || {
+            let is_there = records_in(&topic)? > 0;
+            (is_there && self.alerts().len() >= accounts).then_some(())
         });
     }
 }
@@ -112,10 +114,12 @@ fn a_second_one_is_refused_by_name_a_frozen_one_is_taken_over_and_stops_when_it_
     let mut mistake = wallet.detector("b", &[]);
     assert_eq!(mistake.exit_code(Duration::from_secs(20)), Some(77));
     says(&mistake, &format!("detector {} works on group", wallet.owner("a")));
+    assert!(!wallet.folder.path().join("b/state").exists(), "it leaves nothing behind");
 
     first.signal("STOP");
     let began = Instant::now();
-    let second = wallet.detector("b", &[]);
+    // Its state is another one: it is told to begin with an empty one.
+    let second = wallet.detector("b", &["--cold"]);
     owns(&second);
     assert!(began.elapsed() >= Duration::from_secs(20), "it watched for 15 s and waited for 5 s");
     wallet.write(20..40);
@@ -129,7 +133,7 @@ fn a_second_one_is_refused_by_name_a_frozen_one_is_taken_over_and_stops_when_it_
 
     // On purpose, and at once.
     let mut second = second;
-    let third = wallet.detector("c", &["--take-over"]);
+    let third = wallet.detector("c", &["--take-over", "--cold"]);
     assert_eq!(second.exit_code(Duration::from_secs(15)), Some(75));
     owns(&third);
     wallet.write(60..80);

@@ -42,7 +42,8 @@ fn expected(number: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 fn open(folder: &Path) -> Result<(Place, Recovered, StateKey), walletwatch::features::store::StoreError> {
-    let key = StateKey::open(folder, [7; 16])?;
+    let mut key = StateKey::of(folder, [7; 16])?;
+    key.keep()?;
     let store = Arc::new(FjallStore::open(folder)?);
     let place = Place { disk: Arc::new(RealDisk), folder: folder.to_path_buf(), store };
     let recovered = recover(&place, &key.path, &key.id)?;

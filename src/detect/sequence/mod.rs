@@ -246,14 +246,14 @@ impl Sequences {
         let number = self.number(rule)?;
         let key = self.entity(number, sequence, event, ids)?;
         let mut chains = self.chains.peek(key, NOWHERE);
-        let before = chains.as_deref().map(Chains::len);
+        let known = chains.as_deref().map(Chains::len);
         if let Some(chains) = &mut chains {
             cancel_waiting(sequence, chains, event, banks, |waiting| {
                 self.due.remove(&due(waiting, number, key));
             });
         }
         let is_cancelled = is_cancelled(sequence, chains.as_deref_mut(), event, banks);
-        if chains.as_deref().map(Chains::len) != before {
+        if chains.as_deref().map(Chains::len) != known {
             // Some went: that is a change to save.
             chains = self.chains.get_mut(key, NOWHERE);
         }
@@ -304,7 +304,7 @@ impl Sequences {
             }
             if let Some(room) = chains.rooms.get_mut(at) {
                 *overflow += room.take(&made, sequence.within_ms) as u64;
-                goes_on = before.is_some();
+                goes_on = known.is_some();
             }
         }
         if goes_on {

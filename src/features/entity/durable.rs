@@ -76,6 +76,7 @@ impl<T: Kept + Durable> Table<T> {
         }
         let free = |at: &u32| table.entity(*at).is_some_and(|entity| entity.key == 0);
         table.free = (0..head.places).filter(free).map(Reverse).collect();
+        table.give_back();
         while table.len() > table.entities_max && table.forget_next() {}
         Ok(table)
     }
@@ -92,6 +93,15 @@ impl<T: Kept + Durable> Table<T> {
         self.marks.reach(places);
     }
 
+    /// Gives back the pieces of memory that nobody stands in, but for the last.
+    fn give_back(&mut self) {
+        self.standing.resize(self.chunks.len(), 0);
+        let last = self.chunks.len().saturating_sub(1);
+        for (chunk, _) in self.chunks.iter_mut().zip(&self.standing).take(last).filter(|(_, n)| **n == 0) {
+            *chunk = Vec::new();
+        }
+    }
+
     fn take_stored(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         let mut from = Decoder::unseal(space, key, value)?;
         let number = u64::from_be_bytes(key.try_into().map_err(|_| DecodeError::Wrong("a key"))?);
@@ -101,6 +111,7 @@ impl<T: Kept + Durable> Table<T> {
         from.end()?;
         let entity = self.entity_mut(at).filter(|entity| entity.key == 0 && number != 0);
         *entity.ok_or(DecodeError::Wrong("a place"))? = Entity { key: number, kept };
+        self.enter(at);
         self.index.insert(number, at);
         self.marks.restore(at, (place & ((1 << MARK_BITS) - 1)) as u8);
         Ok(())

@@ -75,6 +75,7 @@ impl State {
                 *table = Table::restored(head, limits.entities_max, Space::of(kind), stored)?;
             }
         }
+        state.account();
         let cold = state.follow(rules, limits, horizon_ms);
         Ok((state, cold))
     }

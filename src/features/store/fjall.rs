@@ -154,6 +154,8 @@ impl FjallStore {
     }
 
     fn ingest(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), ::fjall::Error> {
+        // Writes nothing, but says whether fjall's own thread has failed: without it tables are never merged again.
+        self.database.persist(::fjall::PersistMode::Buffer)?;
         let mut run = self.tree.start_ingestion()?;
         run.write(&MARK[..], sealed(&MARK, &mark.encode()))?;
         let mut key = Vec::new();
@@ -180,7 +182,7 @@ impl Stored for FjallStore {
         found.map(|value| opened(space, &key, &value).map(<[u8]>::to_vec)).transpose()
     }
 
-    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: Take<'_>) -> Result<(), StoreError> {
         let mut found = self.run("read", Some(space), || Ok(self.tree.prefix([space.number()])))?;
         loop {
             let next = self.run("read", Some(space), || found.next().map(|pair| pair.into_inner()).transpose())?;

@@ -289,7 +289,8 @@ fn checkpoints_go_through_redo_files_and_a_start_goes_on() {
 #[test]
 fn a_state_that_was_set_aside_is_made_anew_under_its_key() {
     let folder = tempfile::tempdir().expect("a folder");
-    let key = StateKey::open(folder.path(), [1; 16]).expect("made");
+    let mut key = StateKey::of(folder.path(), [1; 16]).expect("drawn");
+    key.keep().expect("written");
     closed_store(folder.path());
     RealDisk.create(&folder.path().join(redo_file::name(7))).expect("new");
     for _ in 0..2 {
@@ -297,9 +298,33 @@ fn a_state_that_was_set_aside_is_made_anew_under_its_key() {
         assert!(folder.path().join("store.old").exists() && !FjallStore::is_there(folder.path()));
     }
     assert!(redo_file::numbers(&RealDisk, folder.path()).expect("listed").is_empty());
-    let again = StateKey::open(folder.path(), [2; 16]).expect("there");
+    let again = StateKey::of(folder.path(), [2; 16]).expect("there");
     assert_eq!(again.id, key.id);
     let store = FjallStore::open(folder.path()).expect("made");
     assert!(matches!(FjallStore::set_aside(folder.path()), Err(StoreError::Locked(_))));
     assert_eq!(store.mark().expect("new"), None);
+}
+
+#[test]
+fn damage_that_shows_while_tables_are_merged_ends_in_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = FjallStore::open(folder.path()).expect("made");
+    let many = |redo: &mut Redo| (0..400).for_each(|n| redo.put(Space::Account, &key(n), &[7; 200]));
+    take(&store, 1, many);
+    for (path, bytes) in files(&folder.path().join("store/keyspaces/1/tables")) {
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("there");
+        file.write_all_at(&[0xa5; 64], bytes / 3).expect("inside");
+    }
+    for number in 2..1000 {
+        let mut redo = Redo::new();
+        many(&mut redo);
+        let chunks = redo.into_chunks().expect("small");
+        let changes = redo_file::merged(chunks.iter().map(Vec::as_slice), &PathBuf::new).expect("readable");
+        if let Err(error) = store.apply(&changes, &mark(number)) {
+            assert!(matches!(error, StoreError::Poisoned(_) | StoreError::Damaged { .. }), "{error}");
+            assert!(matches!(store.mark(), Err(StoreError::Poisoned(_))), "every later call refuses");
+            return;
+        }
+    }
+    panic!("a damaged table was merged, or none ever is");
 }

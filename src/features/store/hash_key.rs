@@ -20,7 +20,7 @@ const HEAD: &str = "walletwatch-hash-key-1 ";
 const ID_CONTEXT: &str = "walletwatch 2026-11 id of the key that entities are hashed with";
 
 /// A key and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StateKey {
     /// The key.
     pub key: HashKey,
@@ -28,22 +28,43 @@ pub struct StateKey {
     pub id: String,
     /// Its file.
     pub path: PathBuf,
+    /// Its bytes, while they are not in the file.
+    unkept: Option<[u8; 16]>,
+}
+
+impl std::fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateKey").field("id", &self.id).field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl StateKey {
-    /// The key of a state folder. Where there is none and no store either, `random` becomes it.
-    pub fn open(directory: &Path, random: [u8; 16]) -> Result<StateKey, StoreError> {
+    /// The key of a state folder. Where there is none and no store either, `random` is to become it: nothing is
+    /// written before [`StateKey::keep`].
+    pub fn of(directory: &Path, random: [u8; 16]) -> Result<StateKey, StoreError> {
         match Self::existing(directory)? {
             Some(found) => Ok(found),
             None if FjallStore::is_there(directory) => {
                 Err(StoreError::KeyFile { path: directory.join(FILE), what: "is not there" })
             }
             None => {
-                let path = directory.join(FILE);
-                make(directory, &path, random).map_err(io_error("write", &path))?;
-                // Whoever made it first: everybody takes the one that is there.
-                Self::existing(directory)?.ok_or(StoreError::KeyFile { path, what: "is not there" })
+                let (key, id, path) = (HashKey::new(random), id(&random), directory.join(FILE));
+                Ok(StateKey { key, id, path, unkept: Some(random) })
             }
+        }
+    }
+
+    /// Writes it into its folder, which is there, unless it is written already: to be done before the store is made.
+    pub fn keep(&mut self) -> Result<(), StoreError> {
+        let Some(bytes) = self.unkept else { return Ok(()) };
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        make(directory, &self.path, bytes).map_err(io_error("write", &self.path))?;
+        match Self::existing(directory)? {
+            Some(kept) if kept.id == self.id => {
+                self.unkept = None;
+                Ok(())
+            }
+            _ => Err(StoreError::KeyFile { path: self.path.clone(), what: "was written by another process just now" }),
         }
     }
 
@@ -58,7 +79,7 @@ impl StateKey {
         let Some(bytes) = parse(&text) else {
             return Err(StoreError::KeyFile { path, what: "is not what was written" });
         };
-        Ok(Some(StateKey { key: HashKey::new(bytes), id: id(&bytes), path }))
+        Ok(Some(StateKey { key: HashKey::new(bytes), id: id(&bytes), path, unkept: None }))
     }
 }
 
@@ -109,8 +130,14 @@ mod tests {
     #[test]
     fn it_is_made_once_for_this_user_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let made = StateKey::open(folder.path(), [7; 16]).expect("made");
-        let again = StateKey::open(folder.path(), [8; 16]).expect("there");
+        let mut made = StateKey::of(folder.path(), [7; 16]).expect("drawn");
+        let mut late = StateKey::of(folder.path(), [6; 16]).expect("drawn");
+        assert!(!made.path.exists() && !format!("{made:?}").contains("7, 7"));
+        made.keep().expect("written");
+        made.keep().expect("there");
+        let told = late.keep().expect_err("another was first").to_string();
+        assert!(told.contains("hash.key was written by another process just now"), "{told}");
+        let again = StateKey::of(folder.path(), [8; 16]).expect("there");
         assert_eq!((&made.id, made.key.text("a")), (&again.id, again.key.text("a")));
         assert_eq!(again.key.text("a"), HashKey::new([7; 16]).text("a"));
         let names: Vec<_> = RealDisk.names(folder.path()).expect("a folder");
@@ -125,16 +152,18 @@ mod tests {
     #[test]
     fn a_file_that_is_not_what_was_written_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = StateKey::open(folder.path(), [7; 16]).expect("made").path;
+        let mut key = StateKey::of(folder.path(), [7; 16]).expect("drawn");
+        key.keep().expect("written");
+        let path = key.path;
         let good = fs::read(&path).expect("there");
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, &bad).expect("written");
-            let told = StateKey::open(folder.path(), [9; 16]).expect_err("refused").to_string();
+            let told = StateKey::of(folder.path(), [9; 16]).expect_err("refused").to_string();
             assert!(told.contains("hash.key is not what was written"), "{at}: {told}");
             fs::write(&path, &good[..at]).expect("written");
-            assert!(StateKey::open(folder.path(), [9; 16]).is_err(), "cut at {at}");
+            assert!(StateKey::of(folder.path(), [9; 16]).is_err(), "cut at {at}");
         }
     }
 
@@ -142,7 +171,7 @@ mod tests {
     fn no_new_key_is_made_beside_a_store() {
         let folder = tempfile::tempdir().expect("a folder");
         drop(FjallStore::open(folder.path()).expect("made"));
-        let told = StateKey::open(folder.path(), [9; 16]).expect_err("refused").to_string();
+        let told = StateKey::of(folder.path(), [9; 16]).expect_err("refused").to_string();
         assert!(told.contains("hash.key is not there"), "{told}");
     }
 }

@@ -44,7 +44,7 @@ impl Stored for MemoryStore {
         Ok(self.values.get(&(space, key.to_vec())).cloned())
     }
 
-    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: Take<'_>) -> Result<(), StoreError> {
         let of_space = self.values.range((space, Vec::new())..).take_while(|((found, _), _)| *found == space);
         of_space.into_iter().try_for_each(|((_, key), value)| take(key, value))
     }

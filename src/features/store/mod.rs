@@ -173,14 +173,14 @@ pub trait Changes {
 }
 
 /// Takes a key and its value.
-pub type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't;
+pub type Take<'t> = &'t mut (dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't);
 
 /// What a restore reads from.
 pub trait Stored {
     /// The value of a key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Every key of a space with its value, in rising order of the keys. The first error ends it.
-    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError>;
+    fn each(&self, space: Space, take: Take<'_>) -> Result<(), StoreError>;
 }
 
 /// What keeps checkpoints.

@@ -70,7 +70,7 @@ impl Stored for SimulatedStore {
         self.lock().now.values.get(space, key)
     }
 
-    fn each(&self, space: Space, take: &mut Take<'_>) -> Result<(), StoreError> {
+    fn each(&self, space: Space, take: Take<'_>) -> Result<(), StoreError> {
         self.check()?;
         self.values().each(space, take)
     }

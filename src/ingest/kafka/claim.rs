@@ -32,49 +32,97 @@ pub struct Claim {
 /// How long a look waits for something that wakes it, at most: a stop is seen after that.
 const STOP_LOOK: Duration = Duration::from_millis(100);
 
+/// A group that may be claimed: nobody else was seen at work, and nothing was written yet.
+pub struct Claimable {
+    claiming: Claiming,
+    began: Instant,
+    mark: Mark,
+}
+
+/// What comes of looking.
+enum Decided {
+    Commit(Mark),
+    Owned(Mark),
+}
+
 impl Consumer {
     /// Makes the group ours; what is committed from then on carries our mark. Blocks up to the times of the claim.
     pub fn claim(&self, claim: &Claim, stop: &dyn Fn() -> bool) -> Result<Offsets, Error> {
-        let timeout = Duration::from_millis(self.config.request_timeout_ms);
-        let mut claiming = Claiming::new(&claim.owner, claim.take_over, claim.timing);
+        self.take(self.watch(claim, stop)?, stop)
+    }
+
+    /// Watches whether another detector is at work; writes nothing.
+    pub fn watch(&self, claim: &Claim, stop: &dyn Fn() -> bool) -> Result<Claimable, Error> {
+        let claiming = Claiming::new(&claim.owner, claim.take_over, claim.timing);
         let began = Instant::now();
-        let mut is_told = false;
+        let (claiming, Decided::Commit(mark) | Decided::Owned(mark)) =
+            self.decide(claiming, began, claim.timing.watch, stop)?;
+        Ok(Claimable { claiming, began, mark })
+    }
+
+    /// Makes a group ours that was watched. What must be durable before the group has commits, is so by now.
+    pub fn take(&self, claimable: Claimable, stop: &dyn Fn() -> bool) -> Result<Offsets, Error> {
+        let Claimable { mut claiming, began, mut mark } = claimable;
         loop {
-            let partitions = self.read_partitions();
-            let (standing, seen) = read(&self.consumer, &partitions, timeout)?;
-            match claiming.next(began.elapsed(), clock::now(), seen.clone()) {
-                Step::Commit(mark) => {
-                    let offsets = match standing.is_empty() {
-                        true => self.starts(),
-                        false => standing,
-                    };
-                    write(&self.consumer, &offsets, Some(&mark), timeout)?;
-                }
-                Step::Look(after) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        let other = seen.mark.map_or_else(|| "nobody known".to_owned(), |mark| mark.owner);
-                        let (group, wait_s) = (&self.config.group, claim.timing.watch.as_secs());
-                        tracing::info!(
-                            group,
-                            other,
-                            wait_s,
-                            "the group was another detector's: watching whether it still works"
-                        );
-                    }
-                    wait(after, stop)?;
-                }
-                Step::Owned(mark) => {
+            self.mark(&mark)?;
+            claiming.wrote(began.elapsed());
+            let (next, decided) = self.decide(claiming, began, Duration::ZERO, stop)?;
+            claiming = next;
+            match decided {
+                Decided::Commit(again) => mark = again,
+                Decided::Owned(mark) => {
                     let Mark { epoch, run, owner, .. } = &mark;
                     tracing::info!(group = self.config.group, epoch, run, owner, "this detector owns the group");
                     return Ok(self.offsets_as(Some(mark)));
                 }
-                Step::Refused(other) => {
-                    let age_s = clock::now().since(other.time).max(0) / 1000;
-                    let group = self.config.group.clone();
-                    return Err(Error::OtherDetector { owner: other.owner, group, epoch: other.epoch, age_s });
-                }
             }
         }
+    }
+
+    /// Looks until there is something else to do. What is watched for so long is told.
+    fn decide(
+        &self,
+        mut claiming: Claiming,
+        began: Instant,
+        watch: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Claiming, Decided), Error> {
+        let mut is_told = watch.is_zero();
+        loop {
+            let (_, seen) = read(&self.consumer, &self.read_partitions(), self.timeout())?;
+            match claiming.next(began.elapsed(), clock::now(), seen.clone()) {
+                Step::Look(after) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let other = seen.mark.map_or_else(|| "nobody known".to_owned(), |mark| mark.owner);
+                        let (group, wait_s) = (&self.config.group, watch.as_secs());
+                        tracing::info!(group, other, wait_s, "the group was another detector's: is it still at work?");
+                    }
+                    wait(after, stop)?;
+                }
+                Step::Commit(mark) => return Ok((claiming, Decided::Commit(mark))),
+                Step::Owned(mark) => return Ok((claiming, Decided::Owned(mark))),
+                Step::Refused(other) => return Err(self.other(other)),
+            }
+        }
+    }
+
+    /// Writes our mark beside the offsets that stand in the group, or where reading begins.
+    fn mark(&self, mark: &Mark) -> Result<(), Error> {
+        let (standing, seen) = read(&self.consumer, &self.read_partitions(), self.timeout())?;
+        if let Some(other) = seen.mark.filter(|other| other.is_before(mark)) {
+            return Err(self.other(other));
+        }
+        let offsets = if standing.is_empty() { self.starts() } else { standing };
+        write(&self.consumer, &offsets, Some(mark), self.timeout())
+    }
+
+    fn other(&self, other: Mark) -> Error {
+        let age_s = clock::now().since(other.time).max(0) / 1000;
+        Error::OtherDetector { owner: other.owner, group: self.config.group.clone(), epoch: other.epoch, age_s }
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.config.request_timeout_ms)
     }
 
     /// The partitions that are read.

@@ -6,9 +6,9 @@
 //! How detection uses it, beside the batch log ([`crate::ingest::batch_log`]):
 //! - [`Consumer::open`] with [`Begin::State`] where a checkpoint stands (the offsets that [`Offsets::next`] gave when it
 //!   was taken, and the batches logged since), [`Begin::Fresh`] where there is none, [`Begin::Group`] with `--cold`.
-//! - A first checkpoint, empty, with where reading begins, before [`Consumer::claim`]: a claim commits, and a group with
-//!   commits and without a state has lost it.
-//! - [`Consumer::claim`] gives the [`Offsets`]; [`Offsets::rest_on_checkpoints`] where there are checkpoints.
+//! - [`Consumer::watch`]: whether another detector is at work; it writes nothing. Then a first checkpoint, empty, with
+//!   where reading begins, for a group with commits and without a state has lost it. Then [`Consumer::take`] commits our
+//!   mark and gives the [`Offsets`]; [`Offsets::rest_on_checkpoints`] where there are checkpoints.
 //! - For each batch: the log, the engine, [`Offsets::handled`]; between batches [`Offsets::tick`].
 //! - A checkpoint keeps [`Offsets::next`] as of its batch; once it is closed, [`Offsets::closed`] with the same.
 //! - A clean stop: a last checkpoint, [`Offsets::closed`], [`Offsets::finish`].

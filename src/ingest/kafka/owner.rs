@@ -160,6 +160,13 @@ impl Claiming {
         }
     }
 
+    /// The mark was written only now: its time begins anew.
+    pub fn wrote(&mut self, now: Duration) {
+        if let At::Claimed(_, since, _) = &mut self.at {
+            *since = now;
+        }
+    }
+
     fn begin(&mut self, now: Duration, clock: Millis, seen: Seen) -> Step {
         let mark = match &seen.mark {
             // A later start of our own: who holds the state's folder is the only one of this name.
@@ -266,6 +273,18 @@ mod tests {
         );
         assert_eq!(second.next(s(9), Millis(10_000), seen(own.clone())), Step::Look(s(1)));
         assert!(matches!(second.next(s(10), Millis(11_000), seen(own)), Step::Owned(_)));
+    }
+
+    #[test]
+    fn a_claim_stands_from_when_it_was_written() {
+        let mut second = Claiming::new("b", true, TIMING);
+        let own = mark(5, 1000, "b", 1000);
+        assert_eq!(second.next(s(0), Millis(1000), seen(mark(4, 7, "a", 900))), Step::Commit(own.clone()));
+        // Between deciding and writing the state was read.
+        second.wrote(s(9));
+        assert_eq!(second.next(s(9), Millis(10_000), seen(own.clone())), Step::Look(s(1)));
+        assert_eq!(second.next(s(13), Millis(14_000), seen(own.clone())), Step::Look(s(1)));
+        assert_eq!(second.next(s(14), Millis(15_000), seen(own.clone())), Step::Owned(own));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod shrink;
 mod told;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use describe::Case;
 use told::{Tally, Told};
@@ -34,7 +35,7 @@ const SEEDS: Range<u64> = 0..1500;
 /// Seeds that differ are told up to so many.
 const REPORTED: usize = 4;
 const SEEDS_VARIABLE: &str = "WALLETWATCH_DIFFERENTIAL";
-/// Where it is set, cases that differ are told as they were made.
+/// Where it is set, the run ends at the first case that differs, and tells only its seed.
 const AS_MADE_VARIABLE: &str = "WALLETWATCH_DIFFERENTIAL_AS_MADE";
 
 /// How the engine and the oracle differ over a case; a rule file that does not load is a difference too.
@@ -77,13 +78,16 @@ fn seeds() -> Range<u64> {
 fn engine_and_oracle_agree_over_random_rules_and_streams() {
     let seeds = seeds();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let is_as_made = std::env::var_os(AS_MADE_VARIABLE).is_some();
+    let (enough, found) = (if is_as_made { 1 } else { REPORTED }, AtomicUsize::new(0));
     let mut tally = Tally::default();
     let mut differing: Vec<u64> = Vec::new();
     std::thread::scope(|scope| {
+        let found = &found;
         let running: Vec<_> = (0..threads)
             .map(|n| {
                 let part = seeds.clone().skip(n).step_by(threads);
-                scope.spawn(move || judge(part))
+                scope.spawn(move || judge(part, found, enough))
             })
             .collect();
         for thread in running {
@@ -94,26 +98,26 @@ fn engine_and_oracle_agree_over_random_rules_and_streams() {
     });
     differing.sort_unstable();
     differing.truncate(REPORTED);
-    let is_as_made = std::env::var_os(AS_MADE_VARIABLE).is_some();
     assert!(!is_as_made || differing.is_empty(), "seeds {differing:?}");
     let reports: Vec<String> = differing.into_iter().map(|seed| report(seed, make::case(seed))).collect();
     assert!(reports.is_empty(), "{}", reports.join("\n"));
     tally.assert_rich(seeds.end - seeds.start);
 }
 
-/// What happened over some seeds, and the first of them that differ.
-fn judge(seeds: impl Iterator<Item = u64>) -> (Tally, Vec<u64>) {
+/// What happened over some seeds, and those of them that differ; ends where enough are found by all.
+fn judge(seeds: impl Iterator<Item = u64>, found: &AtomicUsize, enough: usize) -> (Tally, Vec<u64>) {
     let mut tally = Tally::default();
     let mut differing = Vec::new();
     for seed in seeds {
+        if found.load(Ordering::Relaxed) >= enough {
+            break;
+        }
         let case = make::case(seed);
         let told = oracle_run::run(&case);
         tally.take(&told);
         if !differences(&case, &told).is_empty() {
             differing.push(seed);
-            if differing.len() == REPORTED {
-                break;
-            }
+            found.fetch_add(1, Ordering::Relaxed);
         }
     }
     (tally, differing)

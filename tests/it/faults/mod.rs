@@ -4,6 +4,7 @@
 //! One topic of one partition: its order is the only one, so that alerts can be compared whole.
 
 mod broker;
+mod kill;
 mod network;
 mod records;
 
@@ -54,6 +55,26 @@ impl Wallet {
         );
         std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
         Wallet { folder, topic, bootstrap: bootstrap.to_owned() }
+    }
+
+    /// As often as may be.
+    fn writes_checkpoints_often(&self) {
+        let path = self.folder.path().join("walletwatch.toml");
+        let config = std::fs::read_to_string(&path).expect("a configuration");
+        std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
+    }
+
+    /// Waits until nothing is left to take.
+    fn has_caught_up(&self, service: &Running) {
+        wait_until("everything is taken", BACK_WITHIN, || {
+            let lag: f64 = service
+                .scrape()?
+                .iter()
+                .filter(|(s, _)| s.starts_with("walletwatch_consumer_lag_records{"))
+                .map(|(_, n)| n)
+                .sum();
+            (lag == 0.0 && service.failing()?.0 == 200).then_some(())
+        });
     }
 
     fn start(&self) -> Running {

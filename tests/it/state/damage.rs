@@ -5,11 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use walletwatch::detect::{Engine, Options, RestoreError};
 use walletwatch::event::Millis;
-use walletwatch::features::store::{Changes, MemoryStore, Space, Stored};
+use walletwatch::features::store::{Changes, MemoryStore, Space};
 use walletwatch::ruleset::{Bands, HashKey, Ruleset, Sources, load};
 use walletwatch::sim::{Generator, Plan, Profile};
 
-use super::twins::{KEY, Step, Twins};
+use super::twins::{KEY, Step, Twins, all};
 
 fn rules() -> Arc<Ruleset> {
     let loaded = load(&Sources::builtin(), KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -35,24 +35,10 @@ fn restore(store: &MemoryStore, key: HashKey) -> Result<Engine, RestoreError> {
     Engine::restore(rules(), Bands::default(), Options::default(), key, store)
 }
 
-/// All there is: space, key, value.
-fn all(store: &MemoryStore) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
-    let mut all = Vec::new();
-    for space in Space::ALL {
-        store
-            .each(space, &mut |key, value| {
-                all.push((space, key.to_vec(), value.to_vec()));
-                Ok(())
-            })
-            .unwrap();
-    }
-    all
-}
-
 #[test]
 fn a_value_that_is_cut_flipped_gone_or_moved_is_refused() {
     let store = saved();
-    let all = all(&store);
+    let all: Vec<_> = all(&store).into_iter().collect();
     let spaces: std::collections::BTreeSet<Space> = all.iter().map(|(space, ..)| *space).collect();
     for space in [Space::Meta, Space::Account, Space::Ip, Space::EventIds, Space::Contact] {
         assert!(spaces.contains(&space), "{space:?} has nothing to damage");

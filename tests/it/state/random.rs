@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use walletwatch::detect::Options;
 use walletwatch::event::Millis;
+use walletwatch::features::NO_CEILING;
 use walletwatch::ruleset::{Ruleset, Sources, load};
 
 use super::twins::{KEY, Step, Twins};
@@ -81,6 +82,7 @@ fn options(dice: &mut Dice) -> Options {
     Options {
         findings: true,
         entities_max: dice.pick(&[1_000_000, 1_000_000, 30, 11, 4, 1]),
+        state_memory_max_bytes: dice.pick(&[NO_CEILING, NO_CEILING, 20_000, 4000, 1]),
         event_ids_max: dice.pick(&[1_000_000, 1_000_000, 40, 5, 1]),
         event_id_window_ms: dice.pick(&[600_000, 600_000, 30_000]),
         ..Options::default()

@@ -1,11 +1,12 @@
 //! Two engines that take the same batches: one is never stopped, the other is whenever a test says so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use walletwatch::detect::document::{AlertDocument, ContactDocument};
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::event::{Event, Millis, Rejection};
-use walletwatch::features::store::MemoryStore;
+use walletwatch::features::store::{MemoryStore, Space, Stored};
 use walletwatch::ruleset::{Bands, HashKey, Ruleset};
 
 pub const KEY: HashKey = HashKey::new([9; 16]);
@@ -55,6 +56,20 @@ fn go(engine: &mut Engine, step: &Step, told: &mut Told) {
     }
 }
 
+/// All there is in a store: space, key, value.
+pub fn all(store: &MemoryStore) -> BTreeSet<(Space, Vec<u8>, Vec<u8>)> {
+    let mut all = BTreeSet::new();
+    for space in Space::ALL {
+        let mut take = |key: &[u8], value: &[u8]| {
+            all.insert((space, key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        store.each(space, &mut take).unwrap();
+    }
+    all
+}
+
+/// Two engines, what they told, and where the one is saved.
 pub struct Twins {
     pub rules: Arc<Ruleset>,
     pub options: Options,
@@ -142,11 +157,21 @@ impl Twins {
 
     /// Both told the same and know the same.
     #[track_caller]
-    pub fn assert_same(&self, when: &str) {
+    pub fn assert_same(&mut self, when: &str) {
         for (at, (expected, told)) in self.expected.0.iter().zip(&self.told.0).enumerate() {
             assert_eq!(expected, told, "{when}: line {at}");
         }
         assert_eq!(self.expected.0.len(), self.told.0.len(), "{when}");
-        assert_eq!(self.steady.digest(), self.stopped.digest(), "{when}: the digests");
+        assert_eq!(self.steady.accounted_bytes(), self.stopped.accounted_bytes(), "{when}: the accounts");
+        if self.steady.digest() != self.stopped.digest() {
+            let mut whole = MemoryStore::new();
+            self.steady.save(&mut whole);
+            self.stopped.save(&mut self.store);
+            let (expected, found) = (all(&whole), all(&self.store));
+            let differing = expected
+                .symmetric_difference(&found)
+                .map(|(space, key, value)| format!("{space:?} {key:02x?} {value:02x?}"));
+            panic!("{when}: the digests differ:\n{}", differing.collect::<Vec<_>>().join("\n"));
+        }
     }
 }
