@@ -20,7 +20,7 @@ struct Seen {
     /// When Kafka was last asked.
     asked: Option<Millis>,
     topics: Vec<TopicLag>,
-    /// When the last checkpoint closed; `None`: there is none, or no store.
+    /// When the last checkpoint closed, or the service started; `None`: this half has none.
     checkpoint: Option<Millis>,
 }
 
@@ -32,7 +32,7 @@ impl Sight {
         seen.topics = topics.cloned().collect();
     }
 
-    /// A checkpoint closed.
+    /// The last checkpoint closed, or the service started, then.
     pub fn checkpoint(&self, at: Millis) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).checkpoint = Some(at);
     }

@@ -154,6 +154,8 @@ impl Watcher {
         }
         if let Some(checkpoints) = &self.watched.checkpoints {
             checkpoints.tell(&self.stages.health, &self.stages.metrics, Instant::now());
+            let age_ms = i64::try_from(checkpoints.age(Instant::now()).as_millis()).unwrap_or(i64::MAX);
+            self.watched.sight.checkpoint(clock::now().plus(age_ms.saturating_neg()));
         }
         self.writing();
         if !self.stages.shutdown.is_requested() {
