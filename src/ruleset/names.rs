@@ -199,9 +199,7 @@ impl Scope for Here<'_> {
     }
 
     fn currencies(&self, name: Name) -> Option<Vec<Currency>> {
-        let Name::Amount(at) = name else { return None };
-        let values = &self.names.amounts.get(usize::from(at))?.values;
-        Some(values.iter().map(|(currency, _)| *currency).collect())
+        self.names.currencies(name)
     }
 
     fn refusal(&self, path: &str) -> Option<(&'static str, String)> {
@@ -244,7 +242,15 @@ impl Names {
 
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
+        let (range, currencies) = (|name| constant::range(self, name), |name| self.currencies(name));
+        with(&Judge { on, range: &range, currencies: &currencies, effort: &self.effort })
+    }
+
+    /// The currencies of a named amount.
+    pub fn currencies(&self, name: Name) -> Option<Vec<Currency>> {
+        let Name::Amount(at) = name else { return None };
+        let values = &self.amounts.get(usize::from(at))?.values;
+        Some(values.iter().map(|(currency, _)| *currency).collect())
     }
 
     /// How a name of the row is written, such as `acct_last_ok.age`.

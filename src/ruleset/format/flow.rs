@@ -8,7 +8,7 @@ use super::{COLUMNS_MAX, is_flow, line_of, line_starts};
 use crate::yaml::{Kind, Node, Style};
 
 /// The text with its flow collections in canonical spacing.
-pub(super) fn joined(text: &str, tree: &Node) -> Result<String, usize> {
+pub(super) fn joined(text: &str, tree: &Node) -> Result<String, Range<usize>> {
     let starts = line_starts(text);
     let mut found = Vec::new();
     collect(text, tree, &mut found);
@@ -16,21 +16,22 @@ pub(super) fn joined(text: &str, tree: &Node) -> Result<String, usize> {
     let mut at = 0;
     for node in found {
         let Range { start, end } = node.span.clone();
+        let here = || node.span.clone();
         let Some(written) = written(text, node) else { continue };
-        let line = *starts.get(line_of(&starts, start)).ok_or(start)?;
-        let rest = text.get(end..).ok_or(start)?.lines().next().unwrap_or_default().trim_end();
-        let columns = [text.get(line..start).ok_or(start)?, &written, rest]
+        let line = *starts.get(line_of(&starts, start)).ok_or_else(here)?;
+        let rest = text.get(end..).ok_or_else(here)?.lines().next().unwrap_or_default().trim_end();
+        let columns = [text.get(line..start).ok_or_else(here)?, &written, rest]
             .iter()
             .map(|part| part.chars().count())
             .sum::<usize>();
-        if text.get(start..end).ok_or(start)?.contains('\n') && columns > COLUMNS_MAX {
+        if text.get(start..end).ok_or_else(here)?.contains('\n') && columns > COLUMNS_MAX {
             continue;
         }
-        changed.push_str(text.get(at..start).ok_or(start)?);
+        changed.push_str(text.get(at..start).ok_or_else(here)?);
         changed.push_str(&written);
         at = end;
     }
-    changed.push_str(text.get(at..).ok_or(at)?);
+    changed.push_str(text.get(at..).ok_or(at..text.len())?);
     Ok(changed)
 }
 

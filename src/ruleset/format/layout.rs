@@ -1,8 +1,11 @@
 //! Lines: how far each is indented, in which order a rule's keys stand, and what lies between a key and its value.
 //!
 //! Guarantees: a line keeps its text but for blanks at its ends; a comment goes with the line it stands above, or
-//! with the one before it where it is indented like that one. What is laid out in another way than ours (a dash
-//! alone on its line, an indentation indicator) gives up the whole step.
+//! with the one before it where it is indented like that one. A text with an indentation indicator stands as far from
+//! its key as that says. What is laid out in another way than ours (a list directly in a list, a text of several lines
+//! for an item) gives up the whole step.
+
+use std::ops::Range;
 
 use super::{is_flow, line_of, line_starts};
 use crate::yaml::{Entry, Kind, Map, Node, Style};
@@ -23,13 +26,15 @@ struct Line<'t> {
     is_structure: bool,
     /// Whether it is part of a text of several lines.
     is_inside: bool,
+    /// Whether it is left out: a dash alone, which goes before the next line.
+    is_left_out: bool,
     was_indented: usize,
     /// The column of its text, behind its dash.
     was_text: usize,
 }
 
-/// The text indented, with the keys of its rules in order; the error: the byte of what is laid out in another way.
-pub(super) fn indented(text: &str, tree: &Node) -> Result<String, usize> {
+/// The text indented, with the keys of its rules in order; the error: the bytes of what is laid out in another way.
+pub(super) fn indented(text: &str, tree: &Node) -> Result<String, Range<usize>> {
     let mut layout = Layout::new(text);
     let written = layout.file(tree);
     written.ok_or(layout.at)
@@ -39,8 +44,8 @@ struct Layout<'t> {
     text: &'t str,
     starts: Vec<usize>,
     lines: Vec<Line<'t>>,
-    /// The byte of the key or item that is looked at.
-    at: usize,
+    /// The key or item that is looked at.
+    at: Range<usize>,
 }
 
 impl<'t> Layout<'t> {
@@ -55,17 +60,18 @@ impl<'t> Layout<'t> {
                 has_dash: false,
                 is_structure: false,
                 is_inside: false,
+                is_left_out: false,
                 was_indented,
                 was_text: was_indented,
             }
         };
-        Layout { text, starts: line_starts(text), lines: text.split('\n').map(line).collect(), at: 0 }
+        Layout { text, starts: line_starts(text), lines: text.split('\n').map(line).collect(), at: 0..0 }
     }
 
     /// A whole file.
     fn file(&mut self, tree: &Node) -> Option<String> {
         let text = self.text;
-        self.at = tree.span.start;
+        self.at = tree.span.clone();
         let map = tree.as_map()?;
         if is_flow(text, tree) {
             return None;
@@ -74,7 +80,7 @@ impl<'t> Layout<'t> {
         self.comments();
         let mut order: Vec<usize> = (0..self.lines.len()).collect();
         for rule in map.get("rules").map(Node::items).unwrap_or_default() {
-            self.at = rule.span.start;
+            self.at = rule.span.clone();
             if let Some(rule_map) = rule.as_map().filter(|_| !is_flow(text, rule)) {
                 self.order_keys(rule_map, &mut order)?;
             }
@@ -98,7 +104,7 @@ impl<'t> Layout<'t> {
     /// A block mapping whose keys stand at a column.
     fn map(&mut self, map: &Map, indent: usize) -> Option<()> {
         for entry in &map.entries {
-            self.at = entry.key_span.start;
+            self.at = entry.key_span.clone();
             let at = self.line(entry.key_span.start);
             let before = self.before(entry.key_span.start).trim();
             let line = self.lines.get_mut(at)?;
@@ -117,17 +123,15 @@ impl<'t> Layout<'t> {
     fn value(&mut self, entry: &Entry, indent: usize) -> Option<()> {
         let value = &entry.value;
         let (key_line, first) = (self.line(entry.key_span.start), self.line(value.span.start));
-        let last = self.line(value.span.end.saturating_sub(1).max(value.span.start));
+        let last = self.last_line(value);
         match &value.kind {
             Kind::Scalar(scalar) if scalar.style == Style::Block => {
-                let header = self.text.get(entry.key_span.end..value.span.start)?;
-                let header = header.trim_start_matches(':').trim_start();
-                let indicator = header.split_whitespace().next()?;
-                if indicator.contains(|c: char| c.is_ascii_digit()) {
-                    return None;
-                }
-                let base = self.column(value.span.start);
-                self.shift(first..last + 1, base, indent + INDENT)
+                let indicated = self.header(value).chars().find_map(|c| c.to_digit(10));
+                let (base, deeper) = match indicated.and_then(|columns| usize::try_from(columns).ok()) {
+                    Some(columns) => (self.column(entry.key_span.start) + columns, columns),
+                    None => (self.column(value.span.start), INDENT),
+                };
+                self.shift(key_line + 1..last + 1, base, indent + deeper)
             }
             Kind::Scalar(_) if first == key_line && last == key_line => Some(()),
             Kind::Scalar(scalar) if scalar.style == Style::Empty => Some(()),
@@ -152,19 +156,17 @@ impl<'t> Layout<'t> {
     /// A block list whose dashes stand at a column.
     fn list(&mut self, items: &[Node], indent: usize) -> Option<()> {
         for item in items {
-            self.at = item.span.start;
+            self.at = item.span.clone();
             let at = self.line(item.span.start);
-            let before = self.before(item.span.start);
-            if before.trim() != "-" {
-                return None;
-            }
+            // Lines of an item stay as far from its dash, or from its first where the dash stood alone.
+            let (base, moved) = match self.before(item.span.start).trim() {
+                "-" => self.dash(at).map(|column| (column, indent))?,
+                "" => self.lone_dash(at).map(|column| (column, indent + INDENT))?,
+                _ => return None,
+            };
             let line = self.lines.get_mut(at)?;
-            let behind = line.text.strip_prefix('-')?.trim_start();
-            line.was_text += line.text.len() - behind.len();
-            line.text = behind;
-            let base = line.was_indented;
             (line.indent, line.has_dash, line.is_structure) = (indent + INDENT, true, true);
-            let last = self.line(item.span.end.saturating_sub(1).max(item.span.start));
+            let last = self.last_line(item);
             match &item.kind {
                 Kind::Map(map) if !is_flow(self.text, item) => self.map(map, indent + INDENT)?,
                 Kind::Seq(_) if !is_flow(self.text, item) => return None,
@@ -174,14 +176,56 @@ impl<'t> Layout<'t> {
                         (line.indent, line.is_inside) = (indent + INDENT, true);
                     }
                 }
-                _ => self.shift(at + 1..last + 1, base, indent)?,
+                _ => self.shift(at + 1..last + 1, base, moved)?,
             }
         }
         Some(())
     }
 
+    /// Takes the dash off a line; its column.
+    fn dash(&mut self, at: usize) -> Option<usize> {
+        let line = self.lines.get_mut(at)?;
+        let behind = line.text.strip_prefix('-')?.trim_start();
+        line.was_text += line.text.len() - behind.len();
+        line.text = behind;
+        Some(line.was_indented)
+    }
+
+    /// Takes the dash that stands alone above a line; the column of the line.
+    fn lone_dash(&mut self, at: usize) -> Option<usize> {
+        let alone = self.lines.get_mut(at.checked_sub(1)?).filter(|line| line.text == "-")?;
+        alone.is_left_out = true;
+        let column = alone.was_indented;
+        let line = self.lines.get_mut(at)?;
+        // Comments look for the column of the dash.
+        line.was_indented = column;
+        Some(line.was_text)
+    }
+
+    /// The last line of a value; of a text that keeps the empty lines at its end, the last of these.
+    fn last_line(&self, value: &Node) -> usize {
+        let last = self.line(value.span.end.saturating_sub(1).max(value.span.start));
+        match &value.kind {
+            Kind::Scalar(scalar) if scalar.style == Style::Block && self.header(value).contains('+') => {
+                let below = self.lines.iter().skip(last + 1);
+                // What follows the last line break is no line.
+                let lines = below.take_while(|line| line.text.is_empty()).count();
+                (last + lines).min(self.lines.len().saturating_sub(2)).max(last)
+            }
+            _ => last,
+        }
+    }
+
+    /// What stands before a block of text on the line of its key: `|`, `>+`, `|2`.
+    fn header(&self, value: &Node) -> &'t str {
+        let above = self.text.get(..value.span.start).unwrap_or_default();
+        let line = above.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let line = line.split(" #").next().unwrap_or_default();
+        line.split_whitespace().next_back().unwrap_or_default()
+    }
+
     /// Moves lines of one text from a column to another, each by the same.
-    fn shift(&mut self, lines: std::ops::Range<usize>, from: usize, to: usize) -> Option<()> {
+    fn shift(&mut self, lines: Range<usize>, from: usize, to: usize) -> Option<()> {
         for line in self.lines.get_mut(lines)? {
             (line.indent, line.is_inside) = ((line.was_indented + to).checked_sub(from).unwrap_or(to), true);
         }
@@ -227,7 +271,7 @@ impl<'t> Layout<'t> {
         let mut next = None;
         for entry in &rule.entries {
             let key = self.line(entry.key_span.start);
-            let last = self.line(entry.value.span.end.saturating_sub(1).max(entry.key_span.start));
+            let last = self.last_line(&entry.value).max(key);
             let rank = rank(&entry.key, is_past_condition).unwrap_or(rank_before);
             is_past_condition |= matches!(entry.key.as_str(), "when" | "sequence");
             rank_before = rank;
@@ -254,7 +298,8 @@ impl<'t> Layout<'t> {
     fn written(&self, order: &[usize]) -> String {
         let mut written = String::with_capacity(self.text.len());
         let mut is_blank_before = true;
-        for line in order.iter().filter_map(|at| self.lines.get(*at)) {
+        let mut kept = 0;
+        for line in order.iter().filter_map(|at| self.lines.get(*at)).filter(|line| !line.is_left_out) {
             let is_blank = line.text.is_empty();
             // One empty line parts as well as two; inside a text each counts.
             if is_blank && is_blank_before && !line.is_inside {
@@ -268,10 +313,12 @@ impl<'t> Layout<'t> {
             }
             written.push('\n');
             is_blank_before = is_blank;
+            if line.is_inside {
+                kept = written.len();
+            }
         }
-        let end = written.trim_end().len();
-        written.truncate(end);
-        written.push('\n');
+        let end = written.trim_end().len() + 1;
+        written.truncate(end.max(kept));
         written
     }
 }
@@ -302,22 +349,22 @@ fn rank(key: &str, is_past_condition: bool) -> Option<u8> {
 }
 
 /// The text with one blank between a key and its value, but where values of neighbours stand below each other.
-pub(super) fn spaced(text: &str, tree: &Node) -> Result<String, usize> {
+pub(super) fn spaced(text: &str, tree: &Node) -> Result<String, Range<usize>> {
     let mut gaps = Vec::new();
     collect_gaps(text, &line_starts(text), tree, &mut gaps);
-    gaps.sort_by_key(|gap: &std::ops::Range<usize>| gap.start);
+    gaps.sort_by_key(|gap: &Range<usize>| gap.start);
     let mut written = String::with_capacity(text.len());
     let mut at = 0;
     for gap in gaps {
-        written.push_str(text.get(at..gap.start).ok_or(gap.start)?);
+        written.push_str(text.get(at..gap.start).ok_or_else(|| gap.clone())?);
         written.push(' ');
         at = gap.end;
     }
-    written.push_str(text.get(at..).ok_or(at)?);
+    written.push_str(text.get(at..).ok_or(at..text.len())?);
     Ok(written)
 }
 
-fn collect_gaps(text: &str, starts: &[usize], node: &Node, gaps: &mut Vec<std::ops::Range<usize>>) {
+fn collect_gaps(text: &str, starts: &[usize], node: &Node, gaps: &mut Vec<Range<usize>>) {
     match &node.kind {
         Kind::Seq(items) if !is_flow(text, node) => {
             items.iter().for_each(|item| collect_gaps(text, starts, item, gaps));

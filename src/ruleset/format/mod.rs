@@ -7,6 +7,7 @@
 mod flow;
 mod layout;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::codes;
@@ -17,8 +18,8 @@ use crate::yaml::{self, Kind, Map, Node, Style};
 /// Columns up to which a flow collection of several lines becomes one.
 const COLUMNS_MAX: usize = 120;
 
-/// Lays a text out by its tree; the error: the byte of what it cannot lay out.
-type Step = fn(&str, &Node) -> Result<String, usize>;
+/// Lays a text out by its tree; the error: the bytes of what it cannot lay out.
+type Step = fn(&str, &Node) -> Result<String, Range<usize>>;
 
 /// What is told of a part that a step leaves as it is.
 const NOT_MOVED: &str = "this is written in a way that is not moved: the lines of this file stay where they are";
@@ -40,14 +41,14 @@ pub fn format(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Str
     for step in steps {
         // The places of what a step leaves are those of the text it was given.
         let was = Arc::new(SourceFile { path: file.path.clone(), text: text.clone() });
-        let left = |at: std::ops::Range<usize>, message: &str| {
+        let left = |at: Range<usize>, message: &str| {
             let problem = Problem::warning(codes::tools::NOT_FORMATTED, &was, at, message);
             problem.help("write this part in the layout of the others: `rules explain-code F001` tells more")
         };
         let next = match step(&text, &now) {
             Ok(next) => next,
             Err(at) => {
-                problems.push(left(at..at + 1, NOT_MOVED));
+                problems.push(left(first_line(&text, at), NOT_MOVED));
                 continue;
             }
         };
@@ -63,8 +64,14 @@ pub fn format(file: &Arc<SourceFile>, problems: &mut Vec<Problem>) -> Option<Str
     Some(text)
 }
 
+/// What of a part stands on its first line.
+fn first_line(text: &str, at: Range<usize>) -> Range<usize> {
+    let line = text.get(at.clone()).and_then(|part| part.lines().next()).map_or(0, |line| line.trim_end().len());
+    at.start..at.start + line
+}
+
 /// The place in `a` of the innermost that `b` says otherwise.
-fn differing<'n>(a: &'n Node, b: &'n Node, path: &mut Vec<&'n str>) -> std::ops::Range<usize> {
+fn differing<'n>(a: &'n Node, b: &'n Node, path: &mut Vec<&'n str>) -> Range<usize> {
     match (&a.kind, &b.kind) {
         (Kind::Seq(items), Kind::Seq(others)) => {
             let mut pairs = items.iter().zip(others);
@@ -133,9 +140,14 @@ fn line_of(starts: &[usize], at: usize) -> usize {
     starts.partition_point(|start| *start <= at).saturating_sub(1)
 }
 
-/// Whether a collection is written as `{…}` or `[…]`.
+/// Whether a collection is written as `{…}` or `[…]`: a list of such, not indented, begins where its first item does.
 fn is_flow(text: &str, node: &Node) -> bool {
-    text.get(node.span.start..).is_some_and(|rest| rest.starts_with(['{', '[']))
+    let first = match &node.kind {
+        Kind::Seq(items) => items.first().map(|item| item.span.start),
+        Kind::Map(map) => map.entries.first().map(|entry| entry.key_span.start),
+        _ => None,
+    };
+    first != Some(node.span.start) && text.get(node.span.start..).is_some_and(|rest| rest.starts_with(['{', '[']))
 }
 
 #[cfg(test)]

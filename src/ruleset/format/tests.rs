@@ -116,11 +116,46 @@ fn the_shipped_rules_are_formatted() {
 }
 
 #[test]
+fn texts_and_lone_dashes_of_other_hands_are_laid_out() {
+    let cases = [
+        // Empty lines at the end of a text that keeps them go with it, and its lines stay as deep as it says.
+        (
+            "rules:\n- tests:\n  -   {name: a}\n  description: >+\n     keep\n\n     this\n\n\n  id:   x\n",
+            "rules:\n  - id: x\n    description: >+\n      keep\n\n      this\n\n\n    tests:\n      - {name: a}\n",
+        ),
+        (
+            "rules:\n- id: x\n  explain: |2\n      deep\n\n\n    less\n  title: t\n",
+            "rules:\n  - id: x\n    title: t\n    explain: |2\n        deep\n\n\n      less\n",
+        ),
+        (
+            "rules:\n      - id: x\n        explain: |1-\n           deep\n         less\n",
+            "rules:\n  - id: x\n    explain: |1-\n       deep\n     less\n",
+        ),
+        (
+            "rules:\n  - id: x\n    explain: |+ # all of it\n     one\n\n\n",
+            "rules:\n  - id: x\n    explain: |+ # all of it\n      one\n\n\n",
+        ),
+        (
+            "rules:\n -\n  title: t\n  id: x\n # second\n -\n  id: y\n  # of tests\n  tests:\n  -\n   {name: a,\n     set: {}}\n",
+            "rules:\n  - id: x\n    title: t\n  # second\n  - id: y\n    # of tests\n    tests:\n      - {name: a, set: {}}\n",
+        ),
+    ];
+    for (text, wanted) in cases {
+        let file = Arc::new(SourceFile { path: "x.yaml".to_owned(), text: text.to_owned() });
+        let mut problems = Vec::new();
+        let once = format(&file, &mut problems).expect("it can be read");
+        let told = crate::report::render(&problems, false);
+        assert_eq!((once.as_str(), told.as_str()), (wanted, ""), "{text}");
+        assert_eq!(formatted(&once).as_deref(), Ok(once.as_str()), "a second time changes nothing");
+    }
+}
+
+#[test]
 fn what_stays_in_another_layout_is_told() {
-    let rule =
-        "version: 1\nrules:\n- tests:\n  -   {name: a}\n  description: >+\n     keep\n\n     this\n\n\n  id:   x\n";
-    let indicated = "version: 1\nrules:\n  - id: x\n    explain: |2\n        deep\n";
-    let told: Vec<String> = [rule, indicated, "{version: 1}\n"]
+    let list_in_list = "version: 1\nrules:\n  - id: x\n    tests:\n      - - {name: a}\n        - {name: b}\n";
+    let commented_dash = "version: 1\nrules:\n  -\n    # first\n    id: x\n";
+    let text_in_list = "version: 1\nrules:\n  - id: x\n    references:\n      - |\n        a text\n";
+    let told: Vec<String> = [list_in_list, commented_dash, text_in_list, "{version: 1,\n  rules: []}\n"]
         .into_iter()
         .map(|text| {
             let file = Arc::new(SourceFile { path: "x.yaml".to_owned(), text: text.to_owned() });
