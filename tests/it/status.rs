@@ -73,7 +73,7 @@ fn a_running_service_says_how_far_it_is_and_none_is_told_apart() {
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(second.status.code() == Some(75) && said.contains("another service uses this state folder"), "{said}");
+    assert!(second.status.code() == Some(75) && said.contains("in use by another process"), "{said}");
     assert_eq!(status(folder.path(), &[]).0, Some(0));
     service.terminate();
     assert!(!socket.exists());
