@@ -354,7 +354,11 @@ impl Stages {
         let stop = || self.shutdown.is_requested();
         // A second one leaves nothing behind: it watches before there is a checkpoint.
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
-        let options = Options { findings: self.witness.is_some(), ..prepared.config.engine.clone() };
+        let options = Options {
+            findings: self.witness.is_some(),
+            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
+            ..prepared.config.engine.clone()
+        };
         let (mut engine, swapped) = found.engine(prepared, options)?;
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
