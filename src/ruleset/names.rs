@@ -199,7 +199,9 @@ impl Scope for Here<'_> {
     }
 
     fn currencies(&self, name: Name) -> Option<Vec<Currency>> {
-        self.names.currencies(name)
+        let Name::Amount(at) = name else { return None };
+        let values = &self.names.amounts.get(usize::from(at))?.values;
+        Some(values.iter().map(|(currency, _)| *currency).collect())
     }
 
     fn refusal(&self, path: &str) -> Option<(&'static str, String)> {
@@ -242,15 +244,7 @@ impl Names {
 
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-        let (range, currencies) = (|name| constant::range(self, name), |name| self.currencies(name));
-        with(&Judge { on, range: &range, currencies: &currencies, effort: &self.effort })
-    }
-
-    /// The currencies of a named amount.
-    pub fn currencies(&self, name: Name) -> Option<Vec<Currency>> {
-        let Name::Amount(at) = name else { return None };
-        let values = &self.amounts.get(usize::from(at))?.values;
-        Some(values.iter().map(|(currency, _)| *currency).collect())
+        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
     }
 
     /// How a name of the row is written, such as `acct_last_ok.age`.

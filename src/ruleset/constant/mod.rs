@@ -2,14 +2,12 @@
 //!
 //! Guarantees: what is found holds for every value of the names in question, missing included; a name has the
 //! values that its type, its event types and its range allow. Looks at one value at a time, so it finds
-//! `x > 5 and x < 3` and not `x > y and y > x`: it is no solver; only a result with its reason and amounts of one
-//! event are looked at together. Its work is bounded over a whole rule set.
+//! `x > 5 and x < 3` and not `x > y and y > x`: it is no solver. Its work is bounded over a whole rule set.
 
 mod domain;
 mod form;
 mod reckon;
 mod tell;
-mod worlds;
 
 use std::cell::Cell;
 use std::collections::hash_map::DefaultHasher;
@@ -20,10 +18,9 @@ use std::rc::Rc;
 pub(super) use self::domain::range;
 use self::form::{Domain, Form, Known, values};
 pub(super) use self::tell::{tell, tell_unreachable};
-use self::worlds::{Apart, Currencies, Worlds};
 use super::expr::{Ast, Node, Ty, Typed};
 use super::model::Name;
-use crate::event::{Currency, TypeSet, Value};
+use crate::event::{TypeSet, Value};
 
 /// Values tried in parts of one rule set, at most; what comes after is not looked at.
 const EFFORT_MAX: usize = 20_000_000;
@@ -50,8 +47,6 @@ pub(super) struct Finding<'t> {
     variable: Option<Variable<'t>>,
     /// What it says of that value.
     form: Rc<Form>,
-    /// Why arms about several values exclude each other.
-    apart: Option<Apart>,
 }
 
 /// A value on which a condition depends.
@@ -69,8 +64,6 @@ pub(super) struct Judge<'n> {
     pub on: TypeSet,
     /// The least and the largest value of a number.
     pub range: &'n dyn Fn(Name) -> (f64, f64),
-    /// The currencies of a named amount.
-    pub currencies: &'n dyn Fn(Name) -> Option<Vec<Currency>>,
     /// How much was tried so far in the rule set.
     pub effort: &'n Cell<usize>,
 }
@@ -123,8 +116,6 @@ struct Seen<'t> {
     /// The one value it depends on; `None`: on none.
     variable: Option<Variable<'t>>,
     outcomes: Outcomes,
-    /// Where it can be true.
-    worlds: Worlds,
 }
 
 impl Seen<'_> {
@@ -136,7 +127,7 @@ impl Seen<'_> {
 
 /// Everything doubtful about a condition; `ast` is the tree it was made from.
 pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -> Vec<Finding<'t>> {
-    let mut walk = Walk::new(judge, ast);
+    let mut walk = Walk { judge, home: ast, found: Vec::new() };
     let seen = walk.see(condition);
     if matches!(condition.node, Node::Constant(Value::Bool(false))) && is_written(condition) {
         walk.tell(&seen, Doubt::Never(None));
@@ -146,7 +137,7 @@ pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -
 
 /// Whether an exception is true wherever a rule's condition is.
 pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, &Typed)) -> bool {
-    let mut of_rule = Walk::new(judge, when.0);
+    let mut of_rule = Walk { judge, home: when.0, found: Vec::new() };
     let parts: Vec<Seen<'_>> = match &when.1.node {
         Node::And(parts) => parts.iter().map(|part| of_rule.see(part)).collect(),
         _ => vec![of_rule.see(when.1)],
@@ -154,7 +145,7 @@ pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, 
     if parts.iter().any(|part| part.outcomes.is_never()) {
         return false;
     }
-    Walk::new(judge, exception.0).covered(exception.1, &parts)
+    Walk { judge, home: exception.0, found: Vec::new() }.covered(exception.1, &parts)
 }
 
 struct Walk<'j, 't> {
@@ -162,14 +153,9 @@ struct Walk<'j, 't> {
     /// The condition as it is written: what stands outside of it is a def, which others use elsewhere.
     home: &'j Ast,
     found: Vec<Finding<'t>>,
-    currencies: Currencies,
 }
 
-impl<'j, 't> Walk<'j, 't> {
-    fn new(judge: &'j Judge<'j>, home: &'j Ast) -> Self {
-        Walk { judge, home, found: Vec::new(), currencies: Currencies::default() }
-    }
-
+impl<'t> Walk<'_, 't> {
     /// Looks at a part and at what it is made of.
     fn see(&mut self, typed: &'t Typed) -> Seen<'t> {
         let parts: Vec<Seen<'t>> = typed.parts().into_iter().map(|part| self.see(part)).collect();
@@ -181,7 +167,6 @@ impl<'j, 't> Walk<'j, 't> {
             nodes: 1 + parts.iter().map(|part| part.nodes).sum::<usize>(),
             variable: None,
             outcomes: Outcomes::ANY,
-            worlds: Worlds::ANY,
         };
         let form = form(typed, &parts);
         let variable = match &form {
@@ -210,53 +195,19 @@ impl<'j, 't> Walk<'j, 't> {
                 seen.variable = Some(Variable { shape, typed, domain });
             }
         }
-        seen.worlds = self.worlds(&seen, &parts);
-        if seen.worlds.never(self.on(typed)).is_some() {
-            seen.outcomes.yes = false;
-        }
         self.judge_part(&seen, &parts);
         seen
-    }
-
-    /// Where a part can be true.
-    fn worlds(&mut self, seen: &Seen<'t>, parts: &[Seen<'t>]) -> Worlds {
-        if seen.typed.ty != Ty::Bool {
-            return Worlds::ANY;
-        }
-        let of_parts: Vec<Worlds> = parts.iter().map(|part| part.worlds).collect();
-        if let Some(worlds) = Worlds::of_parts(seen.typed, &of_parts) {
-            return worlds;
-        }
-        match &seen.variable {
-            Some(variable) if worlds::is_of_verdict(variable.typed) && self.may_try(worlds::VERDICTS * seen.nodes) => {
-                worlds::of_verdict(variable.typed, &seen.form)
-            }
-            _ => self.currencies.of_comparison(seen.typed, self.judge.currencies),
-        }
-    }
-
-    /// The event types on which a part is judged: a def stands for others, too.
-    fn on(&self, typed: &Typed) -> TypeSet {
-        if self.is_home(typed) { self.judge.on } else { TypeSet::ALL }
-    }
-
-    /// Notes an effort, where so much is left.
-    fn may_try(&self, effort: usize) -> bool {
-        let effort = self.judge.effort.get() + effort;
-        let is_left = effort <= EFFORT_MAX;
-        if is_left {
-            self.judge.effort.set(effort);
-        }
-        is_left
     }
 
     /// The values of some parts of one variable, for each of its values; `None` where that is too much.
     fn truths(&self, domain: &Domain, parts: &[&Seen<'t>]) -> Option<Vec<Vec<Known>>> {
         let forms: Vec<&Form> = parts.iter().map(|part| &*part.form).collect();
         let tried = values(domain, &forms)?;
-        if !self.may_try(tried.len() * parts.iter().map(|part| part.nodes).sum::<usize>()) {
+        let effort = self.judge.effort.get() + tried.len() * parts.iter().map(|part| part.nodes).sum::<usize>();
+        if effort > EFFORT_MAX {
             return None;
         }
+        self.judge.effort.set(effort);
         Some(forms.iter().map(|form| tried.iter().map(|value| form.value(value)).collect()).collect())
     }
 
@@ -312,35 +263,13 @@ impl<'j, 't> Walk<'j, 't> {
                     let is = matches!(part.typed.node, Node::Constant(Value::Bool(true)));
                     self.tell(part, if is { Doubt::Always(None) } else { Doubt::Never(None) });
                 }
-                let told = self.found.len();
                 for group in groups(parts) {
                     self.judge_arms(&group, or, seen);
-                }
-                let is_new = self.found.iter().skip(told).all(|told| !std::ptr::eq(told.at, seen.typed));
-                if !or && is_new {
-                    self.judge_apart(seen, parts);
                 }
             }
             _ if seen.outcomes.is_never() => self.tell(seen, Doubt::Never(None)),
             _ if seen.outcomes.is_always() => self.tell(seen, Doubt::Always(None)),
             _ => {}
-        }
-    }
-
-    /// Arms of several values: can all be true for one event?
-    fn judge_apart(&mut self, seen: &Seen<'t>, parts: &[Seen<'t>]) {
-        let on = self.on(seen.typed);
-        let never = |worlds: Worlds| worlds.never(on);
-        let arms = parts.iter().enumerate();
-        let Some(apart) = never(seen.worlds).filter(|_| !parts.iter().any(|part| part.outcomes.is_never())) else {
-            return;
-        };
-        let mut pairs = arms.flat_map(|(at, one)| parts.iter().skip(at + 1).map(move |other| (one, other)));
-        let pair = pairs.find(|(one, other)| never(one.worlds.and(other.worlds)).is_some());
-        let ends = pair.or_else(|| parts.first().zip(parts.last())).map(|(one, other)| (one.typed, other.typed));
-        self.tell(seen, Doubt::Never(ends));
-        if let Some(told) = self.found.last_mut() {
-            told.apart = Some(apart);
         }
     }
 
@@ -389,7 +318,7 @@ impl<'j, 't> Walk<'j, 't> {
 
     fn tell(&mut self, seen: &Seen<'t>, doubt: Doubt<'t>) {
         let (variable, form) = (seen.variable.clone(), Rc::clone(&seen.form));
-        self.found.push(Finding { at: seen.typed, doubt, variable, form, apart: None });
+        self.found.push(Finding { at: seen.typed, doubt, variable, form });
     }
 
     /// Whether a part stands in the condition itself, and not in a def.

@@ -8,15 +8,10 @@ use super::super::expr::{Arithmetic, Function, Node, Ty, Typed, codes};
 use super::super::model::{Name, Part};
 use super::domain::APART_KM_MAX;
 use super::form::{Domain, Known};
-use super::worlds::Apart;
 use super::{Doubt, Finding, Variable};
 use crate::event::Value;
 use crate::report::Problem;
 
-const ONE_VERDICT: &str = "a login that fails has a `reason` (`other` where none was given), and nothing else has one; each \
-                           reason is of one `reason_class`";
-const ONE_CURRENCY: &str = "an event has one currency, and these ask for two: name the amount once for all currencies, \
-                            `amounts: {large: {CNY: 5000, USD: 700}}`";
 /// Characters of another part that are shown.
 const SHOWN_MAX: usize = 60;
 
@@ -36,12 +31,7 @@ pub(in super::super) fn tell(findings: &[Finding<'_>], problems: &mut Vec<Proble
             Doubt::Never(None) => with_reason(warning(codes::NEVER_TRUE, None, "this is never true".into()), finding),
             Doubt::Never(ends) => {
                 let message = "these exclude each other, so that this is never true";
-                let problem = warning(codes::NEVER_TRUE, ends, message.into());
-                match finding.apart {
-                    Some(Apart::Reason) => problem.help(ONE_VERDICT),
-                    Some(Apart::Currency) => problem.help(ONE_CURRENCY),
-                    None => problem,
-                }
+                warning(codes::NEVER_TRUE, ends, message.into())
             }
             Doubt::Always(None) => {
                 with_reason(warning(codes::ALWAYS_TRUE, None, "this is always true".into()), finding)
