@@ -63,7 +63,7 @@ pub(super) struct Names {
     pub suggested: Cell<usize>,
     /// How much was tried so far to find conditions that no event decides.
     pub effort: Cell<usize>,
-    /// The currencies of each live rule that compares money.
+    /// The currencies of each rule that compares money, and is not off.
     pub covered: RefCell<Vec<Covered>>,
 }
 
@@ -244,7 +244,7 @@ impl Names {
 
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
+        with(&Judge { on, range: &|name| constant::range(self, name), amounts: &self.amounts, effort: &self.effort })
     }
 
     /// How a name of the row is written, such as `acct_last_ok.age`.

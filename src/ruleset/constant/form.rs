@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::super::expr::{Comparison, Ty};
+use super::currency::Supposed;
 use super::reckon::ANY;
 use crate::event::{Currency, Value};
 
@@ -54,6 +55,8 @@ pub(super) struct Domain {
     /// What a truth can be.
     pub truths: Vec<bool>,
     pub is_nullable: bool,
+    /// The currency of an amount, where one is supposed.
+    pub supposed: Option<Supposed>,
 }
 
 impl Known {
@@ -208,6 +211,13 @@ pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
 
 /// Amounts around the constants of each currency, and one of another.
 fn amounts(constants: &[&Known], domain: &Domain) -> Vec<Known> {
+    if let Some(Supposed(currency)) = domain.supposed {
+        let points = constants.iter().filter_map(|value| match value {
+            Known::Money(minor, of) if *of == currency => Some(*minor),
+            _ => None,
+        });
+        return around(points, domain).into_iter().map(|minor| Known::Money(minor, currency)).collect();
+    }
     let mut currencies: Vec<Currency> = Vec::new();
     for value in constants {
         if let Known::Money(_, Some(currency)) = value

@@ -4,6 +4,7 @@
 //! values that its type, its event types and its range allow. Looks at one value at a time, so it finds
 //! `x > 5 and x < 3` and not `x > y and y > x`: it is no solver. Its work is bounded over a whole rule set.
 
+mod currency;
 mod domain;
 mod form;
 mod reckon;
@@ -15,11 +16,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use self::currency::Supposed;
 pub(super) use self::domain::range;
 use self::form::{Domain, Form, Known, values};
 pub(super) use self::tell::{tell, tell_unreachable};
 use super::expr::{Ast, Node, Ty, Typed};
-use super::model::Name;
+use super::model::{Name, NamedAmount};
 use crate::event::{TypeSet, Value};
 
 /// Values tried in parts of one rule set, at most; what comes after is not looked at.
@@ -43,6 +45,8 @@ pub(super) enum Doubt<'t> {
 pub(super) struct Finding<'t> {
     pub at: &'t Typed,
     pub doubt: Doubt<'t>,
+    /// Whether it is so because all of it is in one currency.
+    is_by_currency: bool,
     /// The value it is about.
     variable: Option<Variable<'t>>,
     /// What it says of that value.
@@ -64,6 +68,8 @@ pub(super) struct Judge<'n> {
     pub on: TypeSet,
     /// The least and the largest value of a number.
     pub range: &'n dyn Fn(Name) -> (f64, f64),
+    /// The named amounts of the rule set.
+    pub amounts: &'n [NamedAmount],
     /// How much was tried so far in the rule set.
     pub effort: &'n Cell<usize>,
 }
@@ -127,17 +133,19 @@ impl Seen<'_> {
 
 /// Everything doubtful about a condition; `ast` is the tree it was made from.
 pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -> Vec<Finding<'t>> {
-    let mut walk = Walk { judge, home: ast, found: Vec::new() };
+    let mut walk = Walk::new(judge, ast, None);
     let seen = walk.see(condition);
     if matches!(condition.node, Node::Constant(Value::Bool(false))) && is_written(condition) {
         walk.tell(&seen, Doubt::Never(None));
     }
+    let in_no_currency = currency::never(judge, ast, condition, &walk.never);
+    walk.found.extend(in_no_currency);
     walk.found
 }
 
 /// Whether an exception is true wherever a rule's condition is.
 pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, &Typed)) -> bool {
-    let mut of_rule = Walk { judge, home: when.0, found: Vec::new() };
+    let mut of_rule = Walk::new(judge, when.0, None);
     let parts: Vec<Seen<'_>> = match &when.1.node {
         Node::And(parts) => parts.iter().map(|part| of_rule.see(part)).collect(),
         _ => vec![of_rule.see(when.1)],
@@ -145,17 +153,25 @@ pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, 
     if parts.iter().any(|part| part.outcomes.is_never()) {
         return false;
     }
-    Walk { judge, home: exception.0, found: Vec::new() }.covered(exception.1, &parts)
+    Walk::new(judge, exception.0, None).covered(exception.1, &parts)
 }
 
 struct Walk<'j, 't> {
     judge: &'j Judge<'j>,
     /// The condition as it is written: what stands outside of it is a def, which others use elsewhere.
     home: &'j Ast,
+    /// The currency that the event's own amount is in, where one is supposed.
+    supposed: Option<Supposed>,
     found: Vec<Finding<'t>>,
+    /// The conditions that are never true, by their place in memory.
+    never: HashSet<*const Typed>,
 }
 
-impl<'t> Walk<'_, 't> {
+impl<'j, 't> Walk<'j, 't> {
+    fn new(judge: &'j Judge<'j>, home: &'j Ast, supposed: Option<Supposed>) -> Self {
+        Walk { judge, home, supposed, found: Vec::new(), never: HashSet::new() }
+    }
+
     /// Looks at a part and at what it is made of.
     fn see(&mut self, typed: &'t Typed) -> Seen<'t> {
         let parts: Vec<Seen<'t>> = typed.parts().into_iter().map(|part| self.see(part)).collect();
@@ -168,7 +184,8 @@ impl<'t> Walk<'_, 't> {
             variable: None,
             outcomes: Outcomes::ANY,
         };
-        let form = form(typed, &parts);
+        let named = self.supposed.and_then(|supposed| supposed.amount(typed, self.judge.amounts));
+        let form = named.or_else(|| form(typed, &parts));
         let variable = match &form {
             // Whatever it is made of: it is always the same.
             Some(Form::Constant(_)) => Ok(None),
@@ -191,9 +208,13 @@ impl<'t> Walk<'_, 't> {
                 seen.outcomes = self.of_parts(typed, &parts);
                 let ranges: Vec<(f64, f64)> = parts.iter().map(Seen::range).collect();
                 let domain = Domain::of(typed, seen.outcomes, self.judge, self.is_home(typed), &ranges);
-                let domain = Rc::new(domain);
+                let supposed = self.supposed.filter(|_| currency::is_own(typed));
+                let domain = Rc::new(Domain { supposed, ..domain });
                 seen.variable = Some(Variable { shape, typed, domain });
             }
+        }
+        if typed.ty == Ty::Bool && seen.outcomes.is_never() {
+            self.never.insert(std::ptr::from_ref(typed));
         }
         self.judge_part(&seen, &parts);
         seen
@@ -255,7 +276,7 @@ impl<'t> Walk<'_, 't> {
         }
         match &seen.typed.node {
             Node::Constant(_) => {}
-            Node::Not(inner) => self.judge_not(seen, inner),
+            Node::Not(inner) => self.judge_not(seen, inner, parts),
             Node::And(_) | Node::Or(_) => {
                 let or = matches!(seen.typed.node, Node::Or(_));
                 let written = parts.iter().filter(|part| is_written(part.typed));
@@ -274,8 +295,13 @@ impl<'t> Walk<'_, 't> {
     }
 
     /// `x is not missing` is one part: what was told of `x is missing` is told of the whole, the other way round.
-    fn judge_not(&mut self, seen: &Seen<'t>, inner: &'t Typed) {
+    fn judge_not(&mut self, seen: &Seen<'t>, inner: &'t Typed, parts: &[Seen<'t>]) {
         if inner.at != seen.typed.at {
+            // What is false where it is known and so never this way, without a reason that was told of its parts.
+            let is_new = parts.iter().all(|part| !part.outcomes.is_constant());
+            if seen.outcomes.is_never() && is_new {
+                self.tell(seen, Doubt::Never(None));
+            }
             return;
         }
         for finding in self.found.iter_mut().filter(|finding| std::ptr::eq(finding.at, inner)) {
@@ -318,7 +344,7 @@ impl<'t> Walk<'_, 't> {
 
     fn tell(&mut self, seen: &Seen<'t>, doubt: Doubt<'t>) {
         let (variable, form) = (seen.variable.clone(), Rc::clone(&seen.form));
-        self.found.push(Finding { at: seen.typed, doubt, variable, form });
+        self.found.push(Finding { at: seen.typed, doubt, is_by_currency: false, variable, form });
     }
 
     /// Whether a part stands in the condition itself, and not in a def.
