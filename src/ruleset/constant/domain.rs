@@ -59,6 +59,7 @@ impl Domain {
             truths: vec![true],
             is_nullable: false,
             supposed: None,
+            only: Vec::new(),
         }
     }
 
@@ -84,6 +85,7 @@ impl Domain {
             truths: truths.into_iter().filter(|(can, _)| *can).map(|(_, truth)| truth).collect(),
             is_nullable: if typed.ty == Ty::Bool { outcomes.missing } else { typed.nullable || !is_home },
             supposed: None,
+            only: Vec::new(),
         }
     }
 }

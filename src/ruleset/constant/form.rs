@@ -57,6 +57,8 @@ pub(super) struct Domain {
     pub is_nullable: bool,
     /// The currency of an amount, where one is supposed.
     pub supposed: Option<Supposed>,
+    /// What is true of every value but missing.
+    pub only: Vec<Rc<Form>>,
 }
 
 impl Known {
@@ -177,6 +179,7 @@ fn compare(how: Comparison, a: &Known, b: &Known) -> Option<bool> {
 pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
     let mut constants = Vec::new();
     forms.iter().for_each(|form| form.constants(&mut constants));
+    domain.only.iter().for_each(|form| form.constants(&mut constants));
     constants.dedup();
     if constants.len() > CONSTANTS_MAX {
         return None;
@@ -203,6 +206,7 @@ pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
             values
         }
     };
+    values.retain(|value| domain.only.iter().all(|form| form.value(value).truth() == Some(true)));
     if domain.is_nullable {
         values.push(Known::Missing);
     }

@@ -21,8 +21,8 @@ pub(super) use self::domain::range;
 use self::form::{Domain, Form, Known, values};
 pub(super) use self::tell::{tell, tell_unreachable};
 use super::expr::{Ast, Node, Ty, Typed};
-use super::model::{Name, NamedAmount};
-use crate::event::{TypeSet, Value};
+use super::model::{Name, NamedAmount, Part};
+use crate::event::{Field, TypeSet, Value};
 
 /// Values tried in parts of one rule set, at most; what comes after is not looked at.
 const EFFORT_MAX: usize = 20_000_000;
@@ -70,9 +70,15 @@ pub(super) struct Judge<'n> {
     pub range: &'n dyn Fn(Name) -> (f64, f64),
     /// The named amounts of the rule set.
     pub amounts: &'n [NamedAmount],
+    /// What the features let in whose newest event is kept, by their place.
+    pub let_in: &'n BTreeMap<u16, LetIn>,
     /// How much was tried so far in the rule set.
     pub effort: &'n Cell<usize>,
 }
+
+/// What a feature's `where` asks of single fields: what it keeps of an event is so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LetIn(Vec<(Field, Rc<Form>)>);
 
 /// What a condition can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +149,20 @@ pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -
     walk.found
 }
 
+/// What a feature's `where` asks of single fields.
+pub(super) fn let_in(judge: &Judge<'_>, ast: &Ast, filter: &Typed) -> LetIn {
+    let mut walk = Walk::new(judge, ast, None);
+    let arms = match &filter.node {
+        Node::And(arms) => arms.iter().collect(),
+        _ => vec![filter],
+    };
+    let of_field = |seen: Seen<'_>| match seen.variable.as_ref()?.typed.node {
+        Node::Name(Name::Field(field)) => Some((field, seen.form)),
+        _ => None,
+    };
+    LetIn(arms.into_iter().filter_map(|arm| of_field(walk.see(arm))).collect())
+}
+
 /// Whether an exception is true wherever a rule's condition is.
 pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, &Typed)) -> bool {
     let mut of_rule = Walk::new(judge, when.0, None);
@@ -209,7 +229,7 @@ impl<'j, 't> Walk<'j, 't> {
                 let ranges: Vec<(f64, f64)> = parts.iter().map(Seen::range).collect();
                 let domain = Domain::of(typed, seen.outcomes, self.judge, self.is_home(typed), &ranges);
                 let supposed = self.supposed.filter(|_| currency::is_own(typed));
-                let domain = Rc::new(Domain { supposed, ..domain });
+                let domain = Rc::new(Domain { supposed, only: self.only(typed), ..domain });
                 seen.variable = Some(Variable { shape, typed, domain });
             }
         }
@@ -218,6 +238,13 @@ impl<'j, 't> Walk<'j, 't> {
         }
         self.judge_part(&seen, &parts);
         seen
+    }
+
+    /// What is true of a field of the event that a feature keeps.
+    fn only(&self, typed: &Typed) -> Vec<Rc<Form>> {
+        let Node::Name(Name::Feature(at, Part::Field(field))) = typed.node else { return Vec::new() };
+        let let_in = self.judge.let_in.get(&at).map(|let_in| let_in.0.as_slice()).unwrap_or_default();
+        let_in.iter().filter(|(of, _)| *of == field).map(|(_, form)| Rc::clone(form)).collect()
     }
 
     /// The values of some parts of one variable, for each of its values; `None` where that is too much.

@@ -93,6 +93,9 @@ fn reason(typed: &Typed, domain: &Domain, finding: &Finding<'_>) -> Option<Strin
     if is_about_absence && !domain.is_nullable {
         return Some(format!("`{name}` is never missing here"));
     }
+    if !domain.only.is_empty() {
+        return Some(format!("`{name}` is that of an event which the feature's own `where` lets in"));
+    }
     let (least, largest) = domain.range;
     let (mut constants, mut numbers) = (Vec::new(), Vec::new());
     finding.form.constants(&mut constants);

@@ -35,7 +35,7 @@ fn tree(world: &World, text: &str) -> (Ast, Typed) {
 }
 
 fn judged<R>(on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-    with(&Judge { on, range: &range, amounts: &amounts(), effort: &Counter::new(0) })
+    with(&Judge { on, range: &range, amounts: &amounts(), let_in: &Default::default(), effort: &Counter::new(0) })
 }
 
 /// `never: text`, `always: text` or `no use: text` for each finding.
@@ -194,7 +194,11 @@ fn hostile_conditions_end_soon() {
     for text in [arms.join(" or "), nested] {
         let (ast, typed) = tree(&world, &text);
         let effort = Counter::new(0);
-        findings(&Judge { on: world.on, range: &range, amounts: &amounts(), effort: &effort }, &ast, &typed);
+        findings(
+            &Judge { on: world.on, range: &range, amounts: &amounts(), let_in: &Default::default(), effort: &effort },
+            &ast,
+            &typed,
+        );
         assert!(effort.get() < 5_000_000, "{} values tried", effort.get());
     }
 }
