@@ -83,7 +83,7 @@ codes! {
     UNREACHABLE = "W109";
     /// One entity can take more memory than is good.
     STATE_BYTES = "W110";
-    /// A currency of the rule set for which a live rule has no amount.
+    /// A currency of the rule set for which a live rule has no amount, or of a rule for which an arm has none.
     CURRENCY = "W111";
     /// The age of a first sighting is compared with more than its feature's window.
     AGE_ABOVE_WINDOW = "W112";

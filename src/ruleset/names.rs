@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::constant::{self, Judge};
+use super::constant::{self, Judge, LetIn};
 use super::currencies::Covered;
 use super::expr::{Ast, Meaning, Scope, Ty};
 use super::feature::{FeatureSpec, Kind};
@@ -63,7 +63,9 @@ pub(super) struct Names {
     pub suggested: Cell<usize>,
     /// How much was tried so far to find conditions that no event decides.
     pub effort: Cell<usize>,
-    /// The currencies of each live rule that compares money.
+    /// What the features let in whose newest event is kept, by their place.
+    pub let_in: RefCell<BTreeMap<u16, LetIn>>,
+    /// The currencies of each rule that compares money, and is not off.
     pub covered: RefCell<Vec<Covered>>,
 }
 
@@ -244,7 +246,14 @@ impl Names {
 
     /// What conditions on some event types are judged by.
     pub fn judge<R>(&self, on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-        with(&Judge { on, range: &|name| constant::range(self, name), effort: &self.effort })
+        let let_in = self.let_in.borrow();
+        with(&Judge {
+            let_in: &let_in,
+            on,
+            range: &|name| constant::range(self, name),
+            amounts: &self.amounts,
+            effort: &self.effort,
+        })
     }
 
     /// How a name of the row is written, such as `acct_last_ok.age`.

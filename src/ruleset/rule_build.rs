@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::codes;
 use super::constant;
-use super::currencies::{self, Covered};
+use super::currencies::Covered;
 use super::exception::{ExceptionSpec, Unless};
 use super::expr::{self, Ast, Condition, Scope, Typed};
 use super::hash::HashKey;
@@ -51,7 +51,7 @@ struct Conditions {
 impl Builder<'_> {
     /// Builds a rule; `None` where a problem was told.
     pub fn build(&mut self, draft: &RuleDraft<'_>) -> Option<Rule> {
-        let before = self.errors();
+        let (before, told_before) = (self.errors(), self.problems.len());
         let aliases = draft.aliases();
         let here = draft.here(self.names, &aliases);
         let conditions = self.conditions(draft, &here);
@@ -73,9 +73,10 @@ impl Builder<'_> {
         let own = fields.word("state", "state", STATES).unwrap_or(State::Draft);
         let state = draft.overlaid.state.as_ref().map_or(own, |(state, ..)| *state);
         fields.check_tests(state, &tests);
-        if let Some((typed, _)) = conditions.when.as_ref().filter(|_| state == State::Live) {
-            note_currencies(self.names, draft, typed);
-        }
+        let asked = conditions.when.iter().map(|(typed, _)| typed).chain(steps.iter().flatten());
+        let told = fields.reader.problems.iter().skip(told_before);
+        let is_never = told.filter(|problem| problem.code == expr::codes::NEVER_TRUE).count() > 0;
+        note_currencies(self.names, draft, (state, is_never), asked);
         fields.check_for_people();
         let id = draft.id.clone();
         let rule = Rule {
@@ -207,8 +208,14 @@ impl Builder<'_> {
     }
 }
 
-/// Notes which currencies the amounts of a live rule cover.
-fn note_currencies(names: &Names, draft: &RuleDraft<'_>, when: &Typed) {
+/// Notes which currencies the amounts of a rule cover.
+fn note_currencies<'t>(
+    names: &Names,
+    draft: &RuleDraft<'_>,
+    (state, is_never): (State, bool),
+    asked: impl Iterator<Item = &'t Typed>,
+) {
     let at = (Arc::clone(draft.file), draft.id_span.clone());
-    names.covered.borrow_mut().push(Covered { at, currencies: currencies::of(when, &names.amounts) });
+    let covered = Covered::of(&draft.id, at, (state == State::Live, is_never), asked, &names.amounts);
+    names.covered.borrow_mut().extend(covered.filter(|_| state != State::Off));
 }

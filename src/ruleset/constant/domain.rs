@@ -51,7 +51,16 @@ fn of_field(field: Field) -> (f64, f64) {
 impl Domain {
     /// Of no variable at all.
     pub fn none() -> Domain {
-        Domain { ty: Ty::Bool, range: ANY, is_whole: false, words: Vec::new(), truths: vec![true], is_nullable: false }
+        Domain {
+            ty: Ty::Bool,
+            range: ANY,
+            is_whole: false,
+            words: Vec::new(),
+            truths: vec![true],
+            is_nullable: false,
+            supposed: None,
+            only: Vec::new(),
+        }
     }
 
     /// Of a value that stands in a condition, or in a def, where other event types may have it.
@@ -75,6 +84,8 @@ impl Domain {
             words: words(typed, on),
             truths: truths.into_iter().filter(|(can, _)| *can).map(|(_, truth)| truth).collect(),
             is_nullable: if typed.ty == Ty::Bool { outcomes.missing } else { typed.nullable || !is_home },
+            supposed: None,
+            only: Vec::new(),
         }
     }
 }

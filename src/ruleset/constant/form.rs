@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::super::expr::{Comparison, Ty};
+use super::currency::Supposed;
 use super::reckon::ANY;
 use crate::event::{Currency, Value};
 
@@ -54,6 +55,10 @@ pub(super) struct Domain {
     /// What a truth can be.
     pub truths: Vec<bool>,
     pub is_nullable: bool,
+    /// The currency of an amount, where one is supposed.
+    pub supposed: Option<Supposed>,
+    /// What is true of every value but missing.
+    pub only: Vec<Rc<Form>>,
 }
 
 impl Known {
@@ -174,6 +179,7 @@ fn compare(how: Comparison, a: &Known, b: &Known) -> Option<bool> {
 pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
     let mut constants = Vec::new();
     forms.iter().for_each(|form| form.constants(&mut constants));
+    domain.only.iter().for_each(|form| form.constants(&mut constants));
     constants.dedup();
     if constants.len() > CONSTANTS_MAX {
         return None;
@@ -200,6 +206,7 @@ pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
             values
         }
     };
+    values.retain(|value| domain.only.iter().all(|form| form.value(value).truth() == Some(true)));
     if domain.is_nullable {
         values.push(Known::Missing);
     }
@@ -208,6 +215,13 @@ pub(super) fn values(domain: &Domain, forms: &[&Form]) -> Option<Vec<Known>> {
 
 /// Amounts around the constants of each currency, and one of another.
 fn amounts(constants: &[&Known], domain: &Domain) -> Vec<Known> {
+    if let Some(Supposed(currency)) = domain.supposed {
+        let points = constants.iter().filter_map(|value| match value {
+            Known::Money(minor, of) if *of == currency => Some(*minor),
+            _ => None,
+        });
+        return around(points, domain).into_iter().map(|minor| Known::Money(minor, currency)).collect();
+    }
     let mut currencies: Vec<Currency> = Vec::new();
     for value in constants {
         if let Known::Money(_, Some(currency)) = value

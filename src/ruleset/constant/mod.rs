@@ -4,6 +4,7 @@
 //! values that its type, its event types and its range allow. Looks at one value at a time, so it finds
 //! `x > 5 and x < 3` and not `x > y and y > x`: it is no solver. Its work is bounded over a whole rule set.
 
+mod currency;
 mod domain;
 mod form;
 mod reckon;
@@ -15,12 +16,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use self::currency::Supposed;
 pub(super) use self::domain::range;
 use self::form::{Domain, Form, Known, values};
 pub(super) use self::tell::{tell, tell_unreachable};
 use super::expr::{Ast, Node, Ty, Typed};
-use super::model::Name;
-use crate::event::{TypeSet, Value};
+use super::model::{Name, NamedAmount, Part};
+use crate::event::{Field, TypeSet, Value};
 
 /// Values tried in parts of one rule set, at most; what comes after is not looked at.
 const EFFORT_MAX: usize = 20_000_000;
@@ -43,6 +45,8 @@ pub(super) enum Doubt<'t> {
 pub(super) struct Finding<'t> {
     pub at: &'t Typed,
     pub doubt: Doubt<'t>,
+    /// Whether it is so because all of it is in one currency.
+    is_by_currency: bool,
     /// The value it is about.
     variable: Option<Variable<'t>>,
     /// What it says of that value.
@@ -64,9 +68,17 @@ pub(super) struct Judge<'n> {
     pub on: TypeSet,
     /// The least and the largest value of a number.
     pub range: &'n dyn Fn(Name) -> (f64, f64),
+    /// The named amounts of the rule set.
+    pub amounts: &'n [NamedAmount],
+    /// What the features let in whose newest event is kept, by their place.
+    pub let_in: &'n BTreeMap<u16, LetIn>,
     /// How much was tried so far in the rule set.
     pub effort: &'n Cell<usize>,
 }
+
+/// What a feature's `where` asks of single fields: what it keeps of an event is so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LetIn(Vec<(Field, Rc<Form>)>);
 
 /// What a condition can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,17 +139,33 @@ impl Seen<'_> {
 
 /// Everything doubtful about a condition; `ast` is the tree it was made from.
 pub(super) fn findings<'t>(judge: &Judge<'_>, ast: &Ast, condition: &'t Typed) -> Vec<Finding<'t>> {
-    let mut walk = Walk { judge, home: ast, found: Vec::new() };
+    let mut walk = Walk::new(judge, ast, None);
     let seen = walk.see(condition);
     if matches!(condition.node, Node::Constant(Value::Bool(false))) && is_written(condition) {
         walk.tell(&seen, Doubt::Never(None));
     }
+    let in_no_currency = currency::never(judge, ast, condition, &walk.never);
+    walk.found.extend(in_no_currency);
     walk.found
+}
+
+/// What a feature's `where` asks of single fields.
+pub(super) fn let_in(judge: &Judge<'_>, ast: &Ast, filter: &Typed) -> LetIn {
+    let mut walk = Walk::new(judge, ast, None);
+    let arms = match &filter.node {
+        Node::And(arms) => arms.iter().collect(),
+        _ => vec![filter],
+    };
+    let of_field = |seen: Seen<'_>| match seen.variable.as_ref()?.typed.node {
+        Node::Name(Name::Field(field)) => Some((field, seen.form)),
+        _ => None,
+    };
+    LetIn(arms.into_iter().filter_map(|arm| of_field(walk.see(arm))).collect())
 }
 
 /// Whether an exception is true wherever a rule's condition is.
 pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, &Typed)) -> bool {
-    let mut of_rule = Walk { judge, home: when.0, found: Vec::new() };
+    let mut of_rule = Walk::new(judge, when.0, None);
     let parts: Vec<Seen<'_>> = match &when.1.node {
         Node::And(parts) => parts.iter().map(|part| of_rule.see(part)).collect(),
         _ => vec![of_rule.see(when.1)],
@@ -145,17 +173,25 @@ pub(super) fn covers(judge: &Judge<'_>, exception: (&Ast, &Typed), when: (&Ast, 
     if parts.iter().any(|part| part.outcomes.is_never()) {
         return false;
     }
-    Walk { judge, home: exception.0, found: Vec::new() }.covered(exception.1, &parts)
+    Walk::new(judge, exception.0, None).covered(exception.1, &parts)
 }
 
 struct Walk<'j, 't> {
     judge: &'j Judge<'j>,
     /// The condition as it is written: what stands outside of it is a def, which others use elsewhere.
     home: &'j Ast,
+    /// The currency that the event's own amount is in, where one is supposed.
+    supposed: Option<Supposed>,
     found: Vec<Finding<'t>>,
+    /// The conditions that are never true, by their place in memory.
+    never: HashSet<*const Typed>,
 }
 
-impl<'t> Walk<'_, 't> {
+impl<'j, 't> Walk<'j, 't> {
+    fn new(judge: &'j Judge<'j>, home: &'j Ast, supposed: Option<Supposed>) -> Self {
+        Walk { judge, home, supposed, found: Vec::new(), never: HashSet::new() }
+    }
+
     /// Looks at a part and at what it is made of.
     fn see(&mut self, typed: &'t Typed) -> Seen<'t> {
         let parts: Vec<Seen<'t>> = typed.parts().into_iter().map(|part| self.see(part)).collect();
@@ -168,7 +204,8 @@ impl<'t> Walk<'_, 't> {
             variable: None,
             outcomes: Outcomes::ANY,
         };
-        let form = form(typed, &parts);
+        let named = self.supposed.and_then(|supposed| supposed.amount(typed, self.judge.amounts));
+        let form = named.or_else(|| form(typed, &parts));
         let variable = match &form {
             // Whatever it is made of: it is always the same.
             Some(Form::Constant(_)) => Ok(None),
@@ -191,12 +228,23 @@ impl<'t> Walk<'_, 't> {
                 seen.outcomes = self.of_parts(typed, &parts);
                 let ranges: Vec<(f64, f64)> = parts.iter().map(Seen::range).collect();
                 let domain = Domain::of(typed, seen.outcomes, self.judge, self.is_home(typed), &ranges);
-                let domain = Rc::new(domain);
+                let supposed = self.supposed.filter(|_| currency::is_own(typed));
+                let domain = Rc::new(Domain { supposed, only: self.only(typed), ..domain });
                 seen.variable = Some(Variable { shape, typed, domain });
             }
         }
+        if typed.ty == Ty::Bool && seen.outcomes.is_never() {
+            self.never.insert(std::ptr::from_ref(typed));
+        }
         self.judge_part(&seen, &parts);
         seen
+    }
+
+    /// What is true of a field of the event that a feature keeps.
+    fn only(&self, typed: &Typed) -> Vec<Rc<Form>> {
+        let Node::Name(Name::Feature(at, Part::Field(field))) = typed.node else { return Vec::new() };
+        let let_in = self.judge.let_in.get(&at).map(|let_in| let_in.0.as_slice()).unwrap_or_default();
+        let_in.iter().filter(|(of, _)| *of == field).map(|(_, form)| Rc::clone(form)).collect()
     }
 
     /// The values of some parts of one variable, for each of its values; `None` where that is too much.
@@ -255,7 +303,7 @@ impl<'t> Walk<'_, 't> {
         }
         match &seen.typed.node {
             Node::Constant(_) => {}
-            Node::Not(inner) => self.judge_not(seen, inner),
+            Node::Not(inner) => self.judge_not(seen, inner, parts),
             Node::And(_) | Node::Or(_) => {
                 let or = matches!(seen.typed.node, Node::Or(_));
                 let written = parts.iter().filter(|part| is_written(part.typed));
@@ -274,8 +322,13 @@ impl<'t> Walk<'_, 't> {
     }
 
     /// `x is not missing` is one part: what was told of `x is missing` is told of the whole, the other way round.
-    fn judge_not(&mut self, seen: &Seen<'t>, inner: &'t Typed) {
+    fn judge_not(&mut self, seen: &Seen<'t>, inner: &'t Typed, parts: &[Seen<'t>]) {
         if inner.at != seen.typed.at {
+            // What is false where it is known and so never this way, without a reason that was told of its parts.
+            let is_new = parts.iter().all(|part| !part.outcomes.is_constant());
+            if seen.outcomes.is_never() && is_new {
+                self.tell(seen, Doubt::Never(None));
+            }
             return;
         }
         for finding in self.found.iter_mut().filter(|finding| std::ptr::eq(finding.at, inner)) {
@@ -318,7 +371,7 @@ impl<'t> Walk<'_, 't> {
 
     fn tell(&mut self, seen: &Seen<'t>, doubt: Doubt<'t>) {
         let (variable, form) = (seen.variable.clone(), Rc::clone(&seen.form));
-        self.found.push(Finding { at: seen.typed, doubt, variable, form });
+        self.found.push(Finding { at: seen.typed, doubt, is_by_currency: false, variable, form });
     }
 
     /// Whether a part stands in the condition itself, and not in a def.

@@ -14,6 +14,9 @@ use crate::report::Problem;
 
 /// Characters of another part that are shown.
 const SHOWN_MAX: usize = 60;
+/// Why no currency makes a condition true.
+const OWN_CURRENCY: &str = "named amounts, sums and statistics are read in the currency of the event's own amount, and \
+     in no currency all of this holds; name an amount once for all of them, or join what is for different ones by `or`";
 
 /// Warns of what was found.
 pub(in super::super) fn tell(findings: &[Finding<'_>], problems: &mut Vec<Problem>) {
@@ -44,7 +47,7 @@ pub(in super::super) fn tell(findings: &[Finding<'_>], problems: &mut Vec<Proble
                 warning(codes::IMPLIED, None, format!("this changes nothing beside `{}`", shown(other)))
             }
         };
-        problems.push(problem);
+        problems.push(if finding.is_by_currency { problem.help(OWN_CURRENCY) } else { problem });
     }
 }
 
@@ -76,6 +79,11 @@ fn with_reason(problem: Problem, finding: &Finding<'_>) -> Problem {
 }
 
 fn reason(typed: &Typed, domain: &Domain, finding: &Finding<'_>) -> Option<String> {
+    if let Node::Not(inner) = &finding.at.node
+        && matches!(inner.node, Node::And(_) | Node::Or(_))
+    {
+        return Some(format!("`{}` is true wherever it is known", shown(inner)));
+    }
     let name = shown(typed);
     let is_about_absence = match &finding.at.node {
         Node::IsMissing(_) => true,
@@ -84,6 +92,9 @@ fn reason(typed: &Typed, domain: &Domain, finding: &Finding<'_>) -> Option<Strin
     };
     if is_about_absence && !domain.is_nullable {
         return Some(format!("`{name}` is never missing here"));
+    }
+    if !domain.only.is_empty() {
+        return Some(format!("`{name}` is that of an event which the feature's own `where` lets in"));
     }
     let (least, largest) = domain.range;
     let (mut constants, mut numbers) = (Vec::new(), Vec::new());

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Loader;
 use crate::event::TypeSet;
 use crate::report::Problem;
-use crate::ruleset::constant::{self, Judge};
-use crate::ruleset::feature::FeatureSpec;
+use crate::ruleset::constant;
+use crate::ruleset::feature::{FeatureSpec, Kind};
 use crate::ruleset::hash::HashKey;
 use crate::ruleset::model::{Feature, NamedAmount};
 use crate::ruleset::names::Here;
@@ -70,9 +70,12 @@ impl Loader<'_> {
                 self.problems.push(Problem::error(codes::VALUE, file, span.clone(), message));
             }
             if let (Some(ast), Some(typed), false) = (&spec.filter, &filter, spec.of_findings) {
-                let judged =
-                    |judge: &Judge<'_>| constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
-                self.declared.names.judge(spec.types, judged);
+                let let_in = self.declared.names.judge(spec.types, |judge| {
+                    constant::tell(&constant::findings(judge, ast, typed), &mut self.problems);
+                    constant::let_in(judge, ast, typed)
+                });
+                let place = place.filter(|_| spec.kind == Some(Kind::Last));
+                self.declared.names.let_in.borrow_mut().extend(place.map(|place| (place, let_in)));
             }
             features.extend(place.map(|place| Placed { place, name: name.clone(), filter }));
         }

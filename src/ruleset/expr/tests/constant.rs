@@ -9,12 +9,22 @@ use super::oracle::{V, eval, of_value};
 use super::*;
 use crate::event::{Closed, Country, Currency, Money, Outcome, Reason};
 use crate::ruleset::constant::{Doubt, Judge, covers, findings};
+use crate::ruleset::model::NamedAmount;
 
 fn range(name: Name) -> (f64, f64) {
     match name {
         Name::Feature(0, _) | Name::AccountLogins => (0.0, f64::INFINITY),
         _ => (f64::NEG_INFINITY, f64::INFINITY),
     }
+}
+
+/// `amounts.large` and `amounts.small`.
+fn amounts() -> Vec<NamedAmount> {
+    let of = |name: &str, values: &[(&str, i64)]| {
+        let values = values.iter().map(|(code, minor)| (Currency::parse(code).expect("a currency"), *minor));
+        NamedAmount { name: name.to_owned(), values: values.collect() }
+    };
+    vec![of("large", &[("CNY", 500), ("USD", 900)]), of("small", &[("CNY", 300), ("USD", 500)])]
 }
 
 fn tree(world: &World, text: &str) -> (Ast, Typed) {
@@ -25,12 +35,16 @@ fn tree(world: &World, text: &str) -> (Ast, Typed) {
 }
 
 fn judged<R>(on: TypeSet, with: impl FnOnce(&Judge<'_>) -> R) -> R {
-    with(&Judge { on, range: &range, effort: &Counter::new(0) })
+    with(&Judge { on, range: &range, amounts: &amounts(), let_in: &Default::default(), effort: &Counter::new(0) })
 }
 
 /// `never: text`, `always: text` or `no use: text` for each finding.
 fn told(text: &str) -> Vec<String> {
-    let world = World::on(&[EventType::Login]);
+    told_on(EventType::Login, text)
+}
+
+fn told_on(on: EventType, text: &str) -> Vec<String> {
+    let world = World::on(&[on]);
     let (ast, typed) = tree(&world, text);
     let found = judged(world.on, |judge| findings(judge, &ast, &typed));
     let told = found.iter().map(|finding| match finding.doubt {
@@ -125,6 +139,37 @@ fn what_one_name_decides_is_found() {
 }
 
 #[test]
+fn what_is_true_in_no_currency_is_found() {
+    for never in [
+        "acct_out_90d.mean > 5 CNY and amount > 7 USD",
+        "amount > amounts.large and amount < amounts.small",
+        "amount > 2 * amounts.large and amount < amounts.large",
+        "acct_out_90d.mean > amounts.large and amount > 7 EUR",
+        "not (amount > 5 CNY or amount <= 5 CNY)",
+        "amounts.large < amounts.small",
+        "amount > 5 CNY and amounts.large is missing",
+        "(amount > 5 CNY or amount > 8 CNY and loud) and acct_out_90d.mean > 7 USD",
+    ] {
+        assert_eq!(told_on(EventType::Transfer, never), [format!("never: {never}")]);
+    }
+    let inner = "acct_fail_10m > 3 or (amount > 5 CNY and acct_out_90d.mean > 7 USD)";
+    let part = "(amount > 5 CNY and acct_out_90d.mean > 7 USD)";
+    assert_eq!(told_on(EventType::Transfer, inner), [format!("never: {part}")]);
+    for sometimes in [
+        "acct_out_90d.mean > 5 CNY and amount > 7 CNY",
+        "acct_out_90d.mean > 5 CNY or amount > 7 USD",
+        "amount > amounts.small and amount < amounts.large",
+        "amount > 5 USD and amount < amounts.large",
+        "amount > amounts.large and balance > 7 EUR",
+        "amounts.large is missing and amount > 5 EUR",
+        "(amounts.large ?? 5 EUR) < amount and amount < 6 EUR",
+        "amount - acct_out_90d.mean > amounts.large",
+    ] {
+        assert_eq!(told_on(EventType::Transfer, sometimes), [""; 0], "{sometimes}");
+    }
+}
+
+#[test]
 fn an_exception_that_leaves_nothing() {
     let world = World::on(&[EventType::Login]);
     let covered = |exception: &str, when: &str| {
@@ -149,7 +194,11 @@ fn hostile_conditions_end_soon() {
     for text in [arms.join(" or "), nested] {
         let (ast, typed) = tree(&world, &text);
         let effort = Counter::new(0);
-        findings(&Judge { on: world.on, range: &range, effort: &effort }, &ast, &typed);
+        findings(
+            &Judge { on: world.on, range: &range, amounts: &amounts(), let_in: &Default::default(), effort: &effort },
+            &ast,
+            &typed,
+        );
         assert!(effort.get() < 5_000_000, "{} values tried", effort.get());
     }
 }
@@ -197,16 +246,37 @@ impl Choices<'_> {
         }
     }
 
+    /// About money, most of it the event's own.
+    fn money_atom(&mut self) -> String {
+        let op = self.of(&["<", "<=", ">", ">=", "==", "!="]);
+        let of_event = ["amount", "acct_out_90d.mean", "2 * amount", "amount + acct_out_90d.mean", "-amount"];
+        let named = ["amounts.large", "amounts.small", "2 * amounts.large", "amounts.large - amounts.small"];
+        match self.below(9) {
+            0 => format!("{} {op} {}", self.of(&named), self.of(&named)),
+            1 => format!("{} is {}missing", self.of(&["amounts.large", "acct_out_90d.mean"]), self.of(&["", "not "])),
+            2 => format!("amount {}in [5 CNY, 9 USD]", self.of(&["", "not "])),
+            3 => format!("(amounts.small ?? 5 EUR) {op} {}", self.of(&of_event)),
+            4 => format!("acct_fail_10m {op} {}", self.below(3)),
+            5 => format!("max(amount, amounts.small) {op} {}", self.of(&["amounts.large", "3 CNY", "9 USD"])),
+            6 => format!("{} {op} {}", self.of(&of_event), self.of(&["0 CNY", "5 CNY", "9 USD", "5 EUR"])),
+            _ => format!("{} {op} {}", self.of(&of_event), self.of(&named)),
+        }
+    }
+
     fn condition(&mut self, level: usize) -> String {
+        self.condition_of(level, Self::atom)
+    }
+
+    fn condition_of(&mut self, level: usize, atom: fn(&mut Self) -> String) -> String {
         if level == 0 {
-            return self.atom();
+            return atom(self);
         }
         match self.below(6) {
-            0 => self.atom(),
-            1 => format!("not ({})", self.condition(level - 1)),
+            0 => atom(self),
+            1 => format!("not ({})", self.condition_of(level - 1, atom)),
             _ => {
                 let word = self.of(&[" and ", " or "]);
-                let parts: Vec<String> = (0..2 + self.below(2)).map(|_| self.condition(level - 1)).collect();
+                let parts: Vec<String> = (0..2 + self.below(2)).map(|_| self.condition_of(level - 1, atom)).collect();
                 format!("({})", parts.join(word))
             }
         }
@@ -280,6 +350,41 @@ fn rows(trees: &[&Typed], each: &mut dyn FnMut(&HashMap<Name, V>)) {
     }
 }
 
+/// The same where money is in the currency of the event's own amount.
+fn rows_of_money(tree: &Typed, each: &mut dyn FnMut(&HashMap<Name, V>)) {
+    let mut can_miss = HashMap::new();
+    nullable(tree, &mut can_miss);
+    let amounts = amounts();
+    for code in ["CNY", "USD", "EUR"] {
+        let currency = Currency::parse(code).expect("a currency");
+        let money = |minor: i64| of_value(&Value::Money(Money { minor, currency }));
+        let axis = |name: Name, ty: Ty| match name {
+            Name::Amount(at) => {
+                let value = amounts[usize::from(at)].values.iter().find(|(of, _)| *of == currency);
+                vec![value.map_or(V::Missing, |(_, minor)| money(*minor))]
+            }
+            _ if ty == Ty::Money => {
+                let all =
+                    [0, 1, 199, 200, 201, 250, 299, 300, 301, 450, 499, 500, 501, 899, 900, 901, 1000, 1001, 1801];
+                let missing = can_miss[&name].then_some(V::Missing);
+                all.into_iter().map(money).chain(missing).collect()
+            }
+            _ => grid(name, ty, can_miss[&name]),
+        };
+        let axes: Vec<(Name, Vec<V>)> = tree.names().into_iter().map(|(name, ty)| (name, axis(name, ty))).collect();
+        let total: usize = axes.iter().map(|(_, values)| values.len()).product();
+        for at in 0..total {
+            let mut rest = at;
+            let mut row = HashMap::new();
+            for (name, values) in &axes {
+                row.insert(*name, values[rest % values.len()].clone());
+                rest /= values.len();
+            }
+            each(&row);
+        }
+    }
+}
+
 fn value(typed: &Typed, row: &HashMap<Name, V>) -> V {
     eval(typed, &|name| row.get(&name).cloned().unwrap_or(V::Missing))
 }
@@ -330,6 +435,27 @@ proptest! {
                 }
             });
             prop_assert!(wrong.is_none(), "{text}\n`{part}` {:?}\n{wrong:?}", std::mem::discriminant(&finding.doubt));
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_money_holds_in_every_currency(choices in prop::collection::vec(any::<u16>(), 0..60)) {
+        let world = World::on(&[EventType::Transfer]);
+        let text = Choices(choices.iter()).condition_of(2, Choices::money_atom);
+        let (ast, typed) = tree(&world, &text);
+        for finding in judged(world.on, |judge| findings(judge, &ast, &typed)) {
+            let wanted = match finding.doubt {
+                Doubt::Never(_) => false,
+                Doubt::Always(_) => true,
+                Doubt::Implied(_) => continue,
+            };
+            let mut wrong = None;
+            rows_of_money(&typed, &mut |row| {
+                if (value(finding.at, row) == V::Bool(true)) != wanted {
+                    wrong = Some(row.clone());
+                }
+            });
+            prop_assert!(wrong.is_none(), "{text}\n`{}` {wanted}\n{wrong:?}", finding.at.text());
         }
     }
 

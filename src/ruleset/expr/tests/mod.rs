@@ -41,6 +41,7 @@ const FEATURES: &[(&str, Name, Ty, bool)] = &[
     ("account.known_for", Name::AccountKnownFor, Ty::Duration, true),
     ("account.logins", Name::AccountLogins, Ty::Int, true),
     ("amounts.large", Name::Amount(0), Ty::Money, true),
+    ("amounts.small", Name::Amount(1), Ty::Money, true),
 ];
 
 impl World {
