@@ -297,6 +297,7 @@ fn a_failed_test_tells_which_comparison_was_unknown_and_why() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("rules")).expect("a folder");
     let rule = r#"version: 1
+defaults: {owner: t, severity: low, score: 60, audience: [security], runbook: "https://example.com", explain: x}
 rules:
   - id: large
     title: t
