@@ -27,6 +27,7 @@ pub use pins::Pin;
 pub use score::{Score, Scored, score};
 pub use sequence::Partial as Chain;
 pub use swap::Swapped;
+pub use watermark::SLACK_MS as WATERMARK_SLACK_MS;
 
 #[cfg(test)]
 mod tests;

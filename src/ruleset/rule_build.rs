@@ -61,6 +61,7 @@ impl Builder<'_> {
         let evidence = when.map(|typed| self.evidence(typed)).unwrap_or_default();
         let sightings = when.map(|typed| self.sightings(typed)).unwrap_or_default();
         let steps = sequence.as_ref().map(Built::terms).unwrap_or_default();
+        let absent = sequence.as_ref().map(Built::terms_of_absent).unwrap_or_default();
         let sequence = sequence.map(|built| {
             let shown = evidence.iter().chain(&sightings.kept).map(|(_, _, cell)| *cell);
             let excepted: Vec<_> = conditions.excepted.iter().flat_map(Typed::names).collect();
@@ -108,6 +109,7 @@ impl Builder<'_> {
                 when: conditions.when.as_ref().map(|(typed, _)| typed.clone()),
                 unless: conditions.excepted,
                 steps,
+                absent,
             },
             when: conditions.when.map(|(_, when)| when).unwrap_or_else(|| Condition::from_fn(|_| false)),
             id,

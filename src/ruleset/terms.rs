@@ -17,6 +17,8 @@ pub struct Terms {
     pub unless: Vec<Typed>,
     /// Those of its sequence's steps, in their order; a step may have none.
     pub steps: Vec<Option<Typed>>,
+    /// Those of what must not follow its sequence, in their order; an item may have none.
+    pub absent: Vec<Option<Typed>>,
 }
 
 /// Where a def stands: a typed tree holds its terms, and not its name.

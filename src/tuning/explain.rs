@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::detect::document::{AlertDocument, ContactDocument};
 use crate::detect::{Chain, Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
-use crate::event::{Closed, Decoded, Event, EventType, Millis, Rejection, TypeSet, Value, decode};
+use crate::event::{Closed, Currency, Decoded, Event, EventType, Millis, Rejection, TypeSet, Value, decode};
 use crate::geo::Databases;
 use crate::ruleset::expr::{self, Function, Node, Ty, Typed, one_line};
 use crate::ruleset::row::{Layout, Row};
@@ -84,6 +84,17 @@ pub struct Step {
     pub after: Option<(String, String)>,
 }
 
+/// What must not follow a chain of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Absent {
+    /// The event types that count as following.
+    pub on: Vec<&'static str>,
+    /// For how long after the last step.
+    pub within: Value<'static>,
+    /// Its condition as it was written, in one line.
+    pub filter: Option<String>,
+}
+
 /// How it came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -114,6 +125,8 @@ pub struct Explanation {
     pub when: Option<Term>,
     /// The steps of the chain that the rule waits for; empty of a rule with a condition.
     pub steps: Vec<Step>,
+    /// What must not follow the chain: it is decided when that time has passed.
+    pub absent: Vec<Absent>,
     /// The exceptions.
     pub unless: Vec<Excepted>,
     /// Until when the rule was silent about what the event is about, before it.
@@ -209,6 +222,7 @@ impl Explainer {
             outcome: outcome(rule, &event, &told),
             when,
             steps,
+            absent: absent(rule),
             unless,
             silent_until,
             alert: told.alert,
@@ -244,6 +258,17 @@ fn steps(rule: &Rule, before: &[(usize, Option<Millis>)], now: &[(usize, Option<
         newest: newest.map(|time| time.rfc3339()),
         filter: None,
         after: None,
+    });
+    told.collect()
+}
+
+fn absent(rule: &Rule) -> Vec<Absent> {
+    let Some(sequence) = &rule.sequence else { return Vec::new() };
+    let items = sequence.absent.iter().zip(&rule.terms.absent);
+    let told = items.map(|(item, typed)| Absent {
+        on: item.types.iter().map(EventType::word).collect(),
+        within: Value::Duration(item.within_ms),
+        filter: typed.as_ref().map(|typed| one_line(typed.text())),
     });
     told.collect()
 }
@@ -291,6 +316,16 @@ impl Sink for Told {
     fn alert(&mut self, _: usize, document: AlertDocument) {
         self.alert = Some((document.score, document.band.word()));
     }
+}
+
+/// The comparisons that left a rule's condition unknown on the last event an engine took, which must be this one; of
+/// a rule that waits for a chain, and where the condition is true or false, none.
+pub(super) fn unknown_of(engine: &Engine, rules: &Ruleset, key: HashKey, rule: &Rule, event: &Event<'_>) -> Vec<Term> {
+    let Some(typed) = rule.terms.when.as_ref().filter(|_| rule.on.has(event.kind)) else { return Vec::new() };
+    let mut terms = Terms { rules, layout: rules.layout.clone(), key, row: engine.row(event) };
+    let mut found = Vec::new();
+    terms.term(typed).unknown(&mut found);
+    found
 }
 
 /// Judges terms on a row.
@@ -393,6 +428,26 @@ fn is_of_texts(function: Function) -> bool {
 }
 
 impl Term {
+    /// The comparisons below it that make it unknown.
+    fn unknown(self, found: &mut Vec<Term>) {
+        match (self.truth, self.parts.is_empty()) {
+            (Truth::Unknown, true) => found.push(self),
+            (Truth::Unknown, false) => self.parts.into_iter().for_each(|part| part.unknown(found)),
+            (Truth::True | Truth::False, _) => {}
+        }
+    }
+
+    /// Of a comparison of two currencies, which is unknown although nothing is missing: the event's.
+    pub fn other_currency(&self) -> Option<Currency> {
+        let written = |word: &str| Currency::parse(word);
+        let words = || self.text.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(written);
+        let own = self.values.iter().find_map(|(name, value)| match value {
+            Value::Money(money) if name == "amount" => Some(money.currency),
+            _ => None,
+        })?;
+        words().any(|other| other != own).then_some(own)
+    }
+
     /// As JSON: `term`, `def`, `is`, `values`, `parts`.
     pub fn json(&self) -> Json {
         let values: serde_json::Map<String, Json> =

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::backtest::Side;
 use super::notices::Notices;
 use super::tally::{BANDS, Judged};
+use crate::event::Value;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -104,4 +105,67 @@ pub fn counted(n: u64, what: &str) -> String {
 /// A part in percent, `-` of nothing.
 pub fn percent(part: Option<f64>) -> String {
     part.map_or("-".to_owned(), |part| format!("{:.1} %", part * 100.0))
+}
+
+/// A value of a finding's evidence in the words of `rules explain`: durations as `2h 5m`, not in ISO 8601.
+pub fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => match iso_duration_ms(text) {
+            Some(ms) => Value::Duration(ms).to_string(),
+            None => text.clone(),
+        },
+        serde_json::Value::Null => "missing".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A duration in ISO 8601 as documents write it (`P1DT2H`, `PT0.25S`), ms; of another text `None`.
+fn iso_duration_ms(text: &str) -> Option<i64> {
+    let (sign, unsigned) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (days, time) = unsigned.strip_prefix('P')?.split_once('T').unwrap_or((unsigned.strip_prefix('P')?, ""));
+    let of_days = parts_ms(days, &[('D', 86_400_000)])?;
+    let of_time = parts_ms(time, &[('H', 3_600_000), ('M', 60_000), ('S', 1000)])?;
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    of_days.checked_add(of_time)?.checked_mul(sign)
+}
+
+/// The sum of parts such as `2H5M`, each unit at most once and in this order, ms.
+fn parts_ms(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
+    let mut sum = 0i64;
+    for (unit, unit_ms) in units {
+        let Some((number, rest)) = text.split_once(*unit) else { continue };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || !is_number(fraction) || fraction.len() > 3 {
+            return None;
+        }
+        let thousandths: i64 = format!("{fraction:0<3}").parse().ok()?;
+        let part = whole.parse::<i64>().ok()?.checked_mul(*unit_ms)?;
+        sum = sum.checked_add(part)?.checked_add(thousandths.checked_mul(*unit_ms)? / 1000)?;
+        text = rest;
+    }
+    text.is_empty().then_some(sum)
+}
+
+#[cfg(test)]
+mod plain_tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn evidence_reads_as_explain_writes_it() {
+        for ms in [0, 250, 61_001, 43_440_000, 86_400_000, -5000, 1_357_296_729, 7_200_000] {
+            let value = Value::Duration(ms);
+            assert_eq!(plain(&json!(value)), value.to_string());
+        }
+        assert_eq!(plain(&json!("PT2H")), "2h");
+        assert_eq!(plain(&json!(null)), "missing");
+        for text in ["P", "PT", "P1", "PAYEE", "PT1X", "PT1S2H", "PTH", "P-1D", "p1", "PD", "Pa1D"] {
+            assert_eq!(plain(&json!(text)), text);
+        }
+        assert_eq!(plain(&json!(4.5)), "4.5");
+    }
 }

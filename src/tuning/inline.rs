@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::explain::{Term, unknown_of};
 use crate::detect::document::{AlertDocument, ContactDocument};
-use crate::detect::{Engine, FindingRecord, Input, Options, RuleOutcome, Sink};
-use crate::event::{Event, Millis, Rejection, Value};
-use crate::ruleset::{Bands, Expect, HashKey, InlineTest, Ruleset, TestEntry};
+use crate::detect::{Engine, FindingRecord, Input, Options, RuleOutcome, Sink, WATERMARK_SLACK_MS};
+use crate::event::{Closed as _, Event, EventType, Millis, Rejection, Value, decode};
+use crate::ruleset::{Bands, Expect, HashKey, InlineTest, Rule, Ruleset, TestEntry};
 
 /// When each test begins: 2026-01-01T00:00:00Z.
 pub const TEST_START: Millis = Millis(1_767_225_600_000);
@@ -46,6 +47,11 @@ pub struct Failure {
     pub repeat: u32,
     /// What happened.
     pub verdict: Verdict,
+    /// The comparisons that left the rule's condition unknown.
+    pub unknown: Vec<Term>,
+    /// The event may be the last step of a chain whose `absent` the test does not wait for: time after it that an
+    /// event must follow, ms.
+    pub waits_ms: Option<i64>,
 }
 
 /// What became of one test.
@@ -103,9 +109,13 @@ pub(super) fn run_test(
             let input = Input { lane: 0, value: Some(json.as_bytes()) };
             engine.take([input], TEST_MOMENT, None, &mut told);
             let rejection = told.rejection.take();
-            let mut one = Sent { entry, entry_at, repeat, event, rejection, values: Vec::new() };
-            if one.verdict(&told).is_some() {
+            let mut one =
+                Sent { entry, entry_at, repeat, event, time, rejection, values: Vec::new(), unknown: Vec::new() };
+            if let Some(verdict) = one.verdict(&told) {
                 one.values = engine.values(rule);
+                if let (Some(of), Verdict::StayedQuiet { because: None, .. }) = (rules.rules.get(rule), verdict) {
+                    one.unknown = unknown(&engine, rules, key, of, json.as_bytes());
+                }
             }
             sent.push(one);
         }
@@ -113,7 +123,9 @@ pub(super) fn run_test(
     // That nothing followed is known later, and counts for the event that nothing followed.
     let failed = sent.iter().filter_map(|one| {
         let verdict = one.verdict(&told)?;
-        Some(Failure { entry: one.entry_at, repeat: one.repeat, verdict })
+        let of = rules.rules.get(rule).filter(|_| matches!(verdict, Verdict::StayedQuiet { because: None, .. }));
+        let waits_ms = of.and_then(|of| waits_ms(of, one.entry)).filter(|wait| time.0 <= one.time.plus(*wait).0);
+        Some(Failure { entry: one.entry_at, repeat: one.repeat, verdict, unknown: one.unknown.clone(), waits_ms })
     });
     result.failures.extend(failed);
     result
@@ -125,7 +137,10 @@ struct Sent<'t> {
     entry_at: usize,
     repeat: u32,
     event: String,
+    time: Millis,
     rejection: Option<Rejection>,
+    /// The comparisons that were unknown, where it stayed quiet and should not have.
+    unknown: Vec<Term>,
     /// The values the condition read, where it did not do what was expected.
     values: Vec<(String, Value<'static>)>,
 }
@@ -148,6 +163,23 @@ impl Sent<'_> {
             _ => None,
         }
     }
+}
+
+/// The comparisons that left the condition unknown on the event that the engine took last.
+fn unknown(engine: &Engine, rules: &Ruleset, key: HashKey, rule: &Rule, json: &[u8]) -> Vec<Term> {
+    match decode(Some(json), TEST_MOMENT, &Options::default().limits) {
+        Ok(decoded) => unknown_of(engine, rules, key, rule, &decoded.event),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// How long after an event of the last step's types what must not follow is decided; `None`: at once.
+fn waits_ms(rule: &Rule, entry: &TestEntry) -> Option<i64> {
+    let sequence = rule.sequence.as_ref()?;
+    let kind = entry.json.get("type").and_then(Json::as_str).and_then(EventType::parse)?;
+    let is_last = sequence.steps.last().is_some_and(|step| step.types.has(kind));
+    let longest_ms = sequence.absent.iter().map(|item| item.within_ms).max().filter(|_| is_last)?;
+    Some(longest_ms.saturating_add(WATERMARK_SLACK_MS))
 }
 
 /// The id of the event of this number.

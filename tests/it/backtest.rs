@@ -239,8 +239,8 @@ fn generated() -> TempDir {
     {
         let text = std::fs::read_to_string(shipped.join(name)).expect("a shipped file");
         write(&folder, &format!("old/{name}"), &text);
-        let text = text.replace("acct_fail_10m >= 8", "acct_fail_10m >= 3");
-        let text = text.replace("ip_fail_accounts_15m >= 10", "ip_fail_accounts_15m >= 30");
+        let text = text.replace("failures: {value: 8, min: 3", "failures: {value: 3, min: 3");
+        let text = text.replace(" accounts: {value: 10,", " accounts: {value: 30,");
         write(&folder, &format!("new/{name}"), &text.replace("score: 55", "score: 92"));
     }
     folder

@@ -39,6 +39,7 @@ mod rehearsal;
 mod reload;
 mod replay;
 mod rules;
+mod rules_examples;
 mod rules_hostile;
 mod rules_pack;
 mod rules_page;

@@ -241,6 +241,19 @@ fn fmt_changes_files_in_place_and_only_says_so_when_asked() {
     piped.stdin.take().expect("a pipe").write_all(untidy.as_bytes()).expect("written");
     assert_eq!(out(&piped.wait_with_output().expect("it ends")), tidy);
 
+    let mut editor = Command::new(env!("CARGO_BIN_EXE_walletwatch"))
+        .args(["rules", "fmt", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let broken = "version: 1\nrules:\n  - id:   x\n    when: !y\n";
+    editor.stdin.take().expect("a pipe").write_all(broken.as_bytes()).expect("written");
+    let output = editor.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), broken), "the text comes out as it went in");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("-:4:11"), "{output:?}");
+
     let bad = folder.path().join("rules/bad.yaml");
     fs::write(&bad, "version: 1\nrules:\n  - id:   x\n    when: !y\n").expect("written");
     let output = walletwatch(folder.path(), &["rules", "fmt"]);
@@ -248,4 +261,56 @@ fn fmt_changes_files_in_place_and_only_says_so_when_asked() {
     assert!(out(&output).contains("rules/bad.yaml:4:11"), "{}", out(&output));
     assert!(fs::read_to_string(&bad).expect("it is there").contains("id:   x"), "it is left alone");
     assert_eq!(walletwatch(folder.path(), &["rules", "fmt", "nowhere.yaml"]).status.code(), Some(66));
+}
+
+#[test]
+fn a_new_sequence_has_no_change_that_its_tests_do_not_notice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("rules")).expect("a folder");
+    let output = walletwatch(folder.path(), &["rules", "new", "chain", "--sequence"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let path = folder.path().join("rules/chain.yaml");
+    let text = fs::read_to_string(&path).expect("it is there");
+    for words in [&["check", "--strict"][..], &["test"], &["fmt", "--check"], &["mutate"]] {
+        let words: Vec<&str> = ["rules"].iter().chain(words).copied().collect();
+        let output = walletwatch(folder.path(), &words);
+        assert!(output.status.success(), "{words:?}: {}", out(&output));
+    }
+    let absent =
+        text.replace("      # absent: ", "      absent: ").replace("      #   - {on: report", "        - {on: report");
+    assert_ne!(absent, text);
+    fs::write(&path, absent).expect("written");
+    let output = walletwatch(folder.path(), &["rules", "test"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = out(&output);
+    assert!(told.contains("`absent` waits: the test needs an event more than 31m after this one"), "{told}");
+    assert!(told.contains("{after: 32m, …}"), "{told}");
+    let transfer =
+        r#"{"id":"t","type":"transfer","time":"2026-03-01T11:00:00Z","account":"a1","amount":"5","currency":"CNY"}"#;
+    fs::write(folder.path().join("now.json"), transfer).expect("written");
+    let told = out(&walletwatch(folder.path(), &["rules", "explain", "--rule", "chain", "--event", "now.json"]));
+    assert!(told.contains("  absent: no report may follow within 30m; fires when that has passed\n"), "{told}");
+}
+
+#[test]
+fn a_failed_test_tells_which_comparison_was_unknown_and_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("rules")).expect("a folder");
+    let rule = r#"version: 1
+defaults: {owner: t, severity: low, score: 60, audience: [security], runbook: "https://example.com", explain: x}
+rules:
+  - id: large
+    title: t
+    on: transfer
+    when: amount > 100 CNY and (device == "d1" or city == "Lagos")
+    tests:
+      - name: in dollars
+        given: {type: transfer, account: a, amount: 500 USD, device: d1}
+        events: [{expect: fire}]
+      - name: from nowhere
+        given: {type: transfer, account: a, amount: 500 CNY}
+        events: [{expect: fire}]
+"#;
+    fs::write(folder.path().join("rules/r.yaml"), rule).expect("written");
+    insta::assert_snapshot!(out(&walletwatch(folder.path(), &["rules", "test"])));
 }

@@ -140,6 +140,11 @@ fn human(rule: &Rule, told: &Explanation) -> String {
         text.push_str("\nchains, behind each step\n");
         told.steps.iter().enumerate().for_each(|(at, step)| write_step(at, step, &mut text));
     }
+    for absent in &told.absent {
+        let filter = absent.filter.as_ref().map(|filter| format!(" where {filter}")).unwrap_or_default();
+        let (on, within) = (absent.on.join(", "), &absent.within);
+        text.push_str(&format!("  absent: no {on}{filter} may follow within {within}; fires when that has passed\n"));
+    }
     for excepted in &told.unless {
         let expired = if excepted.has_expired { ", which has expired and is ignored" } else { "" };
         text.push_str(&format!("\nunless {}{expired}\n", excepted.name));
@@ -203,7 +208,7 @@ fn write_term(term: &Term, depth: usize, text: &mut String) {
     term.parts.iter().for_each(|part| write_term(part, depth + 1, text));
 }
 
-fn shown(value: &Value<'_>) -> String {
+pub(super) fn shown(value: &Value<'_>) -> String {
     match value {
         Value::Missing => "missing".to_owned(),
         value => value.to_string(),
@@ -223,6 +228,8 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
             "after": step.after.as_ref().map(|(first, last)| json!({ "first": first, "last": last })) })
     };
     let steps: Vec<Json> = told.steps.iter().map(step).collect();
+    let absent: Vec<Json> =
+        told.absent.iter().map(|one| json!({ "on": one.on, "within": one.within, "where": one.filter })).collect();
     let findings: Vec<Json> =
         told.findings.iter().map(|(id, outcome)| json!({ "rule": id, "outcome": outcome })).collect();
     let outcome = match told.outcome {
@@ -235,7 +242,7 @@ fn to_json(rule: &Rule, told: &Explanation) -> Json {
     json!({
         "rule": rule.id, "revision": rule.revision, "file": rule.at.0.path, "line": line, "column": column,
         "event": told.event, "type": told.kind, "time": told.time, "outcome": outcome,
-        "when": told.when.as_ref().map(Term::json), "steps": steps, "unless": unless,
+        "when": told.when.as_ref().map(Term::json), "steps": steps, "absent": absent, "unless": unless,
         "silent_until": told.silent_until, "score": told.score(rule),
         "alert": told.alert.map(|(score, band)| json!({ "score": score, "band": band })),
         "findings": findings,

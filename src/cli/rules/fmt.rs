@@ -27,7 +27,8 @@ pub struct Args {
     /// The rules directory, where no file is named.
     #[arg(long, value_name = "DIR", default_value = "rules")]
     rules: PathBuf,
-    /// Only these files; `-` reads stdin and writes stdout.
+    /// Only these files; `-` reads stdin and writes stdout. A text that cannot be read comes out as it went in, with
+    /// exit code 1 and what is wrong with it on stderr: what an editor's filter needs.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -40,7 +41,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     for path in &files {
         let is_stdin = is_dash(path);
         let file = Arc::new(SourceFile { path: path.to_string_lossy().into_owned(), text: read(path)? });
-        let Some(text) = format::format(&file, &mut problems) else { continue };
+        let Some(text) = format::format(&file, &mut problems) else {
+            if is_stdin && !args.check {
+                // An editor puts what comes out in the place of what went in, whatever the exit code.
+                std::io::stdout().write_all(file.text.as_bytes())?;
+            }
+            continue;
+        };
         let is_other = text != file.text;
         differs |= is_other;
         match (args.check, is_stdin) {
@@ -52,8 +59,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let (wrong, left): (Vec<Problem>, Vec<Problem>) =
         problems.into_iter().partition(|problem| problem.level == report::Level::Error);
-    print_problems(&wrong, Format::Human)?;
     // Stdout may be the text of a file.
+    if files.iter().any(|path| is_dash(path)) {
+        write!(std::io::stderr(), "{}", report::render(&wrong, false))?;
+    } else {
+        print_problems(&wrong, Format::Human)?;
+    }
     write!(std::io::stderr(), "{}", report::render(&left, false))?;
     Ok(if !wrong.is_empty() || (args.check && (differs || !left.is_empty())) { Exit::No } else { Exit::Done })
 }

@@ -21,7 +21,7 @@ const ID_BYTES_MAX: usize = 50;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   walletwatch rules new many-withdrawals --on withdrawal
-  walletwatch rules new reset-then-payment --sequence --file takeover.yaml")]
+  walletwatch rules new reset-then-payment --sequence --file chains.yaml")]
 pub struct Args {
     /// The rule's id: small letters, digits and `-`.
     #[arg(value_name = "ID")]
@@ -212,6 +212,8 @@ fn sequence(id: &str) -> String {
         - {{on: transfer, as: transfer, where: status == \"completed\"}}
       without:                   # one of these in between cancels the chain
         - {{on: password_reset, where: via == \"call_center\"}}
+      # absent:                  # must not follow the last step; `within` is how long is waited for it
+      #   - {{on: report, within: 30m}}
     dedup: {{by: account, for: 1h}}
     explain: \"reset by {{reset.via}}, then {{amount}}\"
     runbook: runbooks/{id}.md
@@ -221,6 +223,21 @@ fn sequence(id: &str) -> String {
         events:
           - {{type: password_reset, stage: completed, via: sms}}
           - {{after: 10m, type: transfer, amount: 100 CNY, expect: fire}}
+      - name: just inside an hour
+        given: {{account: a1, status: completed}}
+        events:
+          - {{type: password_reset, stage: completed, via: sms}}
+          - {{after: 58m, type: transfer, amount: 100 CNY, expect: fire}}
+      # With `absent` the finding waits: it counts for the last step, `expect: fire` stands there, and an event more
+      # than `within` and a minute later must follow in the test, such as {{after: 32m, type: login, result: failure}}.
+      - name: quiet for an hour after it fired, and no longer
+        given: {{account: a1, status: completed}}
+        events:
+          - {{type: password_reset, stage: completed, via: sms}}
+          - {{after: 1m, type: transfer, amount: 100 CNY, expect: fire}}
+          - {{after: 50m, type: password_reset, stage: completed, via: sms}}
+          - {{after: 8m, type: transfer, amount: 100 CNY, expect: quiet}}
+          - {{after: 4m, type: transfer, amount: 100 CNY, expect: fire}}
       - name: too late
         given: {{account: a1, status: completed}}
         events:

@@ -17,7 +17,7 @@ use super::table::Table;
 use crate::cli::{Exit, Format, fail, output};
 use crate::detect::Counters;
 use crate::report;
-use crate::ruleset::{Bands, HashKey, ParamPlace, Ruleset, Sources};
+use crate::ruleset::{self, Bands, HashKey, ParamPlace, Ruleset, Sources};
 use crate::tuning::backtest::Events;
 use crate::tuning::figures::{counted, number, percent};
 use crate::tuning::labels::Labels;
@@ -104,12 +104,15 @@ fn place(sources: &Sources, asked: &Asked) -> anyhow::Result<ParamPlace> {
         Some((rule, _)) => called.iter().filter(|c| c.starts_with(&format!("{rule}."))).map(String::as_str).collect(),
         None => Vec::new(),
     };
-    let help = match (near, of_rule.as_slice()) {
-        (Some(near), _) => format!("; did you mean `{near}`?"),
-        (None, []) => String::new(),
-        (None, of_rule) => format!("; its rule has {}", of_rule.join(", ")),
+    let rule = asked.param.split_once('.').map(|(rule, _)| rule);
+    let has = match (rule, of_rule.as_slice()) {
+        (None, _) => String::new(),
+        (Some(rule), []) if ruleset::declares_rule(sources, rule) => format!("; its rule `{rule}` has none"),
+        (Some(rule), []) => format!("; there is no rule `{rule}` with params"),
+        (Some(_), of_rule) => format!("; its rule has {}", of_rule.join(", ")),
     };
-    Err(fail(Exit::Usage, format!("there is no param `{}`{help}", asked.param)))
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Err(fail(Exit::Usage, format!("there is no param `{}`{has}{near}", asked.param)))
 }
 
 /// Every combination to try, the one in force among them.

@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::explain::shown;
 use super::set::Set;
 use super::{KEY, find};
 use crate::cli::{Exit, Format};
 use crate::event::Value;
 use crate::report;
+use crate::ruleset::expr::duration;
 use crate::ruleset::{Expect, HashKey, InlineTest, Rule, Ruleset};
+use crate::tuning::explain::Term;
 use crate::tuning::{self, Failure, TestResult, Verdict};
 
 /// Failures of one test that are printed for people.
 const FAILURES_SHOWN_MAX: usize = 5;
+/// How much later than it must an event that is proposed for `absent` comes, ms.
+const ABSENT_STEP_MS: i64 = 60_000;
 
 /// Do the tests in the rule files pass? Runs them through the production engine.
 #[derive(Debug, clap::Args)]
@@ -168,13 +173,41 @@ fn write_result(
             failure.entry + 1
         )?;
         for (name, value) in values(failure) {
-            writeln!(out, "     {name} = {value}")?;
+            writeln!(out, "     {name} = {}", shown(value))?;
+        }
+        for term in &failure.unknown {
+            writeln!(out, "     unknown: {}{}", term.text, why_unknown(term))?;
+        }
+        if let Some(ms) = failure.waits_ms {
+            let (wait, after) = (Value::Duration(ms), duration(ms.saturating_add(ABSENT_STEP_MS)));
+            writeln!(
+                out,
+                "     `absent` waits: the test needs an event more than {wait} after this one, such as a last"
+            )?;
+            writeln!(out, "     entry `{{after: {after}, …}}` of any type; the finding still counts for this one")?;
         }
     }
     if result.failures.len() > FAILURES_SHOWN_MAX {
         writeln!(out, "  and {} more events", result.failures.len() - FAILURES_SHOWN_MAX)?;
     }
     writeln!(out)
+}
+
+/// Why a comparison is unknown: what it compares is missing, or of another currency.
+fn why_unknown(term: &Term) -> String {
+    if let Some(currency) = term.other_currency() {
+        return format!(" (this event's currency is {})", currency.code());
+    }
+    let missing: Vec<&str> =
+        term.values.iter().filter(|(_, value)| *value == Value::Missing).map(|(name, _)| name.as_str()).collect();
+    match missing.as_slice() {
+        [] => String::new(),
+        [one] if *one == term.text => " is missing".to_owned(),
+        all => format!(
+            " ({} missing)",
+            if all.len() == 1 { format!("{} is", all.concat()) } else { format!("{} are", all.join(", ")) }
+        ),
+    }
 }
 
 /// What was expected of an event, and what happened.
@@ -228,6 +261,8 @@ fn json_line(rule: &Rule, test: &InlineTest, result: &TestResult, outcome: Outco
             Some(json!({
                 "entry": failure.entry + 1, "repeat": failure.repeat, "line": line, "column": column,
                 "expected": expected, "happened": happened.trim_start_matches("but "), "values": values,
+                "unknown": failure.unknown.iter().map(Term::json).collect::<Vec<_>>(),
+                "waits_ms": failure.waits_ms,
             }))
         })
         .collect();

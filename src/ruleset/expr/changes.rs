@@ -57,6 +57,27 @@ pub fn duration(ms: i64) -> String {
     unit.map_or_else(|| format!("{ms}ms"), |(unit_ms, unit)| format!("{}{unit}", ms / unit_ms))
 }
 
+/// A span of time that a change writes, as people read it: from 100 of a unit on in the next one, where one decimal
+/// says it exactly: `648m` is `10.8h`. Any other text as it is.
+pub fn spoken(text: &str) -> String {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (factor, larger) = match unit {
+        "ms" => (1000, "s"),
+        "s" => (60, "m"),
+        "m" => (60, "h"),
+        "h" => (24, "d"),
+        _ => return text.to_owned(),
+    };
+    match number.parse::<i64>().ok().and_then(|n| n.checked_mul(10)) {
+        Some(tenfold) if tenfold >= 1000 && tenfold % factor == 0 && tenfold / factor >= 10 => {
+            let tenths = tenfold / factor;
+            format!("{}.{}{larger}", tenths / 10, tenths % 10)
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// `5500.00 CNY` is `5500 CNY`.
 fn short_money(text: &str) -> String {
     match text.split_once(' ') {
@@ -181,11 +202,13 @@ impl Walk<'_> {
     fn constant(&mut self, expr: &Expr, value: &Value<'_>, compared: Option<&Expr>) {
         let old = self.ast.text(&expr.span);
         for new in steps(value) {
+            let said = spoken(&new);
             let hint = match compared {
-                Some(comparison) => self.boundary(comparison, expr, &old, &new),
-                None => format!("a value that tells {old} from {new} would show it"),
+                Some(comparison) => self.boundary(comparison, expr, &old, &said),
+                None => format!("a value that tells {old} from {said} would show it"),
             };
-            self.change(expr.span.clone(), new.clone(), format!("{old} -> {new}"), hint);
+            let what = format!("{old} -> {said}");
+            self.change(expr.span.clone(), new, what, hint);
         }
     }
 
@@ -289,6 +312,14 @@ mod tests {
              and device is not missing and asn not in lists.x and 5000 CNY <= amount\n\
              and s.share(2) > 0.5 and geo.accuracy_km ?? 100 < 24 and seen.age < 24h"
         ));
+    }
+
+    #[test]
+    fn a_long_time_is_said_in_a_larger_unit() {
+        let pairs = [("648m", "10.8h"), ("810s", "13.5m"), ("1584m", "26.4h"), ("54m", "54m"), ("99s", "99s")];
+        for (text, said) in pairs.into_iter().chain([("101s", "101s"), ("500 CNY", "500 CNY"), ("450ms", "450ms")]) {
+            assert_eq!(spoken(text), said);
+        }
     }
 
     #[test]

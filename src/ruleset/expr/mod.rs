@@ -40,7 +40,7 @@ mod texts;
 mod typed;
 
 pub use ast::{Arithmetic, Ast, Comparison, DEPTH_MAX, EXPRESSION_BYTES_MAX};
-pub use changes::{Change, duration, one_line, steps};
+pub use changes::{Change, duration, one_line, spoken, steps};
 pub use functions::Function;
 pub(super) use numbers::calculate;
 pub(super) use operands::a as a_type;

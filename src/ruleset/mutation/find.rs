@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{File, Mutant, id_of, item_lines, line_end, line_start, map_of, text_of};
 use crate::event::{Currency, Money, Value};
-use crate::ruleset::expr::{self, Ast, Change, steps};
+use crate::ruleset::expr::{self, Ast, Change, spoken, steps};
 use crate::ruleset::read;
 use crate::ruleset::snippet::snippet;
 use crate::yaml::{Entry, Kind, Map, Node};
@@ -319,8 +319,9 @@ impl<'f> Finder<'f> {
                     besides.push((limit.span.clone(), new.clone()));
                 }
             }
-            let hint = self.hint(rule, &entry.key, old, &new);
-            let what = format!("{old} -> {new}");
+            let said = spoken(&new);
+            let hint = self.hint(rule, &entry.key, old, &said);
+            let what = format!("{old} -> {said}");
             let change = Change { span: node.span.clone(), with: new, what, hint, doubt: None };
             let place = Place::new(at, format!("param {}", entry.key));
             self.add(rule.id, &place, Edit { besides, ..Edit::from(change) });
@@ -357,8 +358,11 @@ impl<'f> Finder<'f> {
         let Some(ms) = read::duration(scalar_text(node)) else { return };
         let old = scalar_text(node);
         for new in steps(&Value::Duration(ms)) {
-            let hint = format!("{of_two} apart by a time between {old} and {new} would show it");
-            let what = format!("{old} -> {new}");
+            let said = spoken(&new);
+            let is_less = read::duration(&new).is_some_and(|new| new < ms);
+            let (less, more) = if is_less { (said.as_str(), old) } else { (old, said.as_str()) };
+            let hint = format!("{of_two} apart by a time between {less} and {more} would show it");
+            let what = format!("{old} -> {said}");
             let doubt = is_of_one_step(rule, &place.name)
                 .then(|| "one step has no time between its first and its last".to_owned());
             let change = Change { span: node.span.clone(), with: new, what, hint, doubt };

@@ -36,6 +36,13 @@ struct Item {
     condition: Option<Compiled>,
 }
 
+impl Item {
+    /// Its condition, as it was written.
+    fn term(&self) -> Option<Typed> {
+        self.condition.as_ref().map(|compiled| compiled.typed.clone())
+    }
+}
+
 /// A condition, as its types know it and as the engine asks it.
 struct Compiled {
     typed: Typed,
@@ -61,7 +68,12 @@ impl Built {
 
     /// The conditions of the steps, as they were written.
     pub fn terms(&self) -> Vec<Option<Typed>> {
-        self.steps.iter().map(|step| step.condition.as_ref().map(|compiled| compiled.typed.clone())).collect()
+        self.steps.iter().map(Item::term).collect()
+    }
+
+    /// The conditions of what must not follow, as they were written.
+    pub fn terms_of_absent(&self) -> Vec<Option<Typed>> {
+        self.absent.iter().map(|(item, _)| item.term()).collect()
     }
 
     fn compiled(&self) -> impl Iterator<Item = &Compiled> {

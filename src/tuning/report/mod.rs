@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, contex
 
 use self::plot::{Axes, Series};
 use super::backtest::Backtest;
-use super::figures::{counted, figures, number, percent};
+use super::figures::{counted, figures, number, percent, plain};
 use super::sweep::Sweep;
 use super::tally::Outcome;
 
@@ -79,8 +79,7 @@ fn render(name: &str, values: Value) -> Result<String, Error> {
     environment.add_filter("counted", |n: u64, what: String| counted(n, &what));
     environment.add_filter("percent", |part: Option<f64>| percent(part));
     environment.add_filter("moment", |time: String| time.replace('T', " ").replace(".000Z", "").replace('Z', ""));
-    environment
-        .add_filter("plain", |value: Value| if value.is_none() { "unknown".to_owned() } else { value.to_string() });
+    environment.add_filter("plain", |value: Value| plain(&serde_json::to_value(value).unwrap_or_default()));
     environment.add_template("page.html", include_str!("page.html"))?;
     environment.add_template("backtest.html", include_str!("backtest.html"))?;
     environment.add_template("sweep.html", include_str!("sweep.html"))?;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::cli::rules::table::Table;
 use crate::tuning::backtest::{Backtest, Brief, Sample};
-use crate::tuning::figures::{Figure, counted, figures, number, percent};
+use crate::tuning::figures::{Figure, counted, figures, number, percent, plain};
 use crate::tuning::notices::Notices;
 use crate::tuning::tally::RuleOutcome;
 
@@ -143,14 +143,6 @@ fn sample(out: &mut String, sample: &Sample) -> std::fmt::Result {
         }
     }
     Ok(())
-}
-
-fn plain(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => "unknown".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 fn notices(out: &mut String, notices: &Notices) -> std::fmt::Result {
