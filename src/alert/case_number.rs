@@ -38,12 +38,11 @@ impl CaseNumber {
     /// Reads a number as people write it: small letters, no dashes, O for 0, I or L for 1. `None` where the
     /// check symbol does not fit.
     pub fn parse(text: &str) -> Option<Self> {
-        let upper = text.trim().to_ascii_uppercase();
-        let rest = upper.strip_prefix("WW").unwrap_or(&upper);
-        let mut symbols = Vec::with_capacity(7);
-        for c in rest.chars().filter(|c| !matches!(c, '-' | ' ')) {
-            symbols.push(value(c)?);
-        }
+        let upper: String =
+            text.chars().filter(|c| *c != '-' && !c.is_whitespace()).collect::<String>().to_ascii_uppercase();
+        // A number may itself begin with WW: only what is left tells whether the prefix was written.
+        let rest = upper.strip_prefix("WW").filter(|rest| rest.len() > DATA_SYMBOLS as usize).unwrap_or(&upper);
+        let symbols = rest.chars().map(value).collect::<Option<Vec<u8>>>()?;
         let (check, data) = symbols.split_last()?;
         if data.len() != DATA_SYMBOLS as usize || check_symbol(data) != *check {
             return None;
@@ -151,6 +150,16 @@ mod tests {
         let numbers: HashSet<_> = (0..100_000).map(|n| CaseNumber::of(n, &KEY)).collect();
         assert_eq!(numbers.len(), 100_000);
         assert_eq!(CaseNumber::of(CASES_MAX, &KEY), None);
+    }
+
+    #[test]
+    fn a_number_that_begins_like_the_prefix_is_read_with_and_without_it() {
+        let number = CaseNumber((28 << 25) | (28 << 20) | 7);
+        let text = number.to_string();
+        assert!(text.starts_with("WW-WW"), "{text}");
+        for written in [&text, &text[3..], &text.replace('-', ""), &text[3..].replace('-', "")] {
+            assert_eq!(CaseNumber::parse(written), Some(number), "{written}");
+        }
     }
 
     proptest! {
