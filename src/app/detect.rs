@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
-use super::durable::Durable;
+use super::durable::{At, Durable};
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
@@ -125,8 +125,8 @@ impl Detection {
             }
             self.producer.check()?;
             self.offsets.check()?;
-            let Detection { durable, engine, offsets, producer, ticket, digests, .. } = &mut self;
-            durable.tick(engine, offsets, producer, *ticket, digests)?;
+            let (durable, at) = self.at();
+            durable.tick(at)?;
             self.tell(&batches);
         }
         self.drain()?;
@@ -167,8 +167,14 @@ impl Detection {
 
     /// Whether all that was decided came to rest in time: acknowledged by Kafka, and its state closed.
     fn settle(&mut self, deadline: Instant) -> Result<bool, RunError> {
+        let (durable, at) = self.at();
+        durable.settle(at, deadline)
+    }
+
+    /// Where it stands, for what writes that down.
+    fn at(&mut self) -> (&mut Durable, At<'_>) {
         let Detection { durable, engine, offsets, producer, ticket, digests, .. } = self;
-        durable.settle(engine, offsets, producer, *ticket, digests, deadline)
+        (durable, At { engine, offsets, producer, ticket: *ticket, in_force: digests })
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {

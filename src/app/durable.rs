@@ -30,9 +30,13 @@ pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
     let Some((found, checkpoint)) = checkpoint else {
         return if cold { Begin::Group } else { Begin::Fresh };
     };
-    let next = checkpoint.progress.offsets.iter();
-    let next = next.map(|next| (Partition::new(next.topic.clone(), next.partition), next.offset)).collect();
-    Begin::State(Standing { next, again: found.again.clone() })
+    Begin::State(Standing { next: next_of(&checkpoint.progress), again: found.again.clone() })
+}
+
+/// By lane, the first offset that a checkpoint does not cover.
+fn next_of(progress: &Progress) -> Vec<(Partition, i64)> {
+    let next = |next: &NextOffset| (Partition::new(next.topic.clone(), next.partition), next.offset);
+    progress.offsets.iter().map(next).collect()
 }
 
 /// The state as a start finds it.
@@ -141,6 +145,16 @@ struct Waiting {
     log_file: Option<Box<dyn DiskFile>>,
 }
 
+/// Where detection stands between two batches.
+pub struct At<'d> {
+    pub engine: &'d mut Engine,
+    pub offsets: &'d mut Offsets,
+    pub producer: &'d Producer,
+    /// The last batch that was decided.
+    pub ticket: usize,
+    pub in_force: &'d Digests,
+}
+
 /// Writes down what detection does.
 pub struct Durable {
     log: BatchLog,
@@ -173,14 +187,7 @@ impl Durable {
     }
 
     /// Between two batches: takes the state down where that is due, hands it over, and lets go of what is closed.
-    pub fn tick(
-        &mut self,
-        engine: &mut Engine,
-        offsets: &mut Offsets,
-        producer: &Producer,
-        ticket: usize,
-        in_force: &Digests,
-    ) -> Result<(), RunError> {
+    pub fn tick(&mut self, At { engine, offsets, producer, ticket, in_force }: At<'_>) -> Result<(), RunError> {
         self.checkpoints.check()?;
         self.hand_over(producer)?;
         self.let_go(offsets)?;
@@ -196,11 +203,7 @@ impl Durable {
     /// the state of this moment is closed.
     pub fn settle(
         &mut self,
-        engine: &mut Engine,
-        offsets: &mut Offsets,
-        producer: &Producer,
-        ticket: usize,
-        in_force: &Digests,
+        At { engine, offsets, producer, ticket, in_force }: At<'_>,
         deadline: Instant,
     ) -> Result<bool, RunError> {
         if !producer.flush(deadline)? {
@@ -237,7 +240,6 @@ impl Durable {
 
     fn capture(&mut self, engine: &mut Engine, next: Vec<(Partition, i64)>, in_force: &Digests) -> (Redo, Progress) {
         let mut redo = Redo::new();
-        engine.name_lanes(next.iter().map(|(partition, _)| partition.to_string()).collect());
         engine.save(&mut redo);
         self.saved = Some(self.batch);
         let offset = |(Partition { topic, partition }, offset)| NextOffset { topic, partition, offset };
@@ -271,9 +273,7 @@ impl Durable {
     fn let_go(&mut self, offsets: &mut Offsets) -> Result<(), RunError> {
         if let Some(closed) = self.checkpoints.closed().filter(|closed| closed.number > self.told) {
             self.told = closed.number;
-            let next = closed.progress.offsets.iter();
-            let next: Vec<_> = next.map(|n| (Partition::new(n.topic.clone(), n.partition), n.offset)).collect();
-            offsets.closed(&next);
+            offsets.closed(&next_of(&closed.progress));
             self.covered = Some((closed.number, closed.progress.batch));
         }
         // A start may fall back on the checkpoint before while the store has not taken this one: its batches stay.

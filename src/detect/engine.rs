@@ -72,8 +72,6 @@ pub struct Engine {
     /// What was true of the event at hand, in the order of rules; memory used again.
     hits: Vec<(u16, RuleOutcome)>,
     counters: Counters,
-    /// The names of the partitions, by number.
-    lanes: Vec<String>,
 }
 
 impl Engine {
@@ -97,7 +95,6 @@ impl Engine {
             pins: Vec::new(),
             hits: Vec::new(),
             counters: Counters::new(rules.rules.len()),
-            lanes: Vec::new(),
             rules,
             bands,
             options,

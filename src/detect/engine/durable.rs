@@ -6,7 +6,7 @@
 //! with its name. Counters are not state: they begin anew. Writes no file.
 //!
 //! Partitions are numbers here. Whoever restores must give each partition the number it had, and new ones numbers
-//! after those: [`Engine::name_lanes`] keeps their names with the state.
+//! after those: a checkpoint keeps their names.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::detect::sequence::{self, Sequences};
 use crate::detect::swap::Swapped;
 use crate::detect::watermark::Watermark;
 use crate::event::{Currency, Field};
-use crate::features::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
+use crate::features::codec::{DecodeError, Decoder, Durable, Encoder};
 use crate::features::store::{Changes, Space, StoreError, Stored};
 use crate::features::{State, StateHead};
 use crate::ruleset::{Bands, HashKey, Ruleset};
 
 /// The format of what is saved. It changes with every change of what any value means.
-pub const STATE_VERSION: u16 = 1;
+pub const STATE_VERSION: u16 = 2;
 /// The key of what the engine has once.
 const HEAD: &[u8] = b"engine";
 /// Hashed with the state's key: tells another key.
@@ -68,7 +68,6 @@ pub enum RestoreError {
 
 /// What the engine has once, as it is read.
 struct Head {
-    lanes: Vec<String>,
     state: StateHead,
     lateness: Lateness,
     watermark: Watermark,
@@ -137,7 +136,6 @@ impl Engine {
             contacts,
             sequences,
             watermark: head.watermark,
-            lanes: head.lanes,
             ..empty
         };
         Ok((engine, swapped))
@@ -158,22 +156,10 @@ impl Engine {
         *hasher.finalize().as_bytes()
     }
 
-    /// Keeps the names of the partitions with the state, by number.
-    pub fn name_lanes(&mut self, names: Vec<String>) {
-        self.lanes = names;
-    }
-
-    /// The names of the partitions, by number, as [`Engine::name_lanes`] was told; empty where it was not.
-    pub fn lanes(&self) -> &[String] {
-        &self.lanes
-    }
-
     fn encode_head(&self, to: &mut Encoder) {
         to.number(STATE_VERSION);
         to.hash(self.ids.key().text(KEY_SAMPLE));
         to.hash(words());
-        to.count(self.lanes.len());
-        self.lanes.iter().for_each(|name| to.text(name));
         self.state.encode_head(to);
         self.lateness.encode(to);
         self.watermark.encode(to);
@@ -205,7 +191,6 @@ fn read_head(value: &[u8], options: &Options, key: HashKey) -> Result<Head, Rest
 impl Head {
     fn decode(from: &mut Decoder<'_>, options: &Options) -> Result<Self, DecodeError> {
         Ok(Head {
-            lanes: decode_each(from, 1, |from| from.text().map(str::to_owned))?,
             state: StateHead::decode(from)?,
             lateness: Lateness::decode(from, options.lateness_max_ms)?,
             watermark: Watermark::decode(from)?,
@@ -249,7 +234,10 @@ mod tests {
     #[test]
     fn another_version_is_told_before_anything_else_is_read() {
         let later = refused(|value| value.number(STATE_VERSION + 1));
-        assert!(matches!(later, RestoreError::Version { found: 2, known: 1 }), "{later}");
+        assert!(
+            matches!(later, RestoreError::Version { found, known: STATE_VERSION } if found == STATE_VERSION + 1),
+            "{later}"
+        );
         let other_words = refused(|value| {
             value.number(STATE_VERSION);
             value.hash(KEY.text(KEY_SAMPLE));
