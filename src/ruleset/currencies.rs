@@ -17,8 +17,6 @@ use crate::report::{Problem, SourceFile};
 /// What to write instead.
 const NAME_IT_ONCE: &str = "name the amount once for all currencies, `amounts: {large: {CNY: 5000, USD: 700}}`, and \
                             write `amounts.large`";
-/// Characters of an arm that are shown.
-const SHOWN_MAX: usize = 60;
 
 type Currencies = BTreeSet<&'static str>;
 
@@ -133,15 +131,7 @@ fn note_gaps(typed: &Typed, truth: bool, currency: &'static str, amounts: &[Name
     }
     match gaps.iter_mut().find(|gap| gap.at == typed.at) {
         Some(gap) => drop(gap.lacking.insert(currency)),
-        None => gaps.push(Gap { at: typed.at.clone(), text: shown(typed), lacking: BTreeSet::from([currency]) }),
-    }
-}
-
-fn shown(typed: &Typed) -> String {
-    let text = typed.text().split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+        None => gaps.push(Gap { at: typed.at.clone(), text: typed.shown(), lacking: BTreeSet::from([currency]) }),
     }
 }
 

@@ -12,8 +12,6 @@ use super::{Doubt, Finding, Variable};
 use crate::event::Value;
 use crate::report::Problem;
 
-/// Characters of another part that are shown.
-const SHOWN_MAX: usize = 60;
 /// Why no currency makes a condition true.
 const OWN_CURRENCY: &str = "named amounts, sums and statistics are read in the currency of the event's own amount, and \
      in no currency all of this holds; name an amount once for all of them, or join what is for different ones by `or`";
@@ -44,7 +42,7 @@ pub(in super::super) fn tell(findings: &[Finding<'_>], problems: &mut Vec<Proble
                 warning(codes::IMPLIED, None, "this stands here twice".into())
             }
             Doubt::Implied(other) => {
-                warning(codes::IMPLIED, None, format!("this changes nothing beside `{}`", shown(other)))
+                warning(codes::IMPLIED, None, format!("this changes nothing beside `{}`", other.shown()))
             }
         };
         problems.push(if finding.is_by_currency { problem.help(OWN_CURRENCY) } else { problem });
@@ -58,18 +56,10 @@ pub(in super::super) fn tell_unreachable(spec: &ExceptionSpec, rule: &str, probl
     problems.push(problem.help("narrow the exception, or set the rule's `state` to `off`"));
 }
 
-fn shown(typed: &Typed) -> String {
-    let text = typed.text().split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
-}
-
 /// Adds why, where it is the values that one name can have, or a division that has none.
 fn with_reason(problem: Problem, finding: &Finding<'_>) -> Problem {
     if let Some(quotient) = divided_by_zero(finding.at) {
-        return problem.help(format!("`{}` is always missing: nothing is divided by zero", shown(quotient)));
+        return problem.help(format!("`{}` is always missing: nothing is divided by zero", quotient.shown()));
     }
     let Some(Variable { typed, domain, .. }) = &finding.variable else { return problem };
     match reason(typed, domain, finding) {
@@ -82,9 +72,9 @@ fn reason(typed: &Typed, domain: &Domain, finding: &Finding<'_>) -> Option<Strin
     if let Node::Not(inner) = &finding.at.node
         && matches!(inner.node, Node::And(_) | Node::Or(_))
     {
-        return Some(format!("`{}` is true wherever it is known", shown(inner)));
+        return Some(format!("`{}` is true wherever it is known", inner.shown()));
     }
-    let name = shown(typed);
+    let name = typed.shown();
     let is_about_absence = match &finding.at.node {
         Node::IsMissing(_) => true,
         Node::Not(inner) => matches!(inner.node, Node::IsMissing(_)),

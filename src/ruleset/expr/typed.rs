@@ -17,6 +17,9 @@ use crate::report::SourceFile;
 use crate::ruleset::lists::ListSet;
 use crate::ruleset::model::Name;
 
+/// Characters of a part that are shown in a message.
+const SHOWN_MAX: usize = 60;
+
 /// A typed expression.
 #[derive(Debug, Clone)]
 pub struct Typed {
@@ -67,6 +70,15 @@ impl Typed {
     /// As it was written.
     pub fn text(&self) -> &str {
         self.at.0.text.get(self.at.1.clone()).unwrap_or_default()
+    }
+
+    /// As it was written, on one line and no longer than [`SHOWN_MAX`]: for messages.
+    pub fn shown(&self) -> String {
+        let text = self.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        match text.char_indices().nth(SHOWN_MAX) {
+            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+            None => text,
+        }
     }
 
     /// The parts of a node, in the order of the text.

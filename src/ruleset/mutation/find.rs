@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{File, Mutant, id_of, item_lines, line_end, line_start, map_of, text_of};
+use super::{File, Mutant, id_of, item_lines, line_end, line_start, text_of};
 use crate::event::{Currency, Money, Value};
 use crate::ruleset::expr::{self, Ast, Change, spoken, steps};
 use crate::ruleset::read;
@@ -84,15 +84,8 @@ impl<'f> Rule<'f> {
     }
 }
 
-fn items_of(node: &Node) -> &[Node] {
-    match &node.kind {
-        Kind::Seq(items) => items,
-        _ => &[],
-    }
-}
-
 fn entries_of(node: Option<&Node>) -> &[Entry] {
-    node.and_then(map_of).map_or(&[], |map| &map.entries)
+    node.and_then(Node::as_map).map_or(&[], |map| &map.entries)
 }
 
 impl<'f> Finder<'f> {
@@ -109,7 +102,7 @@ impl<'f> Finder<'f> {
             hears_others: BTreeSet::new(),
         };
         for (at, file) in files.iter().enumerate() {
-            let Some(map) = map_of(&file.tree) else { continue };
+            let Some(map) = file.tree.as_map() else { continue };
             let put = |names: &mut BTreeMap<&'f str, Declared<'f>>, key: &str| {
                 let entries = entries_of(map.get(key)).iter();
                 names.extend(entries.map(|entry| (entry.key.as_str(), (at, &entry.value))));
@@ -118,8 +111,8 @@ impl<'f> Finder<'f> {
             put(&mut finder.features, "features");
             put(&mut finder.amounts, "amounts");
             put(&mut finder.params, "params");
-            for item in map.get("exceptions").map(items_of).unwrap_or_default() {
-                if let Some(name) = map_of(item).and_then(|exception| text_of(exception, "name")) {
+            for item in map.get("exceptions").map(Node::items).unwrap_or_default() {
+                if let Some(name) = item.as_map().and_then(|exception| text_of(exception, "name")) {
                     finder.exceptions.insert(name, (at, item));
                 }
             }
@@ -130,10 +123,10 @@ impl<'f> Finder<'f> {
     /// The mutants, and the rules that hear of other rules.
     pub fn find(mut self) -> (Vec<Mutant>, BTreeSet<String>) {
         for (at, file) in self.files.iter().enumerate() {
-            let Some(map) = map_of(&file.tree) else { continue };
-            let defaults = map.get("defaults").and_then(map_of);
-            for node in map.get("rules").map(items_of).unwrap_or_default() {
-                if let (Some(own), Some(id)) = (map_of(node), id_of(node)) {
+            let Some(map) = file.tree.as_map() else { continue };
+            let defaults = map.get("defaults").and_then(Node::as_map);
+            for node in map.get("rules").map(Node::items).unwrap_or_default() {
+                if let (Some(own), Some(id)) = (node.as_map(), id_of(node)) {
                     self.rule(Rule { id, at, own, defaults, reads: BTreeSet::new(), asts: Vec::new() });
                 }
             }
@@ -151,7 +144,7 @@ impl<'f> Finder<'f> {
         if let Some(sequence) = rule.get("sequence") {
             self.sequence(&mut rule, sequence);
         }
-        for item in rule.get("unless").map(items_of).unwrap_or_default() {
+        for item in rule.get("unless").map(Node::items).unwrap_or_default() {
             let (at, exception) = match &item.kind {
                 Kind::Scalar(name) => match self.exceptions.get(name.text.as_str()) {
                     Some(declared) => *declared,
@@ -161,7 +154,7 @@ impl<'f> Finder<'f> {
             };
             self.exception(&mut rule, at, exception);
         }
-        if let Some(time) = rule.get("dedup").and_then(map_of).and_then(|dedup| dedup.get("for")) {
+        if let Some(time) = rule.get("dedup").and_then(Node::as_map).and_then(|dedup| dedup.get("for")) {
             self.time(&rule, &Place::new(rule.at, "dedup for"), time, "two hits");
         }
         self.follow(&mut rule);
@@ -171,7 +164,7 @@ impl<'f> Finder<'f> {
     }
 
     fn exception(&mut self, rule: &mut Rule<'f>, at: usize, node: &'f Node) {
-        let Some(map) = map_of(node) else { return };
+        let Some(map) = node.as_map() else { return };
         let name = text_of(map, "name").unwrap_or_default();
         let Some(when) = map.get("when") else { return };
         let place = Place::new(at, format!("unless {name}"));
@@ -204,7 +197,7 @@ impl<'f> Finder<'f> {
     }
 
     fn step(&mut self, rule: &mut Rule<'f>, list: &'f Entry, items: &'f [Node], nth: usize, item: &'f Node) {
-        let Some(map) = map_of(item) else { return };
+        let Some(map) = item.as_map() else { return };
         let called = match text_of(map, "as").or_else(|| text_of(map, "on")) {
             Some(called) => called.to_owned(),
             None => (nth + 1).to_string(),
@@ -259,7 +252,7 @@ impl<'f> Finder<'f> {
                 self.amount(rule, amount);
             }
             if let Some((at, node)) = self.params.get(first).copied() {
-                let entries = self.files.get(at).and_then(|file| map_of(&file.tree)).map(|map| map.get("params"));
+                let entries = self.files.get(at).and_then(|file| file.tree.as_map()).map(|map| map.get("params"));
                 let entry = entries_of(entries.flatten()).iter().find(|entry| std::ptr::eq(&entry.value, node));
                 entry.into_iter().for_each(|entry| self.param(rule, at, entry));
             }
@@ -268,7 +261,7 @@ impl<'f> Finder<'f> {
 
     /// What a feature keeps: listed apart.
     fn feature(&mut self, rule: &mut Rule<'f>, name: &str, at: usize, node: &'f Node) {
-        let Some(map) = map_of(node) else { return };
+        let Some(map) = node.as_map() else { return };
         if let Some(filter) = map.get("where") {
             // A feature's names are those of events: nothing to follow.
             let mut alone = Rule { reads: BTreeSet::new(), asts: Vec::new(), ..*rule };
@@ -280,7 +273,7 @@ impl<'f> Finder<'f> {
             }
         }
         let counts_findings = map.entries.first().is_some_and(|entry| {
-            let sources = std::iter::once(&entry.value).chain(items_of(&entry.value));
+            let sources = std::iter::once(&entry.value).chain(entry.value.items());
             sources.into_iter().any(|source| scalar_text(source).starts_with("finding"))
         });
         if counts_findings {
@@ -307,7 +300,7 @@ impl<'f> Finder<'f> {
 
     /// A param's value; limits give way, and tests that name the param keep the value they were written for.
     fn param(&mut self, rule: &Rule<'f>, at: usize, entry: &'f Entry) {
-        let limits = map_of(&entry.value);
+        let limits = entry.value.as_map();
         let node = limits.and_then(|map| map.get("value")).unwrap_or(&entry.value);
         let Some((value, _)) = read::constant(node) else { return };
         let tests = self.tests_with(rule, &entry.key, &value);
@@ -384,9 +377,9 @@ impl<'f> Finder<'f> {
 
     /// The entities a feature is kept for.
     fn kept_by(&self, feature: &str) -> Vec<&'f str> {
-        let declared = self.features.get(feature).and_then(|(_, node)| map_of(node)?.get("by"));
+        let declared = self.features.get(feature).and_then(|(_, node)| node.as_map()?.get("by"));
         let Some(by) = declared else { return Vec::new() };
-        std::iter::once(by).chain(items_of(by)).map(scalar_text).collect()
+        std::iter::once(by).chain(by.items()).map(scalar_text).collect()
     }
 
     fn ast(&self, at: usize, node: &Node) -> Option<Ast> {
@@ -429,13 +422,10 @@ impl<'f> Finder<'f> {
 
 /// Whether a place is the time within which all steps of a sequence come, and there is one step.
 fn is_of_one_step(rule: &Rule<'_>, place: &str) -> bool {
-    let steps = rule.get("sequence").and_then(map_of).and_then(|sequence| sequence.get("steps"));
-    place == "sequence within" && steps.is_some_and(|steps| items_of(steps).len() == 1)
+    let steps = rule.get("sequence").and_then(Node::as_map).and_then(|sequence| sequence.get("steps"));
+    place == "sequence within" && steps.is_some_and(|steps| steps.items().len() == 1)
 }
 
 fn scalar_text(node: &Node) -> &str {
-    match &node.kind {
-        Kind::Scalar(scalar) => &scalar.text,
-        _ => "",
-    }
+    node.as_text().unwrap_or_default()
 }

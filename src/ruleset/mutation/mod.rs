@@ -74,16 +74,16 @@ pub fn survey(sources: &Sources) -> Survey<'_> {
 
 /// The ids of rules that stand in the `where` of a feature, and of one rule of each group that does.
 fn named_by_features(files: &[File<'_>]) -> BTreeSet<String> {
-    let maps = || files.iter().filter_map(|file| map_of(&file.tree));
-    let features = maps().filter_map(|map| map_of(map.get("features")?)).flat_map(|features| &features.entries);
-    let filters: Vec<&str> = features.filter_map(|feature| text_of(map_of(&feature.value)?, "where")).collect();
+    let maps = || files.iter().filter_map(|file| file.tree.as_map());
+    let features = maps().filter_map(|map| map.get("features")?.as_map()).flat_map(|features| &features.entries);
+    let filters: Vec<&str> = features.filter_map(|feature| text_of(feature.value.as_map()?, "where")).collect();
     let is_named = |word: &str| filters.iter().any(|filter| filter.contains(&format!("\"{word}\"")));
     let (mut named, mut groups) = (BTreeSet::new(), BTreeSet::new());
     for map in maps() {
-        let by_default = map.get("defaults").and_then(map_of).and_then(|defaults| text_of(defaults, "group"));
+        let by_default = map.get("defaults").and_then(Node::as_map).and_then(|defaults| text_of(defaults, "group"));
         let Some(Kind::Seq(items)) = map.get("rules").map(|rules| &rules.kind) else { continue };
         for (item, id) in items.iter().filter_map(|item| Some((item, id_of(item)?))) {
-            let group = map_of(item).and_then(|rule| text_of(rule, "group")).or(by_default).unwrap_or(id);
+            let group = item.as_map().and_then(|rule| text_of(rule, "group")).or(by_default).unwrap_or(id);
             if is_named(id) || (is_named(group) && groups.insert(group.to_owned())) {
                 named.insert(id.to_owned());
             }
@@ -194,23 +194,12 @@ fn others(text: &str, tree: &Node, is_kept: impl Fn(&str) -> bool) -> Vec<Range<
     std::iter::once(start..end).collect()
 }
 
-fn map_of(node: &Node) -> Option<&Map> {
-    match &node.kind {
-        Kind::Map(map) => Some(map),
-        _ => None,
-    }
-}
-
 fn id_of(rule: &Node) -> Option<&str> {
-    let Kind::Map(map) = &rule.kind else { return None };
-    text_of(map, "id")
+    text_of(rule.as_map()?, "id")
 }
 
 fn text_of<'n>(map: &'n Map, key: &str) -> Option<&'n str> {
-    match &map.get(key)?.kind {
-        Kind::Scalar(scalar) => Some(scalar.text.as_str()),
-        _ => None,
-    }
+    map.get(key)?.as_text()
 }
 
 fn line_start(text: &str, at: usize) -> usize {
