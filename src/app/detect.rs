@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
+use super::control::{Asker, Questions, questions};
 use super::durable::{At, Durable};
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
@@ -57,6 +58,8 @@ pub struct Detection {
     ticket: usize,
     counts: EngineCounts,
     gauges: StateGauges,
+    /// What people want to know of entities.
+    questions: Option<Questions>,
     pulse: Pulse,
 }
 
@@ -99,6 +102,7 @@ impl Detection {
             next: None,
             offsets: offsets.rest_on_checkpoints(),
             ticket: 0,
+            questions: None,
             stages,
             pulse,
         })
@@ -107,6 +111,13 @@ impl Detection {
     /// What Kafka has not acknowledged yet.
     pub fn waiting(&self) -> Waiting {
         self.producer.waiting()
+    }
+
+    /// Where it is asked what it knows of an entity: it answers between two batches.
+    pub fn asker(&mut self) -> Asker {
+        let (asker, asked) = questions();
+        self.questions = Some(asked);
+        asker
     }
 
     /// How far it lies behind what is written.
@@ -135,8 +146,11 @@ impl Detection {
         Ok(())
     }
 
-    /// What it keeps, once a second.
+    /// What it was asked; and what it keeps, once a second.
     fn tell(&mut self, batches: &Batches) {
+        if let Some(questions) = &self.questions {
+            questions.answer(&self.engine);
+        }
         let now = Instant::now();
         if !self.gauges.are_due(now) {
             return;

@@ -40,10 +40,11 @@ mod notify;
 mod owner;
 mod prepare;
 mod reload;
+pub mod shown;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare, rules_to_look};
 pub use witness::Witness;
 
 use current::Current;
@@ -263,8 +264,9 @@ impl Stages {
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             claimed => claimed?,
         };
-        let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
-        let _control = self.listen(role, &watched, runtime.handle())?;
+        let mut detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
+        let asker = detection.as_mut().map(|(_, detection)| detection.asker());
+        let _control = self.listen(role, asker, &watched, runtime.handle())?;
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -311,6 +313,7 @@ impl Stages {
     fn listen(
         &self,
         role: Role,
+        asker: Option<control::Asker>,
         watched: &Watched,
         runtime: &tokio::runtime::Handle,
     ) -> Result<control::Server, RunError> {
@@ -318,6 +321,9 @@ impl Stages {
         private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
         let mut router = control::Router::default();
         router.on("status", control::status(watched.sight.clone(), role, clock::now()));
+        if let Some(asker) = asker {
+            router.on("state.show", control::show(asker, self.prepared.key));
+        }
         let path = folder.join(control::socket(role));
         control::Server::start(&path, router, runtime).map_err(|error| RunError::Control(path, error))
     }

@@ -213,6 +213,17 @@ pub fn load_rules(config: &Config, key: HashKey) -> ReadRules {
     load_sources(sources, key)
 }
 
+/// The rules for whoever only looks at a state: those of the configuration, or where they do not load the last good
+/// copy; `None` where there is neither.
+pub fn rules_to_look(config: &Config, key: HashKey) -> Option<Arc<Ruleset>> {
+    let own = load_rules(config, key).0.and_then(Result::ok);
+    let last_good = || {
+        let (sources, _) = LastGood::in_state(&config.state_directory).read().ok()?;
+        load_sources(sources, key).0?.ok()
+    };
+    own.or_else(last_good).map(|rules| rules.ruleset)
+}
+
 fn load_sources(sources: Sources, key: HashKey) -> ReadRules {
     let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
     (Some(loaded.and_then(|loaded| tested(loaded, sources, key))), mentions)

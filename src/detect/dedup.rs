@@ -11,8 +11,10 @@ use super::changed::Changed;
 use crate::ruleset::{Key, Ruleset, State};
 
 mod durable;
+mod shown;
 
 pub use durable::Head;
+pub use shown::FiredShown;
 
 /// Pairs of rule and entity that are remembered.
 pub const FIRED_MAX: usize = 4_000_000;

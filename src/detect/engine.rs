@@ -29,8 +29,10 @@ use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 mod durable;
 mod explained;
 mod sequences;
+mod shown;
 
 pub use durable::{RestoreError, STATE_VERSION};
+pub use shown::{EntityShown, Whose};
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
