@@ -130,8 +130,7 @@ fn write_feature(feature: &FeatureShown, text: &mut String) {
     let FeatureShown { name, aggregate, of, over, newest, values, pairs } = feature;
     let shown = match pairs {
         None => written(values),
-        Some(pairs) if pairs.kept == 1 => format!("of 1 {}", pairs.second),
-        Some(pairs) => format!("of {} different {}", pairs.kept, pairs.second),
+        Some(pairs) => format!("by {}: {}", pairs.second, pairs.kept),
     };
     let what = match aggregate {
         &"decayed" => format!("{aggregate} {}, half-life {over}", of.join(", ")),
@@ -141,7 +140,7 @@ fn write_feature(feature: &FeatureShown, text: &mut String) {
     let _ = writeln!(text, "    {what}; newest {}", newest.rfc3339());
     let Some(pairs) = pairs else { return };
     for PairShown { newest, values } in &pairs.shown {
-        let _ = writeln!(text, "    {} {}: {}", pairs.second, newest.rfc3339(), written(values));
+        let _ = writeln!(text, "    one of {}: {}", newest.rfc3339(), written(values));
     }
     match pairs.kept.saturating_sub(pairs.shown.len()) {
         0 => {}
