@@ -260,12 +260,12 @@ pub fn digests(in_force: &InForce) -> Digests {
 }
 
 /// A record of our own events.
-fn input<'r>(record: Record<'r>) -> Input<'r> {
+pub(super) fn input<'r>(record: Record<'r>) -> Input<'r> {
     Input { lane: record.lane, value: record.value }
 }
 
 /// A record of a topic that may have a mapping.
-fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
+pub(super) fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
     let topic = usize::from(record.position.topic);
     let Position { partition, offset, .. } = record.position;
     let name = topics.get(topic).map_or("", String::as_str);

@@ -12,7 +12,7 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
+    Checkpoint, CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
@@ -30,6 +30,10 @@ pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
     let Some((found, checkpoint)) = checkpoint else {
         return if cold { Begin::Group } else { Begin::Fresh };
     };
+    if checkpoint.progress.offsets.is_empty() {
+        // Made from a file: no partition was read yet.
+        return Begin::Group;
+    }
     Begin::State(Standing { next: next_of(&checkpoint.progress), again: found.again.clone() })
 }
 
@@ -102,6 +106,18 @@ impl Found {
         Ok((engine, Some(swapped)))
     }
 
+    /// The last checkpoint; `None` in a new store.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.recovered.checkpoint.as_ref()
+    }
+
+    /// What writes checkpoints, without a batch log: for a state that is made out of history.
+    pub fn checkpoints(self) -> Result<Checkpoints, RunError> {
+        let Found { place, key, recovered, every, metrics, .. } = self;
+        Checkpoints::start(place, &recovered, &key.id, every, metrics)
+            .map_err(|error| RunError::System("start a thread", error))
+    }
+
     /// Starts writing. The state of a new store is its first checkpoint, closed before this returns: whatever happens
     /// from then on, the next start knows where this one began.
     pub fn start(self, engine: &mut Engine, consumer: &Consumer, in_force: &Digests) -> Result<Durable, RunError> {
@@ -125,7 +141,7 @@ impl Found {
             saved: last.map(|checkpoint| checkpoint.progress.batch),
             epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
         };
-        if last.is_none() {
+        if last.is_none_or(|checkpoint| checkpoint.progress.offsets.is_empty()) {
             let (redo, progress) = durable.capture(engine, consumer.starts(), in_force);
             durable.checkpoints.begin(redo, progress)?;
             durable.checkpoints.wait(None);

@@ -17,15 +17,17 @@ use crate::alert::DeskError;
 use crate::clock;
 use crate::detect::{Engine, Options, RestoreError};
 use crate::disk::RealDisk;
-use crate::features::store::StoreError;
+use crate::features::store::{FjallStore, StoreError};
 use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
+use crate::ingest::source::SourceError;
 use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
+use crate::telemetry::state::StateSetAside;
 use crate::telemetry::http::Server;
 use crate::telemetry::{Health, Metrics};
 
@@ -35,6 +37,7 @@ mod current;
 pub mod demo;
 mod detect;
 mod durable;
+pub mod history;
 mod last_good;
 mod notify;
 mod owner;
@@ -49,6 +52,7 @@ pub use witness::Witness;
 
 use current::Current;
 use durable::{Durable, Found};
+use history::unfinished;
 use reload::Reloader;
 use watch::{Watch, Watched};
 
@@ -98,6 +102,45 @@ pub enum RunError {
     /// The state.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// The state was being made out of history, and that was cut off.
+    #[error(
+        "the state in {path} is unfinished: `walletwatch {0}` was cut off. Nothing was started: begin that command \
+         again, or go on with an empty state by `walletwatch run --cold`",
+        path = .1.display()
+    )]
+    Unfinished(String, PathBuf),
+    /// A state was being made out of history, and somebody asked to stop.
+    #[error(
+        "{0} was cut off: the state in {path} is unfinished, and nothing will start on it. Begin it again: what it had \
+         made is made anew",
+        path = .1.display()
+    )]
+    CutOff(&'static str, PathBuf),
+    /// History cannot go into a state that detection has made.
+    #[error(
+        "there is a state in {path} already, which detection made (checkpoint {1}): history cannot come behind it. \
+         `walletwatch state rebuild --from TIME` makes it anew from Kafka",
+        path = .0.display()
+    )]
+    HasState(PathBuf, u64),
+    /// History cannot go behind what is newer.
+    #[error(
+        "{name} begins at {oldest}, and what was backfilled before ends at {behind}: nothing is counted backwards. Give \
+         the files in the order of their events, in one command",
+        oldest = .oldest.rfc3339(),
+        behind = .behind.rfc3339()
+    )]
+    Older {
+        /// The file.
+        name: String,
+        /// Its oldest event so far.
+        oldest: crate::event::Millis,
+        /// The newest event that is there.
+        behind: crate::event::Millis,
+    },
+    /// A file of events.
+    #[error("failed to read {0}: {1}")]
+    File(String, #[source] SourceError),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -250,7 +293,7 @@ impl Stages {
     ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let opened = match role.detects().then(|| self.open_reader(beginning)).transpose() {
+        let opened = match role.detects().then(|| self.open_state(beginning)).transpose() {
             // Whoever is asked to stop while it watches has begun nothing.
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             opened => opened?,
@@ -339,6 +382,7 @@ impl Stages {
     /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
     fn open_reader(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
         let kafka = &self.prepared.config.kafka;
+        self.is_finished(beginning)?;
         let found = Found::existing(&self.prepared, &self.metrics)?;
         let consumer = Consumer::open(kafka, durable::begin(found.as_ref(), beginning.cold));
         if let Err(KafkaError::StateLost { .. }) = &consumer {
@@ -351,8 +395,53 @@ impl Stages {
         Ok((consumer?, found))
     }
 
+    /// Refuses a state whose making was cut off; with `--cold` that goes.
+    fn is_finished(&self, beginning: Beginning) -> Result<(), RunError> {
+        let folder = &self.prepared.config.state_directory;
+        let failed = |error| RunError::StateDirectory(folder.clone(), error);
+        let Some(what) = unfinished::found(folder).map_err(failed)? else { return Ok(()) };
+        // Perhaps it is being made right now.
+        FjallStore::check_free(folder)?;
+        if !beginning.cold {
+            return Err(RunError::Unfinished(what, folder.clone()));
+        }
+        FjallStore::discard(folder)?;
+        unfinished::end(folder).map_err(failed)
+    }
+
+    /// The state and the reader; with `--cold` a state that cannot go on is set aside, and it begins with an empty one.
+    fn open_state(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
+        match self.open_reader(beginning) {
+            Err(error) if beginning.cold && is_of_state(&error) => self.set_aside(&error, beginning),
+            opened => opened,
+        }
+    }
+
+    fn set_aside(&self, why: &RunError, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
+        let folder = &self.prepared.config.state_directory;
+        FjallStore::set_aside(folder)?;
+        let (aside, bytes) = FjallStore::aside(folder).unwrap_or_default();
+        StateSetAside { why: &why.to_string(), aside: &aside, bytes }.tell();
+        self.open_reader(beginning)
+    }
+
+    /// Makes the group ours, with a state that can go on or, with `--cold`, an empty one.
+    fn claim(&self, opened: (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
+        match self.claim_as_it_is(opened, beginning) {
+            Err(error) if beginning.cold && is_of_state(&error) => {
+                let opened = self.set_aside(&error, beginning)?;
+                self.claim_as_it_is(opened, beginning)
+            }
+            claimed => claimed,
+        }
+    }
+
     /// Makes the group ours: there is one detector.
-    fn claim(&self, (consumer, found): (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
+    fn claim_as_it_is(
+        &self,
+        (consumer, found): (Consumer, Option<Found>),
+        beginning: Beginning,
+    ) -> Result<Reader, RunError> {
         let prepared = &self.prepared;
         let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
         let folder = &prepared.config.state_directory;
@@ -463,6 +552,22 @@ fn spawn(
         .spawn(body)
         .map(|_| ())
         .map_err(|e| RunError::System("start a thread", e))
+}
+
+/// Whether it is the state that cannot go on: another one could.
+fn is_of_state(error: &RunError) -> bool {
+    match error {
+        RunError::Restore(RestoreError::Store(error)) | RunError::State(error) => {
+            matches!(error, StoreError::Damaged { .. } | StoreError::Version { .. } | StoreError::Key { .. })
+        }
+        RunError::Restore(_) => true,
+        RunError::Log(error) => matches!(error, LogError::Format { .. } | LogError::Unknown { .. }),
+        RunError::Kafka(error) => matches!(
+            error,
+            KafkaError::Gone { .. } | KafkaError::NotAgain { .. } | KafkaError::OtherLanes { .. } | KafkaError::Retired { .. }
+        ),
+        _ => false,
+    }
 }
 
 /// A claim with the times of production.

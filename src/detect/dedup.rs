@@ -119,6 +119,14 @@ impl Fired {
         true
     }
 
+    /// Forgets every firing: nobody heard of any.
+    pub fn forget_all(&mut self) {
+        let Fired { newest_ms, changed, .. } = self;
+        newest_ms.keys().for_each(|fired| changed.note(*fired));
+        newest_ms.clear();
+        self.sweep_at = SWEEP_FROM;
+    }
+
     /// Until when a rule is silent about an entity, ms of event time; `None`: it never fired for it.
     pub fn silent_until_ms(&self, rule: usize, entity: Entity) -> Option<i64> {
         let number = self.numbers.get(rule).copied().flatten()?;

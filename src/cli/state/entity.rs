@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{no_state, partly};
+use super::{is_finished, no_state, partly};
 use crate::app::control::whose;
 use crate::app::shown::{self, Source};
 use crate::app::{self, Role};
@@ -33,6 +33,7 @@ pub fn run(name: &str, with: Option<&str>, config: Option<PathBuf>, format: Form
         }
         None => {
             let directory = &config.state_directory;
+            is_finished(directory)?;
             let failed = |error: StoreError| fail(state_exit(&error), error.to_string());
             let none = || no_state(directory);
             let key = StateKey::existing(directory).map_err(failed)?.ok_or_else(none)?.key;

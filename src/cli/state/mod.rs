@@ -10,21 +10,26 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 mod entity;
+mod rebuild;
 
-use super::run::state_exit;
+use super::run::{exit, state_exit};
 use super::{Exit, Format, check, fail};
+use crate::app::RunError;
+use crate::app::history::unfinished;
 use crate::config::Config;
 use crate::event::Millis;
 use crate::features::store::{FORMAT, FjallStore, Mark, SpaceSize, StateKey, Store as _, StoreError};
 use crate::features::store::{NextOffset, Progress};
 
-/// Looks at the state.
+/// Looks at the state, or makes it anew.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch state show
-  walletwatch state show account:a-1001")]
+  walletwatch state show account:a-1001
+  walletwatch state rebuild --from now-7d")]
 pub enum Command {
     Show(Show),
+    Rebuild(rebuild::Rebuild),
 }
 
 /// Shows the last checkpoint of a state that nothing runs on: how far it reaches, with what it was made, how large it
@@ -62,6 +67,7 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
             Some(name) => entity::run(name, args.with.as_deref(), args.config, args.format),
             None => show(args),
         },
+        Command::Rebuild(args) => rebuild::run(args),
     }
 }
 
@@ -69,6 +75,7 @@ fn show(args: Show) -> anyhow::Result<Exit> {
     let directory = directory(args.config)?;
     let failed = |error: StoreError| fail(state_exit(&error), error.to_string());
     let none = || no_state(&directory);
+    is_finished(&directory)?;
     StateKey::existing(&directory).map_err(failed)?.ok_or_else(none)?;
     let store = FjallStore::open_existing(&directory).map_err(failed)?.ok_or_else(none)?;
     let mark = store.mark().map_err(failed)?.ok_or_else(none)?;
@@ -80,6 +87,17 @@ fn show(args: Show) -> anyhow::Result<Exit> {
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+/// Refuses a state whose making was cut off.
+fn is_finished(directory: &Path) -> anyhow::Result<()> {
+    match unfinished::found(directory)? {
+        None => Ok(()),
+        Some(what) => {
+            let error = RunError::Unfinished(what, directory.to_owned());
+            Err(fail(exit(&error), error.to_string()))
+        }
+    }
 }
 
 fn no_state(directory: &Path) -> anyhow::Error {

@@ -84,7 +84,9 @@ impl Consumer {
     pub(super) fn offsets_as(&self, mark: Option<Mark>) -> Offsets {
         let interval = Duration::from_millis(self.config.commit_interval_ms);
         let start = self.positions.from(0);
-        let committer = Arc::new(Committer::new(mark, start.clone()));
+        // What is read again as history was committed before.
+        let floor = self.goes_on_at.clone().unwrap_or_else(|| start.clone());
+        let committer = Arc::new(Committer::new(mark, floor));
         let thread = Thread {
             consumer: Arc::downgrade(&self.consumer),
             topics: Arc::clone(&self.topics),

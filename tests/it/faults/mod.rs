@@ -3,9 +3,11 @@
 //!
 //! One topic of one partition: its order is the only one, so that alerts can be compared whole.
 
+mod backfill;
 mod broker;
 mod kill;
 mod network;
+mod rebuild;
 mod records;
 
 use std::collections::BTreeMap;
