@@ -106,7 +106,7 @@ impl Batches {
 }
 
 /// The queue of each lane that is read; there is room for partitions that are found later.
-pub(super) type Queues = [OnceCell<PartitionQueue<Context>>];
+pub(super) type QueueSlots = [OnceCell<PartitionQueue<Context>>];
 
 /// A reader that is ready to run.
 pub struct Consumer {
@@ -189,7 +189,7 @@ impl Consumer {
             true => None,
             false => Some(partitions::look(&self.consumer, &self.config, &self.topics, &self.names)?),
         };
-        let again = std::mem::take(&mut self.again).iter().cloned().collect();
+        let again = std::mem::take(&mut self.again);
         let result = Reader::new(&self, &queues, again, found, until_end).run(&out, &self.given_up, stop);
         self.consumer.unassign().map_err(Error::request("give the partitions back"))?;
         result

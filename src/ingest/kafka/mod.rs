@@ -21,6 +21,7 @@ pub mod consumer;
 pub mod context;
 pub mod dead_letters;
 pub mod error;
+pub mod fill;
 pub mod follow;
 pub mod lag;
 pub mod offsets;
