@@ -87,7 +87,7 @@ pub(super) fn exit(error: &RunError) -> Exit {
         RunError::Older { .. } => Exit::Data,
         RunError::File(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
-        RunError::DrainTooLong | RunError::CutOff(..) => Exit::TryAgain,
+        RunError::DrainTooLong | RunError::CutOff(..) | RunError::NotClosedInTime(_) => Exit::TryAgain,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::features::store::{FjallStore, NextOffset};
 use crate::ingest::kafka::consumer::{Batches, Consumer, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets};
-use crate::ingest::{Batch, Partition};
+use crate::ingest::Partition;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -146,15 +146,15 @@ fn take_batches(
     tell: &mut dyn FnMut(u64),
 ) -> Result<(), RunError> {
     let (topics, mappings) = (&prepared.config.kafka.topics, &prepared.in_force.mappings);
-    let (mut done, mut newest) = (0, Millis(0));
+    let mut done = 0;
     while let Ok(next) = batches.next(TICK) {
         if shutdown.is_requested() {
             return Ok(());
         }
         if let Some(batch) = next {
-            newest = newest.max(written(&batch));
-            // A record is judged as of when it was written: what was in the future then is refused again.
-            let moment = if newest.0 > 0 { newest.min(batch.moment) } else { batch.moment };
+            // Judged as of now, not as of when it was written: a record's timestamp may be anything. What was refused
+            // because its time had not come is accepted where it has come since.
+            let moment = batch.moment;
             builder.engine.partitions(batch.at_end.iter().copied());
             match mappings.iter().all(Option::is_none) {
                 true => builder.take(batch.records().map(input), moment),
@@ -170,9 +170,4 @@ fn take_batches(
         builder.tick()?;
     }
     Ok(())
-}
-
-/// When the newest record of a batch was written.
-fn written(batch: &Batch) -> Millis {
-    batch.records().map(|record| record.stamp).max().unwrap_or(Millis(0))
 }

@@ -18,7 +18,6 @@ const RECORDS: u32 = 9_000;
 fn wallet(name: &str, partitions: i32) -> (Wallet, Vec<Record>) {
     let broker = broker();
     let wallet = Wallet::new(broker.topic(name, partitions), &broker.bootstrap, &broker.bootstrap, "");
-    wallet.writes_checkpoints_often();
     let mut records = wallet.generate(RECORDS);
     for (record, second) in records.iter_mut().zip(0..) {
         record.stamp += second * 1000;
