@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::current::InForce;
 use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
@@ -21,7 +22,7 @@ use crate::ingest::kafka::{Offsets, Producer};
 use crate::ingest::{Batch, Lanes, Partition};
 use crate::mutant::{self, Mutant};
 use crate::telemetry::Metrics;
-use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
+use crate::telemetry::state::StateOpened;
 
 /// The folder of the batch log, in that of the state.
 const LOG_FOLDER: &str = "batches";
@@ -106,7 +107,17 @@ impl Found {
 
     /// The engine as it was, or a new one; with what the rules change of it.
     pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
-        let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
+        self.engine_under(&prepared.in_force, prepared, options)
+    }
+
+    /// The same under other rules than those of the start.
+    pub fn engine_under(
+        &self,
+        in_force: &InForce,
+        prepared: &Prepared,
+        options: Options,
+    ) -> Result<(Engine, Option<Swapped>), RunError> {
+        let (rules, bands) = (Arc::clone(&in_force.ruleset), in_force.policy.bands);
         if self.recovered.checkpoint.is_none() {
             return Ok((Engine::new(rules, bands, options, prepared.key), None));
         }
@@ -119,6 +130,11 @@ impl Found {
         }
         .tell();
         Ok((engine, Some(swapped)))
+    }
+
+    /// The batches that are taken again.
+    pub fn again(&self) -> Arc<[Logged]> {
+        Arc::clone(&self.again)
     }
 
     /// The last checkpoint; `None` in a new store.
@@ -142,10 +158,6 @@ impl Found {
         starts: Vec<(Partition, i64)>,
         in_force: &Digests,
     ) -> Result<Durable, RunError> {
-        let others = self.again.iter().filter(|logged| *logged.in_force != *in_force).count();
-        if others > 0 {
-            TakenAgainUnderOthers { batches: others }.tell();
-        }
         let Found { home: Home { place, key, hands, every }, recovered, log, metrics, .. } = self;
         let checkpoints = Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
             .map_err(|error| RunError::System("start a thread", error))?;

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::detect::{Engine, Options, RestoreError};
 use crate::disk::RealDisk;
 use crate::features::store::{FjallStore, StoreError};
-use crate::ingest::batch_log::LogError;
+use crate::ingest::batch_log::{Digests, LogError, Logged};
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
@@ -27,7 +27,7 @@ use crate::ingest::source::SourceError;
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
-use crate::telemetry::state::StateSetAside;
+use crate::telemetry::state::{StateSetAside, TakenAgainUnderOthers};
 use crate::telemetry::http::Server;
 use crate::telemetry::{Health, Metrics};
 
@@ -41,6 +41,7 @@ pub mod history;
 mod last_good;
 mod notify;
 mod owner;
+mod past;
 mod prepare;
 mod reload;
 pub mod shown;
@@ -50,9 +51,10 @@ mod witness;
 pub use prepare::{BadRules, KeyFrom, Prepared, prepare, rules_to_look};
 pub use witness::Witness;
 
-use current::Current;
+use current::{Current, InForce};
 use durable::{Durable, Found};
 use history::unfinished;
+use past::Past;
 use reload::Reloader;
 use watch::{Watch, Watched};
 
@@ -217,7 +219,7 @@ struct Beginning {
 }
 
 /// The group is ours: the reader, the engine with what writes its state down, and what commits.
-type Reader = (Consumer, (Engine, Durable), Offsets);
+type Reader = (Consumer, (Engine, Durable), Offsets, (InForce, Arc<[Logged]>));
 
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
@@ -317,6 +319,11 @@ impl Stages {
         let mut detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
         let asker = detection.as_mut().map(|(_, detection)| detection.asker());
         let _control = self.listen(role, asker, &watched, runtime.handle())?;
+        // What the service runs with is good: a later start may need it, and be it for the first batch.
+        if self.prepared.fell_back.is_none() {
+            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.current, &self.health);
+        }
+        reload::keep_mappings(&self.prepared.config, &self.prepared.in_force, self.prepared.key, &self.current);
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -349,10 +356,6 @@ impl Stages {
         drop(done);
         let watch = Watch::start(self.clone(), watched)?;
         self.health.tell(health::SERVICE, State::Ok, "running", Instant::now());
-        // What the service runs with is good: a later start may need it.
-        if self.prepared.fell_back.is_none() {
-            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.health);
-        }
         let result = self.wait(running, &ended);
         watch.stop();
         result?;
@@ -461,26 +464,63 @@ impl Stages {
             state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
             ..prepared.config.engine.clone()
         };
-        let (mut engine, swapped) = found.engine(prepared, options)?;
+        let again = found.again();
+        let begins_with = self.begins_with(&again);
+        let (mut engine, swapped) = found.engine_under(&begins_with, prepared, options)?;
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
         }
         let (names, starts) = (consumer.names(), consumer.starts());
-        let durable = found.start(&mut engine, names, starts, &detect::digests(&prepared.in_force))?;
+        let durable = found.start(&mut engine, names, starts, &begins_with.digests(&prepared.config.kafka.topics))?;
         // Only now may the group have commits: without the first checkpoint they would mean a lost state.
         let offsets = consumer.take(claimable, &stop)?;
-        Ok((consumer, (engine, durable), offsets))
+        Ok((consumer, (engine, durable), offsets, (begins_with, again)))
+    }
+
+    /// What the first batch is decided with: of batches that are taken again, what they were decided with before.
+    fn begins_with(&self, again: &[Logged]) -> InForce {
+        let prepared = &self.prepared;
+        let (now, past) = (&prepared.in_force, self.past());
+        // Kept by whatever is reloaded, until these batches are covered.
+        again.iter().for_each(|logged| self.current.decides_with(&logged.in_force));
+        let mut known: Vec<(&Digests, bool)> = Vec::new();
+        let mut others = 0;
+        for Logged { in_force, .. } in again {
+            let is_exact = match known.iter().find(|(digests, _)| *digests == &**in_force) {
+                Some((_, is_exact)) => *is_exact,
+                None => {
+                    let is_exact = past.of(in_force, now).is_exact;
+                    known.push((in_force, is_exact));
+                    is_exact
+                }
+            };
+            others += usize::from(!is_exact);
+        }
+        if others > 0 {
+            TakenAgainUnderOthers { batches: others }.tell();
+        }
+        let first = again.first().map(|logged| past.of(&logged.in_force, now).in_force);
+        let begins_with = first.unwrap_or_else(|| now.clone());
+        self.current.decides_with(&begins_with.digests(&prepared.config.kafka.topics));
+        begins_with
+    }
+
+    /// What was in force before, as far as it is kept.
+    fn past(&self) -> Past {
+        let Prepared { config, key, .. } = &*self.prepared;
+        Past::in_state(&config.state_directory, &config.kafka.topics, *key)
     }
 
     fn open_detection(
         &self,
-        (consumer, state, offsets): Reader,
+        (consumer, state, offsets, (begins_with, again)): Reader,
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
         let producer = Producer::open_telling(&self.prepared.config.kafka, acknowledged(self))?;
-        let detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        let mut detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        detection.begin_with(begins_with, &again, self.past());
         detection.tell_started(&consumer);
         watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());

@@ -98,7 +98,7 @@ impl Builder {
             engine,
             checkpoints: found.checkpoints()?,
             geo: Arc::clone(&prepared.in_force.geo),
-            in_force: super::detect::digests(&prepared.in_force),
+            in_force: prepared.in_force.digests(&prepared.config.kafka.topics),
             moment: Millis(0),
             mute: Mute::default(),
             has_changed: true,
@@ -123,7 +123,7 @@ impl Builder {
     fn write(&mut self, offsets: Vec<NextOffset>) -> Result<(), RunError> {
         let mut redo = Redo::new();
         self.engine.save(&mut redo);
-        let Digests { rules, lists, geo } = self.in_force.clone();
+        let Digests { rules, lists, geo, .. } = self.in_force.clone();
         let progress = Progress { batch: 0, moment_ms: self.moment.0, offsets, rules, lists, geo, epoch: 0 };
         self.checkpoints.begin(redo, progress)?;
         self.has_changed = false;
