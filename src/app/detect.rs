@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::control::{Asker, Questions, questions};
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges, Taken};
 use super::current::{InForce, Mappings, Version};
-use super::control::{Asker, Questions, questions};
 use super::durable::{At, Durable, Settled};
 use super::past::Past;
 use super::{RunError, Stages, Witness};

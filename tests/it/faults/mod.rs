@@ -5,6 +5,7 @@
 //! of `replay`. [`spread::Spread`] has three topics of many partitions: there [`oracle`] says what must come of it, which
 //! knows the order from the batches that were logged.
 
+mod again;
 mod backfill;
 mod broker;
 pub mod kept;
