@@ -16,6 +16,7 @@ use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
+use crate::failpoint::{self, reach};
 use crate::ingest::batch_log::Digests;
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
@@ -203,6 +204,7 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        reach(failpoint::DECIDE_DONE);
         self.offsets.handled(batch);
         self.counts.take(self.engine.counters());
         self.name_other_keys(batch.moment);
@@ -334,6 +336,7 @@ impl Sink for Outputs<'_> {
     }
 
     fn alert(&mut self, input: usize, document: AlertDocument) {
+        reach(failpoint::DECIDE_ALERT);
         let config = self.config;
         let key = document.account.clone();
         // Its latency counts from here.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
+use crate::failpoint::{self, reach};
 use crate::features::store::{
     CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
 };
@@ -235,6 +236,7 @@ impl Durable {
         let log_file = self.log.roll()?;
         let (redo, progress) = self.capture(engine, offsets.next(), in_force);
         self.waiting = Some(Waiting { ticket, redo, progress, log_file });
+        reach(failpoint::CHECKPOINT_TAKEN_DOWN);
         Ok(())
     }
 
@@ -262,9 +264,11 @@ impl Durable {
         else {
             return Ok(());
         };
+        reach(failpoint::CHECKPOINT_ACKNOWLEDGED);
         if let Some(mut file) = log_file {
             file.sync().map_err(|error| RunError::System("sync the batch log", error))?;
         }
+        reach(failpoint::CHECKPOINT_LOG_SYNCED);
         self.checkpoints.begin(redo, progress)?;
         Ok(())
     }

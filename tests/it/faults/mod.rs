@@ -6,6 +6,7 @@
 //! knows the order from the batches that were logged.
 
 mod broker;
+mod failpoints;
 pub mod kept;
 mod kill;
 mod network;
