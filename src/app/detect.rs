@@ -20,6 +20,7 @@ use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::batch_log::{Digests, Logged};
+use crate::failpoint::{self, reach};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
@@ -275,6 +276,7 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        reach(failpoint::DECIDE_DONE);
         if mutant::is(Mutant::LogsAfterwards) {
             self.durable.log(batch, &self.digests)?;
         }
@@ -416,6 +418,7 @@ impl Sink for Outputs<'_> {
     }
 
     fn alert(&mut self, input: usize, mut document: AlertDocument) {
+        reach(failpoint::DECIDE_ALERT);
         if mutant::is(Mutant::CountedIds) {
             document.id = format!("al_{}_{input}", self.ticket);
         }

@@ -8,6 +8,7 @@
 mod again;
 mod backfill;
 mod broker;
+mod failpoints;
 pub mod kept;
 mod kill;
 mod network;
