@@ -36,7 +36,7 @@ fn each_once(alerts: Vec<Value>) -> BTreeMap<String, Value> {
     once
 }
 
-fn agrees(wallet: &Wallet, records: &[Record]) {
+pub(super) fn agrees(wallet: &Wallet, records: &[Record]) {
     let (expected, _) = wallet.replay(records);
     assert!(expected.len() > 10, "nothing to compare");
     let (told, expected) = (each_once(wallet.told("alerts")), each_once(expected));

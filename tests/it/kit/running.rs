@@ -20,8 +20,18 @@ pub struct Running {
 impl Running {
     /// Starts `walletwatch run` in a folder with a configuration that says `[http] listen`.
     pub fn start(folder: &std::path::Path, args: &[&str]) -> Running {
+        Running::spawn(Running::command(folder, args))
+    }
+
+    /// The command of [`Running::start`], for whoever changes what it runs in.
+    pub fn command(folder: &std::path::Path, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
         command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
+        command
+    }
+
+    /// Starts it.
+    pub fn spawn(mut command: Command) -> Running {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
