@@ -4,10 +4,13 @@
 //! One topic of one partition: its order is the only one, so that alerts can be compared whole.
 
 mod broker;
+mod damage;
 mod disk;
 mod kill;
+mod load;
 mod network;
 mod records;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::path::Path;
