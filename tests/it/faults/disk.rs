@@ -19,7 +19,7 @@ use walletwatch::features::store::{FjallStore, Place, StateKey, recover};
 
 use super::kill::agrees;
 use super::{BACK_WITHIN, Record, Wallet};
-use crate::kit::faulty::{DEVICE, Faulty, NO_SPACE, READ_ONLY};
+use crate::kit::faulty::{DEVICE, Faulty, HANGS, NO_SPACE, READ_ONLY};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
 use crate::kit::running::Running;
@@ -207,4 +207,38 @@ fn a_file_system_that_fills_up_or_is_read_only_stops_it_and_mended_it_goes_on() 
     mounted.again("rw");
     wallet.write(late);
     goes_on(&wallet, &records);
+}
+
+#[test]
+fn a_disk_that_hangs_is_named_its_age_shows_and_detection_goes_on_meanwhile() {
+    let wallet = wallet("hanging-disk");
+    let faulty = Faulty::new(wallet.folder.path());
+    let records = wallet.generate(6000);
+    let (early, late) = records.split_at(records.len() / 2);
+    let mut command = Running::command(wallet.folder.path(), &[]);
+    faulty.given(&mut command);
+    let service = Running::spawn(command);
+    service.is_ready();
+    let before = committed(&wallet);
+    faulty.fail("s", HANGS, "state/redo-");
+    wallet.write(early);
+    wait_until("it is said to be slow", Duration::from_secs(30), || {
+        let (state, detail) = service.check("state")?;
+        (state == "warning" && detail.contains("the disk is slow")).then_some(())
+    });
+    wallet.write(late);
+    wait_until("detection goes on", BACK_WITHIN, || {
+        (wallet.taken(&service)? >= records.len() as u64).then_some(())
+    });
+    assert_eq!(committed(&wallet), before, "nothing that is not durable is committed");
+    let scrape = service.scrape().expect("a scrape");
+    assert!(scrape["walletwatch_checkpoint_age_seconds"] > 10.0, "{scrape:#?}");
+    faulty.mend();
+    service.is_ready();
+    wait_until("the last checkpoint is new", BACK_WITHIN, || {
+        (service.scrape()?["walletwatch_checkpoint_age_seconds"] < 5.0).then_some(())
+    });
+    wallet.has_caught_up(&service);
+    service.terminate();
+    agrees(&wallet, &records);
 }

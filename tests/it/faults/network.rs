@@ -157,3 +157,26 @@ fn what_cannot_be_written_in_time_stops_it_and_comes_again_after_the_next_start(
     assert_eq!(summary_of(&again.stderr)["rejected"].as_u64(), Some(1), "{said}");
     assert_eq!(values(&behind.broker.bootstrap, &format!("{}.dead", wallet.topic)), [b"{"]);
 }
+
+#[test]
+fn a_reader_that_gets_nothing_while_records_are_there_is_named() {
+    let behind = Behind::new("no-reads");
+    let wallet = &behind.wallet;
+    let records = wallet.generate(RECORDS);
+    let (early, rest) = records.split_at(RECORDS as usize / 3);
+    let service = wallet.start();
+    wallet.write(early);
+    wallet.has_taken(&service, early.len() as u64);
+    // The brokers answer, they know the ends, and no record comes.
+    behind.proxy.set(Mode::NoReads);
+    wallet.write(rest);
+    service.fails("polling", "records are there to be read, and none was taken for ", 2 * SHOWS_WITHIN);
+    let scrape = service.scrape().expect("a scrape");
+    assert_eq!(scrape["walletwatch_check_failed{check=\"polling\"}"], 1.0);
+    assert_eq!(scrape["walletwatch_ready"], 0.0);
+    behind.proxy.set(Mode::Pass);
+    wallet.has_taken(&service, records.len() as u64);
+    let log = service.terminate();
+    is_calm(&log);
+    wallet.alerts_are_those_of_a_replay(&records);
+}

@@ -31,6 +31,8 @@ pub enum Mode {
     HalfOpen,
     /// A Kafka client's requests to write are swallowed, and all behind them on their connection; others get through.
     NoWrites,
+    /// The same for requests to read: whoever asks where the ends are is answered.
+    NoReads,
     /// No connection is taken, and those that are open are cut.
     Refuse,
 }
@@ -145,7 +147,7 @@ async fn carry(
     let mut has_lost = false;
     loop {
         let mode = orders.borrow_and_update().mode;
-        if has_lost && !matches!(mode, Mode::HalfOpen | Mode::NoWrites) {
+        if has_lost && !matches!(mode, Mode::HalfOpen | Mode::NoWrites | Mode::NoReads) {
             return Err(Lost);
         }
         let at_most = match mode {
@@ -163,7 +165,8 @@ async fn carry(
         let mode = orders.borrow().mode;
         let is_swallowed = match mode {
             Mode::HalfOpen => true,
-            Mode::NoWrites => has_lost || way == Way::There && is_write(&piece[..bytes]),
+            Mode::NoWrites => has_lost || way == Way::There && asks_for(WRITE, &piece[..bytes]),
+            Mode::NoReads => has_lost || way == Way::There && asks_for(READ, &piece[..bytes]),
             Mode::Pass | Mode::Trickle(_) | Mode::Refuse => false,
         };
         if is_swallowed {
@@ -183,10 +186,13 @@ async fn carry(
     }
 }
 
-/// Whether what a client says begins with a request to write: its length, then the number of what is asked for, 0.
-fn is_write(said: &[u8]) -> bool {
-    const WRITE: [u8; 2] = [0, 0];
-    said.get(4..6) == Some(&WRITE[..])
+/// What a client asks for, as Kafka numbers it.
+const WRITE: [u8; 2] = [0, 0];
+const READ: [u8; 2] = [0, 1];
+
+/// Whether what a client says begins with such a request: its length, then the number of what is asked for.
+fn asks_for(what: [u8; 2], said: &[u8]) -> bool {
+    said.get(4..6) == Some(&what[..])
 }
 
 #[cfg(test)]
