@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::spread::{Spread, generate};
 use super::{Record, SHOWS_WITHIN, Wallet, is_calm, values};
 use crate::kit::kafka::Broker;
 use crate::kit::process::wait_until;
@@ -179,4 +180,37 @@ fn a_reader_that_gets_nothing_while_records_are_there_is_named() {
     let log = service.terminate();
     is_calm(&log);
     wallet.alerts_are_those_of_a_replay(&records);
+}
+
+#[test]
+fn three_topics_behind_a_way_that_is_cut_slowed_half_open_and_closed_agree_with_an_undisturbed_engine() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let proxy = Proxy::start();
+    let broker = Broker::start_behind(&proxy);
+    let records = generate("way", &broker, 9000);
+    let spread = Spread::behind("way", &broker, &format!("127.0.0.1:{}", proxy.port));
+    let service = spread.start();
+    service.is_ready();
+    let faults = [None, Some(Mode::Trickle(60_000)), Some(Mode::HalfOpen), Some(Mode::Refuse), None];
+    for (part, fault) in records.chunks(records.len() / faults.len() + 1).zip(faults) {
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| spread.write(part));
+            match fault {
+                // Cut again and again while it is written.
+                None => wait_until("it is written", Duration::from_secs(120), || {
+                    proxy.cut();
+                    writer.is_finished().then_some(())
+                }),
+                Some(mode) => proxy.set(mode),
+            }
+            writer.join().expect("the writer");
+        });
+        proxy.set(Mode::Pass);
+    }
+    spread.is_done();
+    let log = service.terminate();
+    is_calm(&log);
+    let (agreement, delivered) = spread.agrees();
+    println!("{agreement:?}; {delivered:?}");
+    assert!(agreement.alerts > 10 && agreement.records == records.len(), "{agreement:?}");
 }

@@ -23,11 +23,14 @@ impl Running {
         Running::spawn(Running::command(folder, args))
     }
 
+    /// The same of another build, or with more in its environment.
+    pub fn start_of(command: Command, folder: &std::path::Path, args: &[&str]) -> Running {
+        Running::spawn(in_folder(command, folder, args))
+    }
+
     /// The command of [`Running::start`], for whoever changes what it runs in.
     pub fn command(folder: &std::path::Path, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
-        command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
-        command
+        in_folder(Command::new(env!("CARGO_BIN_EXE_walletwatch")), folder, args)
     }
 
     /// Starts it.
@@ -125,6 +128,11 @@ impl Running {
         assert_eq!(status.code(), Some(0), "{:#?}", self.log());
         self.log()
     }
+}
+
+fn in_folder(mut command: Command, folder: &std::path::Path, args: &[&str]) -> Command {
+    command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
+    command
 }
 
 impl Drop for Running {
