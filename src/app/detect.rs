@@ -25,7 +25,7 @@ use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::mutant::{self, Mutant};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
-use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
+use crate::telemetry::events::{Begins, DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
@@ -95,7 +95,11 @@ impl Detection {
             topics: &self.stages.prepared.config.kafka.topics,
             partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
-            goes_on: consumer.goes_on(),
+            begins: match (self.durable.is_restored(), consumer.goes_on()) {
+                (true, _) => Begins::State,
+                (false, true) => Begins::Cold,
+                (false, false) => Begins::Start,
+            },
             rules_digest: &self.in_force.ruleset.digest,
             rules: self.in_force.ruleset.running().count(),
             geo: self.in_force.geo.date().as_deref(),

@@ -228,7 +228,7 @@ fn a_file_system_that_fills_up_or_is_read_only_stops_it_and_mended_it_goes_on() 
 fn a_disk_that_hangs_is_named_its_age_shows_and_detection_goes_on_meanwhile() {
     let wallet = wallet("hanging-disk");
     let faulty = Faulty::new(wallet.folder.path());
-    let records = wallet.generate(6000);
+    let records = wallet.generate(RECORDS);
     let (early, late) = records.split_at(records.len() / 2);
     let mut command = Running::command(wallet.folder.path(), &[]);
     faulty.given(&mut command);
@@ -248,6 +248,8 @@ fn a_disk_that_hangs_is_named_its_age_shows_and_detection_goes_on_meanwhile() {
     assert_eq!(committed(&wallet), before, "nothing that is not durable is committed");
     let scrape = service.scrape().expect("a scrape");
     assert!(scrape["walletwatch_checkpoint_age_seconds"] > 10.0, "{scrape:#?}");
+    // Commits go on, of what was durable before.
+    assert!(scrape["walletwatch_commit_age_seconds"] < 10.0, "{scrape:#?}");
     faulty.mend();
     service.is_ready();
     wait_until("the last checkpoint is new", BACK_WITHIN, || {
