@@ -6,4 +6,5 @@ mod damage;
 mod hostile;
 mod pack;
 mod random;
+mod shown;
 mod twins;
