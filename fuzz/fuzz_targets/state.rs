@@ -139,12 +139,10 @@ fn redo(mut bytes: &[u8]) {
     let (magic, format) = (b"walletwatchredo", features::store::FORMAT);
     let mut file = [&magic[..], &format.to_le_bytes()].concat();
     file.extend_from_slice(&xxh3_64_with_seed(magic, u64::from(format)).to_le_bytes());
-    let mark = format.to_le_bytes().iter().copied().chain(
-        br#"{"hash_key":"k","checkpoint":{"number":1,"progress":{"batch":1,"moment_ms":1,"offsets":[],"rules":"","lists":"","geo":"","epoch":1}}}"#
-            .iter()
-            .copied(),
-    );
-    let mut frames: Vec<(u8, Vec<u8>)> = vec![(1, mark.collect())];
+    let mut mark = format.to_le_bytes().to_vec();
+    mark.extend_from_slice(br#"{"hash_key":"k","checkpoint":{"number":1,"progress":{"batch":1,"moment_ms":1,"offsets":[],"#);
+    mark.extend_from_slice(br#""rules":"","lists":"","geo":"","epoch":1}}}"#);
+    let mut frames: Vec<(u8, Vec<u8>)> = vec![(1, mark)];
     while let Some(([kind, length], rest)) = bytes.split_first_chunk() {
         let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
         frames.push((*kind, payload.to_vec()));
