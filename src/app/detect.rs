@@ -19,8 +19,8 @@ use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
-use crate::ingest::batch_log::{Digests, Logged};
 use crate::failpoint::{self, reach};
+use crate::ingest::batch_log::{Digests, Logged};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
@@ -29,7 +29,7 @@ use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::mutant::{self, Mutant};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
-use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
+use crate::telemetry::events::{Begins, DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
 
@@ -124,7 +124,11 @@ impl Detection {
             topics: &self.stages.prepared.config.kafka.topics,
             partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
-            goes_on: consumer.goes_on(),
+            begins: match (self.durable.is_restored(), consumer.goes_on()) {
+                (true, _) => Begins::State,
+                (false, true) => Begins::Cold,
+                (false, false) => Begins::Start,
+            },
             rules_digest: &self.in_force.ruleset.digest,
             rules: self.in_force.ruleset.running().count(),
             geo: self.in_force.geo.date().as_deref(),

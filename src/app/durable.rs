@@ -286,6 +286,11 @@ impl Durable {
         Ok(if is_closed { Settled::Closed } else { Settled::NotClosed })
     }
 
+    /// Whether it went on with the state of an earlier start: asked before the first batch.
+    pub fn is_restored(&self) -> bool {
+        self.told > 0
+    }
+
     /// For whoever watches over the service.
     pub fn watch(&self) -> CheckpointWatch {
         self.checkpoints.watch()

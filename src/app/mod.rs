@@ -518,6 +518,7 @@ impl Stages {
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
+        watched.commits = Some(offsets.watch());
         let producer = Producer::open_telling(&self.prepared.config.kafka, acknowledged(self))?;
         let mut detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
         detection.begin_with(begins_with, &again, self.past());

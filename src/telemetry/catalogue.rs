@@ -137,6 +137,8 @@ catalogue! {
          offsets may be committed up to it.");
     CHECKPOINT_AGE = gauge("walletwatch_checkpoint_age_seconds", [],
         "Time since the last checkpoint was closed, or since the start.");
+    COMMIT_AGE = gauge("walletwatch_commit_age_seconds", [],
+        "Time since offsets were last committed, or since the start: they are every few seconds, idle or not.");
     CHECKPOINT_CHANGES = gauge("walletwatch_checkpoint_changes", [], "Keys that the last checkpoint changed.");
     CHECKPOINT_BYTES = gauge("walletwatch_checkpoint_bytes", [], "Size of the last checkpoint's redo file.");
     STORE_BYTES = gauge("walletwatch_state_store_bytes", [], "Size of the state store on disk.");

@@ -6,7 +6,7 @@
 //! before ours is an error: nothing more is committed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
@@ -182,6 +182,25 @@ impl Offsets {
     pub fn commits(&self) -> u64 {
         self.committer.lock().commits
     }
+
+    /// For whoever watches over the service.
+    pub fn watch(&self) -> CommitWatch {
+        CommitWatch { committer: Arc::clone(&self.committer), began: Instant::now() }
+    }
+}
+
+/// Looks at commits from elsewhere.
+#[derive(Clone)]
+pub struct CommitWatch {
+    committer: Arc<Committer>,
+    began: Instant,
+}
+
+impl CommitWatch {
+    /// Time since the last commit, or since it was first looked at.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.committer.lock().committed_at.unwrap_or(self.began))
+    }
 }
 
 impl Drop for Offsets {
@@ -211,6 +230,8 @@ struct State {
     now: bool,
     ends: bool,
     commits: u64,
+    /// When the last one was.
+    committed_at: Option<Instant>,
     /// A mark that stands before ours.
     taken_over: Option<Mark>,
     /// What stopped it.
@@ -265,6 +286,7 @@ impl Committer {
         match &done {
             Ok(None) => {
                 state.commits += 1;
+                state.committed_at = Some(Instant::now());
                 state.now = false;
             }
             Ok(Some(other)) => state.taken_over = Some(other.clone()),

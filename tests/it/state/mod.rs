@@ -3,6 +3,7 @@
 
 mod ceiling;
 mod damage;
+mod hostile;
 mod pack;
 mod random;
 mod shown;
