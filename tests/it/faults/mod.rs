@@ -159,15 +159,6 @@ impl Wallet {
         values.iter().map(|value| serde_json::from_slice(value).expect("JSON")).collect()
     }
 
-    /// Waits until nothing is left to take.
-    fn has_caught_up(&self, service: &Running) {
-        wait_until("everything is taken", BACK_WITHIN, || {
-            let series = service.scrape()?;
-            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
-            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
-        });
-    }
-
     /// Waits until the service has decided so many records, and everything is taken and acknowledged.
     fn has_taken(&self, service: &Running, records: u64) {
         let mut last = BTreeMap::new();
