@@ -473,6 +473,7 @@ pub fn summary(metrics: &Metrics) -> Summary {
         contacts: metrics.contacts.get(),
         desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
         desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
+        replayed: metrics.replayed.with_label_values(&["records"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {
