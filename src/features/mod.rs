@@ -52,4 +52,4 @@ pub(crate) use ids::NOWHERE;
 pub use ids::{Ids, key_value};
 pub use named::{NameError, named};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
-pub use state::{Ahead, NO_CEILING, State, StateHead, StateLimits};
+pub use state::{Ahead, NO_CEILING, Residence, State, StateHead, StateLimits};

@@ -19,6 +19,7 @@ mod mutant;
 mod recover;
 mod redo;
 mod redo_file;
+mod shelf;
 mod simulated;
 #[cfg(test)]
 mod simulation_tests;
@@ -31,6 +32,7 @@ pub use hash_key::StateKey;
 pub use memory::MemoryStore;
 pub use recover::{Recovered, Redone, recover};
 pub use redo::{Change, Redo};
+pub use shelf::{Shelf, Source};
 pub use simulated::SimulatedStore;
 pub use steps::Place;
 pub use writer::{CHECK, CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
