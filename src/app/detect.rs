@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
 use super::durable::{At, Durable};
-use super::{RunError, Stages, Witness};
+use super::room::{Need, Room};
+use super::{Prepared, RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
@@ -27,6 +28,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
+use crate::telemetry::state::RoomWaited;
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,6 +43,8 @@ pub struct Detection {
     stages: Stages,
     engine: Engine,
     durable: Durable,
+    /// What the engine's entities may take of memory.
+    room: Room,
     /// What the engine decides with.
     in_force: InForce,
     digests: Digests,
@@ -88,12 +92,13 @@ impl Detection {
         Ok(Detection {
             producer: Producer::open_telling(&prepared.config.kafka, super::acknowledged(&stages))?,
             counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),
-            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine),
+            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine, room_bytes_max(prepared)),
             key_counts: KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics),
             keys: Keys::new(topics),
             digests: digests(&in_force),
             engine,
             durable,
+            room: Room::new(room_bytes_max(prepared)),
             in_force,
             version: Version::default(),
             next: None,
@@ -127,6 +132,7 @@ impl Detection {
             self.offsets.check()?;
             let (durable, at) = self.at();
             durable.tick(at)?;
+            self.make_room()?;
             self.tell(&batches);
         }
         self.drain()?;
@@ -171,6 +177,26 @@ impl Detection {
         durable.settle(at, deadline)
     }
 
+    /// Lets entities leave memory for the store. Where too much of it changed since the last checkpoint, one begins at
+    /// once, and no batch is taken before the store has it.
+    fn make_room(&mut self) -> Result<(), RunError> {
+        match self.room.make(&mut self.engine) {
+            Need::Nothing => return Ok(()),
+            Need::Checkpoint => return Ok(self.durable.hurry()),
+            Need::Wait => {}
+        }
+        let begun = Instant::now();
+        // A stop brings everything to rest itself.
+        while !self.stages.shutdown.is_requested() && !self.settle(Instant::now() + SWAP_WAIT_MAX)? {
+            self.pulse.beat(Instant::now());
+            self.producer.check()?;
+            self.offsets.check()?;
+        }
+        RoomWaited { resident_bytes: self.engine.resident_bytes(), waited: begun.elapsed() }.tell(&self.stages.metrics);
+        self.room.make(&mut self.engine);
+        Ok(())
+    }
+
     /// Where it stands, for what writes that down.
     fn at(&mut self) -> (&mut Durable, At<'_>) {
         let Detection { durable, engine, offsets, producer, ticket, digests, .. } = self;
@@ -203,6 +229,7 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        self.engine.check()?;
         self.offsets.handled(batch);
         self.counts.take(self.engine.counters());
         self.name_other_keys(batch.moment);
@@ -237,6 +264,11 @@ impl Detection {
         );
         Ok(())
     }
+}
+
+/// What entities may take of memory, bytes.
+pub fn room_bytes_max(prepared: &Prepared) -> usize {
+    usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX)
 }
 
 /// What the engine decides with, in the words of the batch log. The rules' digest covers lists and policy.

@@ -40,6 +40,7 @@ mod notify;
 mod owner;
 mod prepare;
 mod reload;
+mod room;
 mod watch;
 mod witness;
 
@@ -356,7 +357,8 @@ impl Stages {
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
         let options = Options {
             findings: self.witness.is_some(),
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
+            state_memory_max_bytes: usize::try_from(prepared.config.state.kept_max_bytes).unwrap_or(usize::MAX),
+            state_resident_max_bytes: detect::room_bytes_max(prepared),
             ..prepared.config.engine.clone()
         };
         let (mut engine, swapped) = found.engine(prepared, options)?;

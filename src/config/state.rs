@@ -34,6 +34,9 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> (Option<PathBuf>, St
     if let Some(n) = whole("memory_max_bytes", 64 << 20..=1 << 40) {
         state.memory_max_bytes = n;
     }
+    if let Some(n) = whole("kept_max_bytes", 64 << 20..=1 << 44) {
+        state.kept_max_bytes = n;
+    }
     section.done();
     (directory, state)
 }

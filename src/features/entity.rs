@@ -15,6 +15,8 @@ use super::places::Places;
 
 mod ceiling;
 mod cold;
+#[cfg(test)]
+mod cold_tests;
 mod durable;
 mod mutant;
 mod thin;

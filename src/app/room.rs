@@ -1,0 +1,54 @@
+//! Memory of entities beside the store: who leaves it, when, and when that is not enough.
+//!
+//! Guarantees: what entities take is kept below its ceiling as long as the store takes what changed; a batch waits only
+//! where too much of it changed since the last checkpoint, and that is counted. Changes no result.
+
+use crate::detect::Engine;
+use crate::features::NO_CEILING;
+
+/// Entities that leave after one batch, at most, while there is room still.
+const LEAVE_PER_BATCH_MAX: usize = 4096;
+
+/// What the ceiling asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// A checkpoint soon: too little of what is in memory is in the store.
+    Checkpoint,
+    /// A checkpoint now, and nothing before it is in the store.
+    Wait,
+}
+
+/// The ceiling.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    bytes_max: usize,
+}
+
+impl Room {
+    /// Room for so many bytes of entities.
+    pub fn new(bytes_max: usize) -> Self {
+        Room { bytes_max }
+    }
+
+    /// From three quarters on idle entities leave, some after each batch; at the ceiling as many as must, busy ones too.
+    pub fn make(self, engine: &mut Engine) -> Need {
+        if self.bytes_max == NO_CEILING {
+            return Need::Nothing;
+        }
+        let part = |eighths: usize| self.bytes_max / 8 * eighths;
+        if engine.resident_bytes() <= part(6) {
+            return Need::Nothing;
+        }
+        engine.send_away(part(6), LEAVE_PER_BATCH_MAX, false);
+        if engine.resident_bytes() > self.bytes_max {
+            engine.send_away(part(7), usize::MAX, true);
+        }
+        match engine.resident_bytes() {
+            bytes if bytes > self.bytes_max => Need::Wait,
+            bytes if bytes > part(7) => Need::Checkpoint,
+            _ => Need::Nothing,
+        }
+    }
+}
