@@ -4,6 +4,7 @@
 //! One topic of one partition: its order is the only one, so that alerts can be compared whole.
 
 mod broker;
+mod cold;
 mod kill;
 mod network;
 mod records;
