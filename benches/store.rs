@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use walletwatch::disk::RealDisk;
 use walletwatch::features::store::{
-    Changes as _, Checkpoints, FjallStore, Place, Progress, Redo, Space, Store as _, Stored as _, recover,
+    Changes as _, Checkpoints, FjallStore, Hands, Place, Progress, Redo, Space, Store as _, Stored as _, recover,
 };
 use walletwatch::telemetry::Metrics;
 
@@ -25,7 +25,7 @@ fn main() {
     let recovered = recover(&place, &folder.path().join("hash.key"), "k").expect("new");
     let metrics = Metrics::new().expect("metrics");
     let mut checkpoints =
-        Checkpoints::start(place, &recovered, "k", Duration::ZERO, metrics.clone()).expect("a thread");
+        Checkpoints::start(Hands::Thread, place, &recovered, "k", Duration::ZERO, metrics.clone()).expect("a thread");
     let mut random = 1u64;
     for round in 0..=rounds {
         let changed = if round == 0 { entities } else { entities / 10 };

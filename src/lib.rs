@@ -21,6 +21,7 @@ pub mod failpoint;
 pub mod features;
 pub mod geo;
 pub mod ingest;
+mod mutant;
 pub mod report;
 pub mod ruleset;
 pub mod secret;

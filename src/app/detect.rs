@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
 use super::current::{InForce, Mappings, Version};
-use super::durable::{At, Durable};
+use super::durable::{At, Durable, Settled};
 use super::room::{Need, Room};
 use super::{Prepared, RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
@@ -20,9 +20,10 @@ use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::ingest::batch_log::Digests;
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
-use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Lag, Offsets, Outgoing, Producer};
+use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
 use crate::ingest::keys::{Keys, OtherKeys};
 use crate::ingest::{Batch, DeadLetter, Position, Record};
+use crate::mutant::{self, Mutant};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
 use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
@@ -65,32 +66,15 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// For a reader that was opened, and the state it goes on with; tells that it starts.
-    pub fn new(
-        stages: Stages,
-        consumer: &Consumer,
-        state: (Engine, Durable),
-        offsets: Offsets,
-        pulse: Pulse,
-    ) -> Result<Self, RunError> {
+    /// With the state it goes on with, what it writes with, and what commits.
+    pub fn new(stages: Stages, state: (Engine, Durable), producer: Producer, offsets: Offsets, pulse: Pulse) -> Self {
         let prepared = &stages.prepared;
         let in_force = prepared.in_force.clone();
-        let lanes = consumer.lanes();
-        DetectionStarted {
-            topics: &prepared.config.kafka.topics,
-            partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
-            behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
-            goes_on: consumer.goes_on(),
-            rules_digest: &in_force.ruleset.digest,
-            rules: in_force.ruleset.running().count(),
-            geo: in_force.geo.date().as_deref(),
-        }
-        .tell();
         let (engine, mut durable) = state;
         durable.set_epoch(offsets.epoch());
         let topics = prepared.config.kafka.topics.len();
-        Ok(Detection {
-            producer: Producer::open_telling(&prepared.config.kafka, super::acknowledged(&stages))?,
+        Detection {
+            producer,
             counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),
             gauges: StateGauges::new(&stages.metrics, &prepared.config.engine, room_bytes_max(prepared)),
             key_counts: KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics),
@@ -102,11 +86,26 @@ impl Detection {
             in_force,
             version: Version::default(),
             next: None,
-            offsets: offsets.rest_on_checkpoints(),
+            offsets,
             ticket: 0,
             stages,
             pulse,
-        })
+        }
+    }
+
+    /// Tells that it starts, and from where.
+    pub fn tell_started(&self, consumer: &Consumer) {
+        let lanes = consumer.lanes();
+        DetectionStarted {
+            topics: &self.stages.prepared.config.kafka.topics,
+            partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
+            behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
+            goes_on: consumer.goes_on(),
+            rules_digest: &self.in_force.ruleset.digest,
+            rules: self.in_force.ruleset.running().count(),
+            geo: self.in_force.geo.date().as_deref(),
+        }
+        .tell();
     }
 
     /// What Kafka has not acknowledged yet.
@@ -114,31 +113,33 @@ impl Detection {
         self.producer.waiting()
     }
 
-    /// How far it lies behind what is written.
-    pub fn lag(&self) -> Lag {
-        self.offsets.lag()
-    }
-
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
     pub fn run(mut self, batches: Batches) -> Result<(), RunError> {
         while let Ok(next) = batches.next(TICK) {
             self.pulse.beat(Instant::now());
-            self.follow()?;
+            self.round(next.as_ref(), Instant::now())?;
             if let Some(batch) = next {
-                self.take(&batch)?;
                 batches.give_back(batch);
             }
-            self.producer.check()?;
-            self.offsets.check()?;
-            let (durable, at) = self.at();
-            durable.tick(at)?;
-            self.make_room()?;
             self.tell(&batches);
         }
-        self.drain()?;
+        self.drain(self.drain_time_max())?;
         self.stages.detected.store(true, Ordering::Release);
         self.stages.health.forget("detection");
         Ok(())
+    }
+
+    /// Takes a batch, where there is one, and does what is due behind it.
+    pub fn round(&mut self, next: Option<&Batch>, now: Instant) -> Result<(), RunError> {
+        self.follow()?;
+        if let Some(batch) = next {
+            self.take(batch)?;
+        }
+        self.producer.check()?;
+        self.offsets.check()?;
+        let (durable, at) = self.at();
+        durable.tick(at, now)?;
+        self.make_room()
     }
 
     /// What it keeps, once a second.
@@ -156,7 +157,7 @@ impl Detection {
             self.next = Some(next);
         }
         let Some(next) = self.next.take() else { return Ok(()) };
-        if !self.settle(Instant::now() + SWAP_WAIT_MAX)? {
+        if self.settle(Instant::now() + SWAP_WAIT_MAX)? != Settled::Closed {
             self.next = Some(next);
             return Ok(());
         }
@@ -171,8 +172,8 @@ impl Detection {
         Ok(())
     }
 
-    /// Whether all that was decided came to rest in time: acknowledged by Kafka, and its state closed.
-    fn settle(&mut self, deadline: Instant) -> Result<bool, RunError> {
+    /// Brings all that was decided to rest: acknowledged by Kafka, and its state closed.
+    fn settle(&mut self, deadline: Instant) -> Result<Settled, RunError> {
         let (durable, at) = self.at();
         durable.settle(at, deadline)
     }
@@ -187,7 +188,7 @@ impl Detection {
         }
         let begun = Instant::now();
         // A stop brings everything to rest itself.
-        while !self.stages.shutdown.is_requested() && !self.settle(Instant::now() + SWAP_WAIT_MAX)? {
+        while !self.stages.shutdown.is_requested() && self.settle(Instant::now() + SWAP_WAIT_MAX)? != Settled::Closed {
             self.pulse.beat(Instant::now());
             self.producer.check()?;
             self.offsets.check()?;
@@ -204,7 +205,9 @@ impl Detection {
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {
-        self.durable.log(batch, &self.digests)?;
+        if !mutant::is(Mutant::LogsAfterwards) {
+            self.durable.log(batch, &self.digests)?;
+        }
         self.ticket += 1;
         let prepared = &self.stages.prepared;
         let databases = &*self.in_force.geo;
@@ -230,6 +233,9 @@ impl Detection {
             return Err(error.into());
         }
         self.engine.check()?;
+        if mutant::is(Mutant::LogsAfterwards) {
+            self.durable.log(batch, &self.digests)?;
+        }
         self.offsets.handled(batch);
         self.counts.take(self.engine.counters());
         self.name_other_keys(batch.moment);
@@ -245,15 +251,24 @@ impl Detection {
         }
     }
 
-    /// Everything acknowledged, then the offsets.
-    fn drain(&mut self) -> Result<(), RunError> {
-        let is_asked = self.stages.shutdown.is_requested();
-        let wait_ms_max = self.stages.prepared.config.kafka.produce_wait_ms_max;
-        let limit = if is_asked { FLUSH_TIME_MAX } else { Duration::from_millis(wait_ms_max) };
-        if !self.settle(Instant::now() + limit)? {
-            let waited_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-            let topic = self.stages.prepared.config.kafka.alerts_topic.clone();
-            return Err(KafkaError::NotWrittenInTime { topic, waited_ms }.into());
+    /// How long a stop may wait.
+    fn drain_time_max(&self) -> Duration {
+        match self.stages.shutdown.is_requested() {
+            true => FLUSH_TIME_MAX,
+            false => Duration::from_millis(self.stages.prepared.config.kafka.produce_wait_ms_max),
+        }
+    }
+
+    /// Everything acknowledged and in a checkpoint, then the offsets.
+    pub fn drain(&mut self, limit: Duration) -> Result<(), RunError> {
+        match self.settle(Instant::now() + limit)? {
+            Settled::Closed => {}
+            Settled::NotAcknowledged => {
+                let waited_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                let topic = self.stages.prepared.config.kafka.alerts_topic.clone();
+                return Err(KafkaError::NotWrittenInTime { topic, waited_ms }.into());
+            }
+            Settled::NotClosed => return Err(RunError::NotClosedInTime(limit)),
         }
         self.offsets.finish()?;
         let acknowledged = self.producer.acknowledged();
@@ -365,7 +380,10 @@ impl Sink for Outputs<'_> {
         }
     }
 
-    fn alert(&mut self, input: usize, document: AlertDocument) {
+    fn alert(&mut self, input: usize, mut document: AlertDocument) {
+        if mutant::is(Mutant::CountedIds) {
+            document.id = format!("al_{}_{input}", self.ticket);
+        }
         let config = self.config;
         let key = document.account.clone();
         // Its latency counts from here.

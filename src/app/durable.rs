@@ -12,13 +12,14 @@ use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, NextOffset, Place, Progress, Recovered, Redo, Source, StateKey, Store,
-    recover,
+    CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo, Source, StateKey,
+    Store, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
-use crate::ingest::kafka::consumer::{Begin, Consumer, Standing};
+use crate::ingest::kafka::consumer::{Begin, Standing};
 use crate::ingest::kafka::{Offsets, Producer};
 use crate::ingest::{Batch, Lanes, Partition};
+use crate::mutant::{self, Mutant};
 use crate::telemetry::Metrics;
 use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
 
@@ -31,7 +32,8 @@ pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
     let Some((found, checkpoint)) = checkpoint else {
         return if cold { Begin::Group } else { Begin::Fresh };
     };
-    Begin::State(Standing { next: next_of(&checkpoint.progress), again: found.again.clone() })
+    let again = if mutant::is(Mutant::CutsAgainOtherwise) { Arc::default() } else { Arc::clone(&found.again) };
+    Begin::State(Standing { next: next_of(&checkpoint.progress), again })
 }
 
 /// By lane, the first offset that a checkpoint does not cover.
@@ -40,14 +42,22 @@ fn next_of(progress: &Progress) -> Vec<(Partition, i64)> {
     progress.offsets.iter().map(next).collect()
 }
 
+/// Where the state is kept, and who writes it.
+pub struct Home {
+    pub place: Place,
+    /// The key that entities are hashed with.
+    pub key: StateKey,
+    pub hands: Hands,
+    /// Time between two checkpoints at least.
+    pub every: Duration,
+}
+
 /// The state as a start finds it.
 pub struct Found {
-    place: Place,
-    key: StateKey,
+    home: Home,
     recovered: Recovered,
     log: BatchLog,
-    again: Vec<Logged>,
-    every: Duration,
+    again: Arc<[Logged]>,
     metrics: Metrics,
 }
 
@@ -62,34 +72,38 @@ impl Found {
     pub fn open(prepared: &Prepared, metrics: &Metrics) -> Result<Self, RunError> {
         let folder = prepared.config.state_directory.clone();
         let failed = |error| RunError::StateDirectory(folder.clone(), error);
-        let log_folder = folder.join(LOG_FOLDER);
-        private_folder(&log_folder).map_err(failed)?;
+        private_folder(&folder.join(LOG_FOLDER)).map_err(failed)?;
         // Without one nothing could be found again; whoever prepares a run draws it.
         let key = prepared.state_key.clone();
         let mut key = key.ok_or_else(|| failed(std::io::Error::other("no key of the state was drawn")))?;
         key.keep()?;
-        let disk = Arc::new(RealDisk);
         let store = Arc::new(FjallStore::open(&folder)?);
-        let place = Place { disk: disk.clone(), folder: folder.clone(), store };
-        let recovered = recover(&place, &key.path, &key.id)?;
+        let place = Place { disk: Arc::new(RealDisk), folder, store };
+        let every = Duration::from_millis(prepared.config.state.checkpoint_ms);
+        Self::at(Home { place, key, hands: Hands::Thread, every }, metrics)
+    }
+
+    /// Brings the store to the last closed checkpoint, and reads what was logged behind it.
+    pub fn at(home: Home, metrics: &Metrics) -> Result<Self, RunError> {
+        let Place { disk, folder, .. } = &home.place;
+        let log_folder = folder.join(LOG_FOLDER);
+        let recovered = recover(&home.place, &home.key.path, &home.key.id)?;
         let after = match &recovered.checkpoint {
             Some(checkpoint) => checkpoint.progress.batch,
             None => {
                 // Nothing is decided before the first checkpoint: what lies here is of a state that is gone.
-                BatchLog::clear(&*disk, &log_folder)?;
+                BatchLog::clear(&**disk, &log_folder)?;
                 0
             }
         };
-        let opened = BatchLog::open(disk, &log_folder, after, false)?;
-        let every = Duration::from_millis(prepared.config.state.checkpoint_ms);
-        let metrics = metrics.clone();
-        Ok(Found { place, key, recovered, log: opened.log, again: opened.again, every, metrics })
+        let opened = BatchLog::open(Arc::clone(disk), &log_folder, after, false)?;
+        Ok(Found { home, recovered, log: opened.log, again: opened.again.into(), metrics: metrics.clone() })
     }
 
     /// The engine as it was, or a new one; with what the rules change of it.
     pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
         let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
-        let store: Source = Arc::<dyn Store>::clone(&self.place.store);
+        let store: Source = Arc::<dyn Store>::clone(&self.home.place.store);
         if self.recovered.checkpoint.is_none() {
             let mut engine = Engine::new(rules, bands, options, prepared.key);
             engine.keep_in(store);
@@ -107,19 +121,25 @@ impl Found {
     }
 
     /// Starts writing. The state of a new store is its first checkpoint, closed before this returns: whatever happens
-    /// from then on, the next start knows where this one began.
-    pub fn start(self, engine: &mut Engine, consumer: &Consumer, in_force: &Digests) -> Result<Durable, RunError> {
+    /// from then on, the next start knows where this one began: at `starts`, by lane in `names`.
+    pub fn start(
+        self,
+        engine: &mut Engine,
+        names: Arc<Lanes>,
+        starts: Vec<(Partition, i64)>,
+        in_force: &Digests,
+    ) -> Result<Durable, RunError> {
         let others = self.again.iter().filter(|logged| *logged.in_force != *in_force).count();
         if others > 0 {
             TakenAgainUnderOthers { batches: others }.tell();
         }
-        let Found { place, key, recovered, log, every, metrics, .. } = self;
-        let checkpoints = Checkpoints::start(place, &recovered, &key.id, every, metrics)
+        let Found { home: Home { place, key, hands, every }, recovered, log, metrics, .. } = self;
+        let checkpoints = Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
             .map_err(|error| RunError::System("start a thread", error))?;
         let last = recovered.checkpoint.as_ref();
         let mut durable = Durable {
             log,
-            names: consumer.names(),
+            names,
             checkpoints,
             waiting: None,
             saved_as: Saved::Stored,
@@ -132,7 +152,7 @@ impl Found {
             epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
         };
         if last.is_none() {
-            let (redo, progress) = durable.capture(engine, consumer.starts(), in_force)?;
+            let (redo, progress) = durable.capture(engine, starts, in_force)?;
             durable.saved_as = Saved::In(durable.checkpoints.begin(redo, progress)?);
             durable.checkpoints.wait(None);
             durable.checkpoints.check()?;
@@ -166,11 +186,22 @@ enum Saved {
 /// Where detection stands between two batches.
 pub struct At<'d> {
     pub engine: &'d mut Engine,
-    pub offsets: &'d mut Offsets,
+    pub offsets: &'d Offsets,
     pub producer: &'d Producer,
     /// The last batch that was decided.
     pub ticket: usize,
     pub in_force: &'d Digests,
+}
+
+/// Whether what was decided came to rest in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Kafka has acknowledged it, and its state is closed.
+    Closed,
+    /// Kafka has not acknowledged all of it.
+    NotAcknowledged,
+    /// It has, but the checkpoint is not closed.
+    NotClosed,
 }
 
 /// Writes down what detection does.
@@ -202,34 +233,40 @@ impl Durable {
 
     /// Writes down that a batch is about to be decided.
     pub fn log(&mut self, batch: &Batch, in_force: &Digests) -> Result<(), RunError> {
-        self.batch = self.log.append(batch, &self.names, in_force)?;
+        self.batch = match mutant::is(Mutant::LogsNothing) {
+            true => self.batch.saturating_add(1),
+            false => self.log.append(batch, &self.names, in_force)?,
+        };
         self.moment_ms = batch.moment.0;
         Ok(())
     }
 
     /// Between two batches: takes the state down where that is due, hands it over, and lets go of what is closed.
-    pub fn tick(&mut self, At { engine, offsets, producer, ticket, in_force }: At<'_>) -> Result<(), RunError> {
+    pub fn tick(
+        &mut self,
+        At { engine, offsets, producer, ticket, in_force }: At<'_>,
+        now: Instant,
+    ) -> Result<(), RunError> {
         self.checkpoints.check()?;
         self.hand_over(producer)?;
         self.let_go(offsets)?;
         self.rest(engine);
         let is_wanted = self.log.wants_checkpoint() || self.is_hurried;
-        let is_due = self.checkpoints.is_due(Instant::now()) || (is_wanted && !self.checkpoints.is_busy());
+        let is_due = self.checkpoints.is_due(now) || (is_wanted && !self.checkpoints.is_busy());
         if self.waiting.is_none() && self.saved != Some(self.batch) && is_due {
             self.take_down(engine, offsets, ticket, in_force)?;
         }
         Ok(())
     }
 
-    /// Brings everything that was decided to rest: until `deadline` Kafka must have acknowledged it. Returns whether
-    /// the state of this moment is closed.
+    /// Brings everything that was decided to rest, until `deadline` at most.
     pub fn settle(
         &mut self,
         At { engine, offsets, producer, ticket, in_force }: At<'_>,
         deadline: Instant,
-    ) -> Result<bool, RunError> {
+    ) -> Result<Settled, RunError> {
         if !producer.flush(deadline)? {
-            return Ok(false);
+            return Ok(Settled::NotAcknowledged);
         }
         self.hand_over(producer)?;
         if self.saved != Some(self.batch) {
@@ -240,7 +277,7 @@ impl Durable {
         self.checkpoints.check()?;
         self.let_go(offsets)?;
         self.rest(engine);
-        Ok(is_closed)
+        Ok(if is_closed { Settled::Closed } else { Settled::NotClosed })
     }
 
     /// The next checkpoint begins as soon as none is under way.
@@ -251,7 +288,7 @@ impl Durable {
     /// Tells the engine once the store has all that was taken down: from then on entities may leave for it.
     fn rest(&mut self, engine: &mut Engine) {
         if let Saved::In(number) = self.saved_as
-            && self.checkpoints.applied() >= Some(number)
+            && (self.checkpoints.applied() >= Some(number) || mutant::is(Mutant::LeavesBeforeStored))
         {
             self.saved_as = Saved::Stored;
             engine.at_rest();
@@ -273,6 +310,12 @@ impl Durable {
         let log_file = self.log.roll()?;
         let (redo, progress) = self.capture(engine, offsets.next(), in_force)?;
         self.is_hurried = false;
+        if mutant::is(Mutant::CommitsBeforeClosed) {
+            offsets.closed(&next_of(&progress));
+        }
+        if mutant::is(Mutant::DropsLogAtBegin) {
+            self.log.drop_before(self.batch.saturating_add(1))?;
+        }
         self.waiting = Some(Waiting { ticket, redo, progress, log_file });
         Ok(())
     }
@@ -303,7 +346,10 @@ impl Durable {
 
     /// Begins the checkpoint that waits, once Kafka has acknowledged all that came before it.
     fn hand_over(&mut self, producer: &Producer) -> Result<(), RunError> {
-        let below = producer.acknowledged_below();
+        let below = match mutant::is(Mutant::ClosesBeforeAcknowledged) {
+            true => usize::MAX,
+            false => producer.acknowledged_below(),
+        };
         let Some(Waiting { redo, progress, log_file, .. }) = self.waiting.take_if(|waiting| waiting.ticket < below)
         else {
             return Ok(());
@@ -316,14 +362,15 @@ impl Durable {
     }
 
     /// Commits up to what is closed, and drops the log before it.
-    fn let_go(&mut self, offsets: &mut Offsets) -> Result<(), RunError> {
+    fn let_go(&mut self, offsets: &Offsets) -> Result<(), RunError> {
         if let Some(closed) = self.checkpoints.closed().filter(|closed| closed.number > self.told) {
             self.told = closed.number;
             offsets.closed(&next_of(&closed.progress));
             self.covered = Some((closed.number, closed.progress.batch));
         }
         // A start may fall back on the checkpoint before while the store has not taken this one: its batches stay.
-        if let Some((_, batch)) = self.covered.take_if(|(number, _)| self.checkpoints.applied() >= Some(*number)) {
+        let is_safe = |number| self.checkpoints.applied() >= Some(number) || mutant::is(Mutant::DropsLogWhenClosed);
+        if let Some((_, batch)) = self.covered.take_if(|(number, _)| is_safe(*number)) {
             self.log.drop_before(batch.saturating_add(1))?;
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::ingest::batch_log::LogError;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
-use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, topics};
+use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, Producer, topics};
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
@@ -110,6 +110,13 @@ pub enum RunError {
     /// The address of metrics and health.
     #[error("failed to listen on http.listen = {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The last checkpoint of a stop is not on the disk in time.
+    #[error(
+        "the last checkpoint was not closed within {} s: the disk is slow; everything is written to Kafka, and the next \
+         start takes the last batches again",
+        .0.as_secs()
+    )]
+    NotClosedInTime(Duration),
     /// A stop took too long.
     #[error("the stop took longer than {} s; what was not acknowledged comes again after the next start", DRAIN_TIME_MAX.as_secs())]
     DrainTooLong,
@@ -365,7 +372,8 @@ impl Stages {
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
         }
-        let durable = found.start(&mut engine, &consumer, &detect::digests(&prepared.in_force))?;
+        let (names, starts) = (consumer.names(), consumer.starts());
+        let durable = found.start(&mut engine, names, starts, &detect::digests(&prepared.in_force))?;
         // Only now may the group have commits: without the first checkpoint they would mean a lost state.
         let offsets = consumer.take(claimable, &stop)?;
         Ok((consumer, (engine, durable), offsets))
@@ -378,10 +386,12 @@ impl Stages {
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
-        let detection = detect::Detection::new(self.clone(), &consumer, state, offsets, pulse)?;
+        let producer = Producer::open_telling(&self.prepared.config.kafka, acknowledged(self))?;
+        let detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        detection.tell_started(&consumer);
         watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());
-        watched.lags.push(detection.lag());
+        watched.lags.push(consumer.lag());
         Ok((consumer, detection))
     }
 

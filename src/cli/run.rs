@@ -83,7 +83,7 @@ pub(super) fn exit(error: &RunError) -> Exit {
         RunError::Control(..) => Exit::Io,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
-        RunError::DrainTooLong => Exit::TryAgain,
+        RunError::DrainTooLong | RunError::NotClosedInTime(_) => Exit::TryAgain,
     }
 }
 

@@ -18,7 +18,6 @@ mod cold;
 #[cfg(test)]
 mod cold_tests;
 mod durable;
-mod mutant;
 mod thin;
 
 pub use cold::{AWAY_BYTES, Leaving, Room};

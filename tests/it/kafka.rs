@@ -74,6 +74,7 @@ fn read(config: &KafkaConfig, until_end: bool, stop_after: usize) -> Result<Vec<
         }
         let end = reader.join().expect("the reader")?;
         assert_eq!(end, if stop_after == usize::MAX { End::Reached } else { End::Stopped });
+        offsets.closed(&offsets.next());
         offsets.finish()
     })?;
     Ok(seen)

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("yaml", &[]),
     ("disk", &[]),
     ("failpoint", &[]),
+    ("mutant", &[]),
     ("telemetry", &["event"]),
     ("geo", &["event"]),
     ("ingest", &["event", "clock"]),
@@ -27,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What every stage may use.
-const ANYBODY_MAY_USE: &[&str] = &["disk", "failpoint", "report", "secret", "telemetry", "yaml"];
+const ANYBODY_MAY_USE: &[&str] = &["disk", "failpoint", "mutant", "report", "secret", "telemetry", "yaml"];
 
 /// What joins the stages and may use all of them.
 const JOINS: &[&str] = &["app", "cli", "lib", "main", "shutdown"];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use walletwatch::disk::RealDisk;
 use walletwatch::features::store::{
-    Changes as _, Checkpoints, FjallStore, Place, Progress, Recovered, Redo, Space, StateKey, recover,
+    Changes as _, Checkpoints, FjallStore, Hands, Place, Progress, Recovered, Redo, Space, StateKey, recover,
 };
 use walletwatch::telemetry::Metrics;
 
@@ -65,7 +65,8 @@ fn child() {
 fn write_checkpoints(folder: &Path, count: u64) -> Result<(), walletwatch::features::store::StoreError> {
     let (place, recovered, key) = open(folder)?;
     let metrics = Metrics::new().expect("metrics");
-    let mut checkpoints = Checkpoints::start(place, &recovered, &key.id, Duration::ZERO, metrics).expect("a thread");
+    let mut checkpoints =
+        Checkpoints::start(Hands::Thread, place, &recovered, &key.id, Duration::ZERO, metrics).expect("a thread");
     say("began");
     let first = recovered.checkpoint.map_or(1, |checkpoint| checkpoint.number + 1);
     for number in first..first + count {

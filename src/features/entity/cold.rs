@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use super::ceiling::OVERHEAD_BYTES;
-use super::mutant::{self, Mutant};
 use super::thin::{Away, Ends, Thin};
 use super::{CHUNK, Entity, Kept, Swept, Table};
 use crate::features::codec::{DecodeError, Decoder, Durable};
 use crate::features::marks::{self, Rank};
 use crate::features::store::{Shelf, Space};
+use crate::mutant::{self, Mutant};
 
 /// What stays in memory of an entity that is away, bytes: its note, its part of the index, its marks, its place.
 pub const AWAY_BYTES: usize = 48;

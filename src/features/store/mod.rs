@@ -15,7 +15,6 @@ mod fjall_files;
 mod fjall_tests;
 mod hash_key;
 mod memory;
-mod mutant;
 mod recover;
 mod redo;
 mod redo_file;
@@ -35,7 +34,7 @@ pub use redo::{Change, Redo};
 pub use shelf::{Shelf, Source};
 pub use simulated::SimulatedStore;
 pub use steps::Place;
-pub use writer::{CHECK, CheckpointWatch, Checkpoints, LATENCY_MAX, LATENCY_WARN};
+pub use writer::{CHECK, CheckpointWatch, Checkpoints, Hands, LATENCY_MAX, LATENCY_WARN};
 
 /// What a key belongs to. The numbers stand in files: they keep their meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

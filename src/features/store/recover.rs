@@ -7,10 +7,10 @@
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, FORMAT};
-use super::mutant::{self, Mutant};
 use super::redo_file::{self, ClosedRedo, Found};
 use super::steps::Place;
 use super::{StoreError, io_error};
+use crate::mutant::{self, Mutant};
 use crate::telemetry::state::{RedoApplied, RedoDamaged, RedoUnclosed};
 
 /// Where a start goes on.
@@ -48,7 +48,7 @@ pub fn recover(place: &Place, key_path: &Path, hash_key: &str) -> Result<Recover
     let mut found = Vec::new();
     for number in redo_file::numbers(&*place.disk, &place.folder)? {
         let last = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
-        if number <= last {
+        if number <= last || mutant::is(Mutant::IgnoresRedo) {
             continue;
         }
         // A redo file is begun only once the store has what comes before it.

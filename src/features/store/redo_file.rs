@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::mutant::{self, Mutant};
 use super::redo::{Change, changes};
 use super::{StoreError, VALUE_BYTES_MAX, io_error};
 use crate::disk::{Disk, DiskFile};
 use crate::failpoint::{self, reach};
+use crate::mutant::{self, Mutant};
 
 /// How a redo file begins.
 const MAGIC: &[u8; 15] = b"walletwatchredo";

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Mark, Progress};
-use super::mutant::{self, Mutant};
 use super::*;
 use crate::disk::{Crash, Disk as _, SimulatedDisk};
+use crate::mutant::{self, Mutant};
 
 const KEY: &str = "k-1";
 const CHECKPOINTS: u64 = 6;

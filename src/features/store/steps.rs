@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Mark;
-use super::mutant::{self, Mutant};
 use super::redo::Change;
 use super::{Store, StoreError, io_error, redo_file};
 use crate::disk::Disk;
 use crate::failpoint::{self, reach};
+use crate::mutant::{self, Mutant};
 
 /// Where checkpoints are written.
 #[derive(Debug, Clone)]

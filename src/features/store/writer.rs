@@ -1,8 +1,9 @@
-//! The thread that writes checkpoints, one at a time, while the engine goes on.
+//! What writes checkpoints, one at a time: a thread, while the engine goes on.
 //!
 //! Guarantees: a checkpoint counts as closed only once its redo file outlives everything, and as applied once the
 //! store has it; after a failure nothing more is written and every call says why. Decides when one is due, by the time
-//! the last one took. Encodes nothing: it is given what changed.
+//! the last one took. Encodes nothing: it is given what changed. A simulation has no thread: it says when the next step
+//! is done ([`Hands`]), and the steps are the same.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -26,10 +27,19 @@ pub const CHECK: &str = "state";
 /// At least so many times as long as a checkpoint took nothing is written before the next one begins.
 const REST_FACTOR: u32 = 4;
 
+/// Who does the steps of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hands {
+    /// A thread of their own.
+    Thread,
+    /// Whoever waits for them, and [`Checkpoints::step`]: for a simulation, in which nothing happens by itself.
+    Caller,
+}
+
 /// Writes checkpoints.
 #[derive(Debug)]
 pub struct Checkpoints {
-    work: SyncSender<Work>,
+    worker: Worker,
     shared: Arc<Shared>,
     hash_key: String,
     /// The number of the next one.
@@ -39,11 +49,27 @@ pub struct Checkpoints {
     every: Duration,
 }
 
-/// What the thread is given.
+/// What writes, as [`Hands`] says.
+#[derive(Debug)]
+enum Worker {
+    Thread(SyncSender<Work>),
+    Caller(Box<Writer>),
+}
+
+/// What is written.
 #[derive(Debug)]
 struct Work {
     redo: Redo,
     mark: Mark,
+}
+
+/// How far it is written.
+#[derive(Debug)]
+enum Stage {
+    /// Its redo file is to be closed.
+    Begun(Work),
+    /// It is closed: the store is to take it.
+    Closed { mark: Mark, chunks: Vec<Vec<u8>>, changes: u64, bytes: u64, closed_in: Duration },
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +105,10 @@ pub struct CheckpointWatch {
 }
 
 impl Checkpoints {
-    /// Starts the thread. `recovered` is where the store stands, `every` the time between two beginnings at least.
+    /// Starts the thread, if there is to be one. `recovered` is where the store stands, `every` the time between two
+    /// beginnings at least.
     pub fn start(
+        hands: Hands,
         place: Place,
         recovered: &Recovered,
         hash_key: &str,
@@ -94,11 +122,17 @@ impl Checkpoints {
             status.closed = recovered.checkpoint.clone().map(Arc::new);
             status.applied = last;
         }
-        let (work, todo) = sync_channel(1);
-        let writer = Writer { place, shared: Arc::clone(&shared), metrics };
-        std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || writer.run(&todo))?;
+        let mut writer = Writer { place, shared: Arc::clone(&shared), metrics, begun: Instant::now(), stage: None };
+        let worker = match hands {
+            Hands::Caller => Worker::Caller(Box::new(writer)),
+            Hands::Thread => {
+                let (work, todo) = sync_channel(1);
+                std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || writer.run(&todo))?;
+                Worker::Thread(work)
+            }
+        };
         let next = last.unwrap_or(0) + 1;
-        Ok(Checkpoints { work, shared, hash_key: hash_key.to_owned(), next, begun: Instant::now(), every })
+        Ok(Checkpoints { worker, shared, hash_key: hash_key.to_owned(), next, begun: Instant::now(), every })
     }
 
     /// Whether it is time for the next one: none is under way, and the last one has rested.
@@ -122,12 +156,25 @@ impl Checkpoints {
         let now = Instant::now();
         self.shared.lock().under_way = Some((number, now));
         (self.next, self.begun) = (number + 1, now);
-        // The queue is empty: nothing is under way. The thread ends by a failure only, which the next check tells.
-        if self.work.send(Work { redo, mark }).is_err() {
-            self.shared.lock().under_way = None;
-            self.check()?;
+        let work = Work { redo, mark };
+        match &mut self.worker {
+            Worker::Caller(writer) => writer.begin(work),
+            Worker::Thread(thread) => {
+                // The queue is empty: nothing is under way. The thread ends by a failure only, which the check tells.
+                if thread.send(work).is_err() {
+                    self.shared.lock().under_way = None;
+                    self.check()?;
+                }
+            }
         }
         Ok(number)
+    }
+
+    /// Does the next step of what is under way, where no thread does.
+    pub fn step(&mut self) {
+        if let Worker::Caller(writer) = &mut self.worker {
+            writer.step();
+        }
     }
 
     /// The last one that is closed: Kafka's offsets may be committed up to it and no further.
@@ -150,7 +197,10 @@ impl Checkpoints {
     }
 
     /// Waits until none is under way, at most until `deadline`. Whether none is.
-    pub fn wait(&self, deadline: Option<Instant>) -> bool {
+    pub fn wait(&mut self, deadline: Option<Instant>) -> bool {
+        if let Worker::Caller(writer) = &mut self.worker {
+            writer.finish();
+        }
         let mut status = self.shared.lock();
         while status.under_way.is_some() {
             status = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -167,7 +217,7 @@ impl Checkpoints {
 
     /// Waits for the one under way, at most until `deadline`, and ends. The last closed one: what the store has not
     /// taken by then it is given at the next start.
-    pub fn finish(self, deadline: Instant) -> Result<Option<Arc<Checkpoint>>, StoreError> {
+    pub fn finish(mut self, deadline: Instant) -> Result<Option<Arc<Checkpoint>>, StoreError> {
         self.wait(Some(deadline));
         self.check()?;
         Ok(self.closed())
@@ -221,50 +271,87 @@ impl Shared {
     }
 }
 
-/// The thread.
+/// Does one checkpoint after the other.
+#[derive(Debug)]
 struct Writer {
     place: Place,
     shared: Arc<Shared>,
     metrics: Metrics,
+    begun: Instant,
+    /// What is under way.
+    stage: Option<Stage>,
 }
 
 impl Writer {
-    fn run(&self, todo: &Receiver<Work>) {
-        while let Ok(Work { redo, mark }) = todo.recv() {
-            let begun = Instant::now();
-            let written = catch_unwind(AssertUnwindSafe(|| self.write(redo, &mark, begun)));
-            let written = written.unwrap_or_else(|_| Err(StoreError::Poisoned("the thread ended by a bug".to_owned())));
-            let mut status = self.shared.lock();
-            (status.under_way, status.took) = (None, begun.elapsed());
-            let has_failed = written.is_err();
-            if let Err(error) = written {
-                tracing::error!(checkpoint = mark.checkpoint.number, %error, "a checkpoint failed: no more are written");
-                status.failed = Some(Failed { text: error.to_string(), error: Some(error) });
-            }
-            drop(status);
-            self.shared.changed.notify_all();
-            if has_failed {
+    /// The thread.
+    fn run(&mut self, todo: &Receiver<Work>) {
+        while let Ok(work) = todo.recv() {
+            self.begin(work);
+            self.finish();
+            if self.shared.lock().failed.is_some() {
                 return;
             }
         }
     }
 
-    fn write(&self, redo: Redo, mark: &Mark, begun: Instant) -> Result<(), StoreError> {
+    fn begin(&mut self, work: Work) {
+        (self.begun, self.stage) = (Instant::now(), Some(Stage::Begun(work)));
+    }
+
+    /// Does what is left of it.
+    fn finish(&mut self) {
+        while self.stage.is_some() {
+            self.step();
+        }
+    }
+
+    /// Does the next step, and tells what came of it.
+    fn step(&mut self) {
+        let Some(stage) = self.stage.take() else { return };
+        let done = catch_unwind(AssertUnwindSafe(|| match stage {
+            Stage::Begun(work) => self.close(work).map(Some),
+            Stage::Closed { mark, chunks, changes, bytes, closed_in } => {
+                self.apply(&mark, &chunks)?;
+                let (number, took) = (mark.checkpoint.number, self.begun.elapsed());
+                let store_bytes = self.place.store.disk_bytes()?;
+                CheckpointDone { number, changes, bytes, closed_in, took, store_bytes }.tell(&self.metrics);
+                Ok(None)
+            }
+        }));
+        match done.unwrap_or_else(|_| Err(StoreError::Poisoned("the thread ended by a bug".to_owned()))) {
+            Ok(Some(next)) => self.stage = Some(next),
+            Ok(None) => self.ended(None),
+            Err(error) => self.ended(Some(error)),
+        }
+    }
+
+    fn close(&self, Work { redo, mark }: Work) -> Result<Stage, StoreError> {
         let changes = redo.entries();
         let chunks = redo.into_chunks()?;
-        let bytes = self.place.close(mark, &chunks)?;
-        let closed_in = begun.elapsed();
-        {
-            let mut status = self.shared.lock();
-            status.closed = Some(Arc::new(mark.checkpoint.clone()));
-            status.closed_at = Some(Instant::now());
-        }
-        self.place.apply(mark, &chunks)?;
-        let number = mark.checkpoint.number;
-        self.shared.lock().applied = Some(number);
-        let store_bytes = self.place.store.disk_bytes()?;
-        CheckpointDone { number, changes, bytes, closed_in, took: begun.elapsed(), store_bytes }.tell(&self.metrics);
+        let bytes = self.place.close(&mark, &chunks)?;
+        let mut status = self.shared.lock();
+        status.closed = Some(Arc::new(mark.checkpoint.clone()));
+        status.closed_at = Some(Instant::now());
+        Ok(Stage::Closed { mark, chunks, changes, bytes, closed_in: self.begun.elapsed() })
+    }
+
+    fn apply(&self, mark: &Mark, chunks: &[Vec<u8>]) -> Result<(), StoreError> {
+        self.place.apply(mark, chunks)?;
+        self.shared.lock().applied = Some(mark.checkpoint.number);
         Ok(())
+    }
+
+    /// Nothing is under way any more.
+    fn ended(&self, failed: Option<StoreError>) {
+        let mut status = self.shared.lock();
+        let number = status.under_way.take().map_or(0, |(number, _)| number);
+        status.took = self.begun.elapsed();
+        if let Some(error) = failed {
+            tracing::error!(checkpoint = number, %error, "a checkpoint failed: no more are written");
+            status.failed = Some(Failed { text: error.to_string(), error: Some(error) });
+        }
+        drop(status);
+        self.shared.changed.notify_all();
     }
 }
 
@@ -288,7 +375,7 @@ mod tests {
     fn started(place: &Place) -> Checkpoints {
         let recovered = recover(place, Path::new("/s/hash.key"), "k-1").expect("recovered");
         let metrics = Metrics::new().expect("metrics");
-        Checkpoints::start(place.clone(), &recovered, "k-1", HOUR, metrics).expect("a thread")
+        Checkpoints::start(Hands::Thread, place.clone(), &recovered, "k-1", HOUR, metrics).expect("a thread")
     }
 
     fn redo(value: &[u8]) -> Redo {

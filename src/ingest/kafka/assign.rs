@@ -5,6 +5,7 @@
 //! partition that is new in a known topic begins with its oldest record; what is not there any more is an error.
 //! Does not read records.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -56,7 +57,7 @@ pub struct Standing {
     /// By lane: the partition, and the next offset that the checkpoint does not cover.
     pub next: Vec<(Partition, i64)>,
     /// The batches after the checkpoint, to be taken again.
-    pub again: Vec<Logged>,
+    pub again: Arc<[Logged]>,
 }
 
 impl Standing {
@@ -64,7 +65,7 @@ impl Standing {
     fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
         let mut lanes: Vec<(Partition, Option<i64>)> =
             self.next.iter().map(|(lane, next)| (lane.clone(), Some(*next))).collect();
-        for logged in &self.again {
+        for logged in self.again.iter() {
             for (number, partition) in logged.lanes.iter().enumerate() {
                 match lanes.get(number) {
                     None => lanes.push((partition.clone(), None)),

@@ -4,7 +4,6 @@
 //! reading begins; it ends with the group ours, with an error that names the other, or when it is asked to stop.
 //! What is decided is in `owner.rs`.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -151,12 +150,15 @@ fn wait(time: Duration, stop: &dyn Fn() -> bool) -> Result<(), Error> {
     }
 }
 
-/// What stands in the group: the offsets of these partitions, and the mark that stands before the others.
+/// What stands in a group: offsets, and the mark that stands before the others.
+pub type Standing = (Vec<(Partition, i64)>, Seen);
+
+/// What stands in the group of these partitions.
 pub(super) fn read(
-    consumer: &Arc<BaseConsumer<Context>>,
+    consumer: &BaseConsumer<Context>,
     partitions: &[Partition],
     timeout: Duration,
-) -> Result<(Vec<(Partition, i64)>, Seen), Error> {
+) -> Result<Standing, Error> {
     let what = "read what is committed";
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for lane in partitions {
@@ -186,7 +188,7 @@ fn is_later(mark: &Mark, before: &Mark) -> bool {
 
 /// Commits offsets under a mark, and waits until they stand.
 pub(super) fn write(
-    consumer: &Arc<BaseConsumer<Context>>,
+    consumer: &BaseConsumer<Context>,
     offsets: &[(Partition, i64)],
     mark: Option<&Mark>,
     timeout: Duration,

@@ -5,7 +5,6 @@
 //! and does not commit: `offsets.rs` does. How records become batches is in `reader.rs`.
 
 use std::cell::OnceCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -107,7 +106,7 @@ impl Batches {
 }
 
 /// The queue of each lane that is read; there is room for partitions that are found later.
-pub(super) type Queues = [OnceCell<PartitionQueue<Context>>];
+pub(super) type QueueSlots = [OnceCell<PartitionQueue<Context>>];
 
 /// A reader that is ready to run.
 pub struct Consumer {
@@ -116,7 +115,7 @@ pub struct Consumer {
     pub(super) lanes: Vec<Lane>,
     pub(super) names: Arc<Lanes>,
     pub(super) positions: Positions,
-    again: VecDeque<Logged>,
+    again: Arc<[Logged]>,
     pub(super) config: KafkaConfig,
     /// It goes on where a state stands.
     pub(super) has_state: bool,
@@ -131,8 +130,8 @@ impl Consumer {
         let found = assign::discover(&consumer, config, &begin)?;
         let has_state = matches!(begin, Begin::State(_));
         let again = match begin {
-            Begin::State(standing) => standing.again.into(),
-            Begin::Group | Begin::Fresh => VecDeque::new(),
+            Begin::State(standing) => standing.again,
+            Begin::Group | Begin::Fresh => Arc::default(),
         };
         Ok(Consumer {
             consumer: Arc::new(consumer),

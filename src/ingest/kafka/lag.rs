@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaConfig;
+use super::consumer::Consumer;
 use super::context::Context;
 use super::error::Error;
 use super::{client, options};
@@ -109,6 +110,13 @@ pub struct Lag {
     /// The partitions, in the order of the positions.
     lanes: Arc<Lanes>,
     positions: Positions,
+}
+
+impl Consumer {
+    /// How far what is handled lies behind what is written.
+    pub fn lag(&self) -> Lag {
+        Lag::new(&self.consumer, Arc::clone(&self.topics), Arc::clone(&self.names), self.positions.clone())
+    }
 }
 
 impl Lag {

@@ -1,23 +1,22 @@
-//! Which offsets may be committed, and committing them.
+//! What may be committed, and committing it.
 //!
-//! Guarantees: what is committed is the *floor*: the next record to read of each partition, raised only when
-//! everything before it is acknowledged, or, with [`Offsets::rest_on_checkpoints`], only when a checkpoint that covers
-//! it is closed. Commits at an interval, idle or not, on a thread of its own, so that a broker that is away keeps
-//! nobody waiting. Under a mark it looks before each commit, and a mark that stands before ours is an error: nothing
-//! more is committed.
+//! Guarantees: what is committed is the *floor*: the next record to read of each partition, raised only when a
+//! checkpoint that covers everything before it is closed. Commits at an interval, idle or not, on a thread of its own,
+//! so that a broker that is away keeps nobody waiting. Under a mark it looks before each commit, and a mark that stands
+//! before ours is an error: nothing more is committed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::claim;
+use super::claim::{self, Standing};
 use super::consumer::Consumer;
 use super::context::{Context, OneASecond};
 use super::error::Error;
-use super::lag::{Lag, Positions};
+use super::lag::Positions;
 use super::owner::Mark;
 use crate::clock;
 use crate::failpoint::{self, reach};
@@ -29,50 +28,45 @@ const COMMIT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Time before a commit that failed is tried again while somebody waits for it.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// What was taken, and what of that may be committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Progress {
-    /// The next record to read of each lane.
-    next: Vec<i64>,
-    /// What is to be committed once every ticket up to this one is acknowledged.
-    waiting: Option<(usize, Vec<i64>)>,
+/// Where the offsets of a group stand: Kafka, or a simulation of it.
+pub trait Group: Send + Sync {
+    /// What stands there of these partitions.
+    fn read(&self, partitions: &[Partition]) -> Result<Standing, Error>;
+    /// Puts offsets there, under a mark, and waits until they stand.
+    fn write(&self, offsets: &[(Partition, i64)], mark: Option<&Mark>) -> Result<(), Error>;
 }
 
-impl Progress {
-    fn take(&mut self, lane: u16, offset: i64) {
-        if let Some(next) = self.next.get_mut(usize::from(lane)) {
-            *next = (*next).max(offset.saturating_add(1));
-        }
+impl Group for BaseConsumer<Context> {
+    fn read(&self, partitions: &[Partition]) -> Result<Standing, Error> {
+        claim::read(self, partitions, COMMIT_WAIT_MAX)
     }
 
-    /// Marks what was taken up to `ticket`, unless something waits already.
-    fn mark(&mut self, ticket: usize) {
-        if self.waiting.is_none() {
-            self.waiting = Some((ticket, self.next.clone()));
-        }
+    fn write(&self, offsets: &[(Partition, i64)], mark: Option<&Mark>) -> Result<(), Error> {
+        claim::write(self, offsets, mark, COMMIT_WAIT_MAX)
     }
+}
 
-    /// What waited, once it is acknowledged.
-    fn ready(&mut self, acknowledged_below: usize) -> Option<Vec<i64>> {
-        self.waiting.take_if(|(ticket, _)| *ticket < acknowledged_below).map(|(_, next)| next)
-    }
+/// A reader's place in its group.
+pub struct Seat {
+    /// The group's name.
+    pub name: String,
+    /// The topics that are read: partitions of others keep what they have.
+    pub topics: Arc<[String]>,
+    /// The partitions by lane.
+    pub names: Arc<Lanes>,
+    /// The next offset of each.
+    pub positions: Positions,
+    /// Ours; without one nobody looks who else commits.
+    pub mark: Option<Mark>,
 }
 
 /// Commits the offsets of the group.
 pub struct Offsets {
-    consumer: Arc<BaseConsumer<Context>>,
-    topics: Arc<[String]>,
-    names: Arc<Lanes>,
-    progress: Progress,
-    /// The same as `progress.next`, for whoever watches.
-    positions: Positions,
-    /// The floor rises with checkpoints, not with acknowledgements.
-    rests_on_checkpoints: bool,
-    /// Time between two looks at what is acknowledged.
-    interval: Duration,
-    last: Option<Instant>,
+    /// Keeps the client alive.
+    _group: Arc<dyn Group>,
+    /// The next record to read of each lane.
+    next: Vec<i64>,
     committer: Arc<Committer>,
-    group: String,
 }
 
 impl Consumer {
@@ -82,81 +76,61 @@ impl Consumer {
     }
 
     pub(super) fn offsets_as(&self, mark: Option<Mark>) -> Offsets {
-        let interval = Duration::from_millis(self.config.commit_interval_ms);
-        let start = self.positions.from(0);
-        let committer = Arc::new(Committer::new(mark, start.clone()));
-        let thread = Thread {
-            consumer: Arc::downgrade(&self.consumer),
+        let seat = Seat {
+            name: self.config.group.clone(),
             topics: Arc::clone(&self.topics),
             names: Arc::clone(&self.names),
-            interval,
-            committer: Arc::clone(&committer),
-            lines: OneASecond::default(),
-        };
-        if let Err(error) = std::thread::Builder::new().name("committing".to_owned()).spawn(move || thread.run()) {
-            committer.lock().failed = Some(Error::Thread(error));
-        }
-        Offsets {
-            consumer: Arc::clone(&self.consumer),
-            topics: Arc::clone(&self.topics),
-            names: Arc::clone(&self.names),
-            progress: Progress { next: start, waiting: None },
             positions: self.positions.clone(),
-            rests_on_checkpoints: false,
-            interval,
-            last: None,
-            committer,
-            group: self.config.group.clone(),
-        }
+            mark,
+        };
+        let interval = Duration::from_millis(self.config.commit_interval_ms);
+        Offsets::new(Arc::clone(&self.consumer) as Arc<dyn Group>, seat, Some(interval))
     }
 }
 
 impl Offsets {
-    /// From now on the floor rises only by [`Offsets::closed`].
-    pub fn rest_on_checkpoints(mut self) -> Self {
-        self.rests_on_checkpoints = true;
-        self
+    /// Commits at an interval; without one only [`Offsets::commit`] and [`Offsets::finish`] do.
+    pub fn new(group: Arc<dyn Group>, seat: Seat, interval: Option<Duration>) -> Self {
+        let next = seat.positions.from(0);
+        let committer = Arc::new(Committer {
+            group: Arc::downgrade(&group),
+            seat,
+            has_thread: interval.is_some(),
+            state: Mutex::new(State { floor: next.clone(), ..State::default() }),
+            changed: Condvar::new(),
+            lines: OneASecond::default(),
+        });
+        if let Some(interval) = interval {
+            let thread = Arc::clone(&committer);
+            let body = move || thread.run(interval);
+            if let Err(error) = std::thread::Builder::new().name("committing".to_owned()).spawn(body) {
+                committer.lock().failed = Some(Error::Thread(error));
+            }
+        }
+        Offsets { _group: group, next, committer }
     }
 
     /// The records of a batch were handled: what they caused was handed to the producer.
     pub fn handled(&mut self, batch: &Batch) {
+        let positions = &self.committer.seat.positions;
         // Partitions that were found since begin where their reading began.
-        let known = self.progress.next.len();
-        self.progress.next.extend(self.positions.from(known));
+        self.next.extend(positions.from(self.next.len()));
         for record in batch.records() {
-            self.progress.take(record.lane, record.position.offset);
+            if let Some(next) = self.next.get_mut(usize::from(record.lane)) {
+                *next = (*next).max(record.position.offset.saturating_add(1));
+            }
         }
-        self.positions.set(self.progress.next.iter().copied());
+        positions.set(self.next.iter().copied());
     }
 
     /// By lane, the next record to read behind everything that was handled: what a checkpoint keeps.
     pub fn next(&self) -> Vec<(Partition, i64)> {
-        self.names.all().into_iter().zip(self.progress.next.iter().copied()).collect()
+        self.committer.seat.names.all().into_iter().zip(self.next.iter().copied()).collect()
     }
 
     /// A checkpoint is closed that covers everything before these.
-    pub fn closed(&mut self, next: &[(Partition, i64)]) {
-        self.committer.raise(next.iter().map(|(_, next)| *next).collect());
-    }
-
-    /// How far what is handled lies behind what is written.
-    pub fn lag(&self) -> Lag {
-        Lag::new(&self.consumer, Arc::clone(&self.topics), Arc::clone(&self.names), self.positions.clone())
-    }
-
-    /// Raises the floor to what is acknowledged, unless it rests on checkpoints; `ticket` is the last batch's,
-    /// `acknowledged_below` the producer's. Fails once another detector has taken over.
-    pub fn tick(&mut self, ticket: usize, acknowledged_below: usize) -> Result<(), Error> {
-        if !self.rests_on_checkpoints {
-            if self.last.is_none_or(|last| last.elapsed() >= self.interval) {
-                self.progress.mark(ticket);
-                self.last = Some(Instant::now());
-            }
-            if let Some(next) = self.progress.ready(acknowledged_below) {
-                self.committer.raise(next);
-            }
-        }
-        self.check()
+    pub fn closed(&self, next: &[(Partition, i64)]) {
+        self.committer.lock().floor = next.iter().map(|(_, next)| *next).collect();
     }
 
     /// Fails once another detector has taken over.
@@ -165,10 +139,11 @@ impl Offsets {
         if let Some(error) = state.failed.take() {
             return Err(error);
         }
-        match (&state.taken_over, &self.committer.mark) {
+        let Seat { name, mark, .. } = &self.committer.seat;
+        match (&state.taken_over, mark) {
             (Some(other), Some(ours)) => Err(Error::TakenOver {
                 owner: other.owner.clone(),
-                group: self.group.clone(),
+                group: name.clone(),
                 epoch: other.epoch,
                 ours: ours.epoch,
             }),
@@ -176,12 +151,8 @@ impl Offsets {
         }
     }
 
-    /// Commits the last floor: everything that was handled, for the caller has seen all of it acknowledged; or what
-    /// the last checkpoint covers.
-    pub fn finish(&mut self) -> Result<(), Error> {
-        if !self.rests_on_checkpoints {
-            self.committer.raise(self.progress.next.clone());
-        }
+    /// Commits the floor once more, and waits for it: what the last checkpoint covers.
+    pub fn finish(&self) -> Result<(), Error> {
         let is_committed = self.committer.commit_now();
         self.check()?;
         match is_committed {
@@ -193,9 +164,14 @@ impl Offsets {
         }
     }
 
+    /// Commits the floor, as the interval does.
+    pub fn commit(&self) {
+        self.committer.commit();
+    }
+
     /// The epoch of our mark; 0 without one.
     pub fn epoch(&self) -> u64 {
-        self.committer.mark.as_ref().map_or(0, |mark| mark.epoch)
+        self.committer.seat.mark.as_ref().map_or(0, |mark| mark.epoch)
     }
 
     /// How often offsets were committed.
@@ -211,14 +187,19 @@ impl Drop for Offsets {
     }
 }
 
-/// What the committing thread is told, and what it tells.
+/// What commits.
 struct Committer {
-    /// Ours.
-    mark: Option<Mark>,
+    /// It keeps no client alive that everybody else has dropped.
+    group: Weak<dyn Group>,
+    seat: Seat,
+    /// A thread of its own commits at the interval, and when somebody waits.
+    has_thread: bool,
     state: Mutex<State>,
     changed: Condvar,
+    lines: OneASecond,
 }
 
+#[derive(Default)]
 struct State {
     /// By lane, what may be committed.
     floor: Vec<i64>,
@@ -233,23 +214,37 @@ struct State {
 }
 
 impl Committer {
-    fn new(mark: Option<Mark>, floor: Vec<i64>) -> Self {
-        let state = State { floor, now: false, ends: false, commits: 0, taken_over: None, failed: None };
-        Committer { mark, state: Mutex::new(state), changed: Condvar::new() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn raise(&self, floor: Vec<i64>) {
-        self.lock().floor = floor;
+    /// The thread.
+    fn run(&self, interval: Duration) {
+        while self.is_time(interval) {
+            if !self.commit() {
+                // Somebody may wait for this one: it is tried again at once, but not in a tight loop.
+                std::thread::park_timeout(TRY_AGAIN);
+            }
+        }
+    }
+
+    /// Waits until it is time for a commit. False once there will be none.
+    fn is_time(&self, interval: Duration) -> bool {
+        let waits = |state: &mut State| !state.now && !state.ends;
+        let waited = self.changed.wait_timeout_while(self.lock(), interval, waits);
+        let state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        !state.ends && state.taken_over.is_none()
     }
 
     /// Commits what there is, and waits for it. False where that took too long.
     fn commit_now(&self) -> bool {
         let mut state = self.lock();
         state.now = true;
+        if !self.has_thread {
+            drop(state);
+            self.commit();
+            return !self.lock().now;
+        }
         self.changed.notify_all();
         let waits = |state: &mut State| state.now && state.taken_over.is_none() && state.failed.is_none();
         let waited = self.changed.wait_timeout_while(state, COMMIT_WAIT_MAX, waits);
@@ -257,59 +252,39 @@ impl Committer {
         !state.now
     }
 
-    /// Waits until it is time for a commit. `None` once there will be none.
-    fn next(&self, interval: Duration) -> Option<Vec<i64>> {
-        let waits = |state: &mut State| !state.now && !state.ends;
-        let waited = self.changed.wait_timeout_while(self.lock(), interval, waits);
-        let state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
-        (!state.ends && state.taken_over.is_none()).then(|| state.floor.clone())
-    }
-}
-
-/// The thread that commits.
-struct Thread {
-    /// It keeps no client alive that everybody else has dropped.
-    consumer: Weak<BaseConsumer<Context>>,
-    topics: Arc<[String]>,
-    names: Arc<Lanes>,
-    interval: Duration,
-    committer: Arc<Committer>,
-    lines: OneASecond,
-}
-
-impl Thread {
-    fn run(self) {
-        while let Some(floor) = self.committer.next(self.interval) {
-            let Some(consumer) = self.consumer.upgrade() else { return };
-            match self.commit(&consumer, &floor) {
-                Ok(None) => {
-                    let mut state = self.committer.lock();
-                    state.commits += 1;
-                    state.now = false;
-                }
-                Ok(Some(other)) => self.committer.lock().taken_over = Some(other),
-                Err(error) => {
-                    if let Some(left_out) = self.lines.pass() {
-                        tracing::warn!(%error, left_out, "offsets were not committed; the next commit carries them");
-                    }
-                    // Somebody may wait for this one: it is tried again at once, but not in a tight loop.
-                    std::thread::park_timeout(TRY_AGAIN);
+    /// One commit, and what came of it. False where it is to be tried again.
+    fn commit(&self) -> bool {
+        let Some(group) = self.group.upgrade() else { return true };
+        let floor = self.lock().floor.clone();
+        let done = self.write(&*group, floor);
+        let mut state = self.lock();
+        match &done {
+            Ok(None) => {
+                state.commits += 1;
+                state.now = false;
+            }
+            Ok(Some(other)) => state.taken_over = Some(other.clone()),
+            Err(error) => {
+                if let Some(left_out) = self.lines.pass() {
+                    tracing::warn!(%error, left_out, "offsets were not committed; the next commit carries them");
                 }
             }
-            self.committer.changed.notify_all();
         }
+        self.changed.notify_all();
+        done.is_ok()
     }
 
-    /// One commit; the mark that forbids it.
-    fn commit(&self, consumer: &Arc<BaseConsumer<Context>>, floor: &[i64]) -> Result<Option<Mark>, Error> {
+    /// Writes a floor; the mark that forbids it.
+    fn write(&self, group: &dyn Group, floor: Vec<i64>) -> Result<Option<Mark>, Error> {
+        let Seat { topics, names, mark, .. } = &self.seat;
         // Partitions of topics that are no longer configured keep what they have.
-        let lanes = self.names.all().into_iter().zip(floor.iter().copied());
-        let offsets: Vec<(Partition, i64)> = lanes.filter(|(lane, _)| self.topics.contains(&lane.topic)).collect();
-        let mark = match &self.committer.mark {
+        let lanes = names.all().into_iter().zip(floor);
+        let offsets: Vec<(Partition, i64)> = lanes.filter(|(lane, _)| topics.contains(&lane.topic)).collect();
+        let mark = match mark {
             None => None,
             Some(ours) => {
                 let partitions: Vec<Partition> = offsets.iter().map(|(lane, _)| lane.clone()).collect();
-                let (_, seen) = claim::read(consumer, &partitions, COMMIT_WAIT_MAX)?;
+                let (_, seen) = group.read(&partitions)?;
                 if let Some(other) = seen.mark.filter(|other| other.is_before(ours)) {
                     return Ok(Some(other));
                 }
@@ -317,28 +292,8 @@ impl Thread {
             }
         };
         reach(failpoint::COMMIT_BEFORE);
-        claim::write(consumer, &offsets, mark.as_ref(), COMMIT_WAIT_MAX)?;
+        group.write(&offsets, mark.as_ref())?;
         reach(failpoint::COMMIT_DONE);
         Ok(None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_committed_was_acknowledged_and_is_the_next_to_read() {
-        let mut progress = Progress { next: vec![10, 20], waiting: None };
-        progress.take(0, 10);
-        progress.take(1, 20);
-        progress.mark(7);
-        progress.take(0, 11);
-        progress.mark(8);
-        assert_eq!(progress.ready(7), None, "a record of ticket 7 is not acknowledged");
-        assert_eq!(progress.ready(8), Some(vec![11, 21]), "as of the mark, not as of now");
-        assert_eq!(progress.ready(usize::MAX), None, "once");
-        progress.mark(8);
-        assert_eq!(progress.ready(usize::MAX), Some(vec![12, 21]));
     }
 }

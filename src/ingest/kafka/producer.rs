@@ -19,6 +19,7 @@ use super::context::{Deliveries, OneASecond, ProducerContext, Ticket};
 use super::error::Error;
 use super::options;
 use crate::event::Millis;
+use crate::mutant::{self, Mutant};
 
 /// A record that waits longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
@@ -45,6 +46,13 @@ pub struct Place {
     pub partition: i32,
     /// The timestamp; `None`: now.
     pub stamp: Option<Millis>,
+}
+
+/// The way to the brokers: the client, or a simulation of them.
+pub trait Wire: Send + Sync {
+    /// Takes a record, or says why not. What becomes of one that was taken is told to [`Deliveries`], once, with its
+    /// ticket.
+    fn send(&self, ticket: Ticket, place: Option<Place>, outgoing: &Outgoing<'_>) -> Result<(), KafkaError>;
 }
 
 /// What is not acknowledged yet.
@@ -150,7 +158,7 @@ pub struct WaitingTopic {
 
 /// The writer.
 pub struct Producer {
-    inner: ThreadedProducer<ProducerContext<Arc<Shared>>>,
+    wire: Box<dyn Wire>,
     shared: Arc<Shared>,
     wait_ms_max: u64,
     slow: OneASecond,
@@ -170,9 +178,20 @@ impl Producer {
     fn with(config: &KafkaConfig, shared: Shared) -> Result<Self, Error> {
         let shared = Arc::new(shared);
         let context = ProducerContext::new(config, Arc::clone(&shared));
-        let inner =
+        let client =
             ThreadedProducer::from_config_and_context(&options::producer(config), context).map_err(Error::Options)?;
-        Ok(Producer { inner, shared, wait_ms_max: config.produce_wait_ms_max, slow: OneASecond::default() })
+        Ok(Self::over(Box::new(client), shared, config.produce_wait_ms_max))
+    }
+
+    /// One that writes by another way, which is made for whom it is to tell of deliveries.
+    pub fn by<W: Wire + 'static>(wait_ms_max: u64, wire: impl FnOnce(Arc<dyn Deliveries>) -> W) -> Self {
+        let shared = Arc::new(Shared::default());
+        let wire = wire(Arc::new(Arc::clone(&shared)));
+        Self::over(Box::new(wire), shared, wait_ms_max)
+    }
+
+    fn over(wire: Box<dyn Wire>, shared: Arc<Shared>, wait_ms_max: u64) -> Self {
+        Producer { wire, shared, wait_ms_max, slow: OneASecond::default() }
     }
 
     /// Takes a record for a ticket. Tickets rise. Waits while the queue is full.
@@ -195,7 +214,10 @@ impl Producer {
         loop {
             self.check()?;
             self.shared.begin(ticket.number, outgoing.topic);
-            let Err((error, _)) = self.inner.send(record(ticket, place, outgoing)) else {
+            let Err(error) = self.wire.send(ticket, place, outgoing) else {
+                if mutant::is(Mutant::AcknowledgedWhenSent) {
+                    self.forget(ticket.number, outgoing.topic);
+                }
                 return Ok(());
             };
             self.forget(ticket.number, outgoing.topic);
@@ -289,6 +311,12 @@ impl Producer {
     fn forget(&self, ticket: usize, topic: &str) {
         let mut pending = self.shared.lock();
         self.shared.done(&mut pending, ticket, topic);
+    }
+}
+
+impl Wire for ThreadedProducer<ProducerContext<Arc<Shared>>> {
+    fn send(&self, ticket: Ticket, place: Option<Place>, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
+        self.send(record(ticket, place, outgoing)).map_err(|(error, _)| error)
     }
 }
 

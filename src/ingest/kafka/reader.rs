@@ -1,11 +1,9 @@
 //! The reader: one thread that takes the records of all partitions, in order, in batches.
 //!
-//! Guarantees: records go through the merge of `order.rs`; a batch that was logged is taken again with the same
-//! records in the same order, the same moment and the same ends, or that is an error; a partition that is new is
-//! read from its oldest record on, between two batches. What the library tells of a partition that cannot be read is
-//! an error, never a gap. Does not decode and does not commit.
+//! Guarantees: batches are filled by `fill.rs`; a partition that is new is read from its oldest record on, between two
+//! batches. What the library tells of a partition that cannot be read is an error, never a gap. Does not decode and does
+//! not commit.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -18,49 +16,38 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::assign::Lane;
-use super::consumer::{Consumer, End, Full, Queues, split};
+use super::consumer::{Consumer, End, Full, QueueSlots, split};
 use super::context::{Context, OneASecond};
 use super::error::Error;
-use super::order::{Merge, Next};
+use super::fill::{Filled, Filler, Queues, REST};
+use super::order::Merge;
 use super::partitions::NewPartition;
 use crate::clock;
 use crate::event::Millis;
 use crate::failpoint::{self, reach};
-use crate::ingest::batch_log::{Logged, Span};
+use crate::ingest::batch_log::Logged;
 use crate::ingest::{Batch, Partition, Position, Record};
 
 /// Records taken from a partition's queue at once.
 const RUN_RECORDS_MAX: usize = 64;
-/// Bytes of records in one batch; the record that reaches it is its last.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long the reader sleeps when nothing wakes it.
-const REST: Duration = Duration::from_millis(50);
-
-/// What came of filling a batch.
-enum Filled {
-    /// It may be handed over, if anything is in it. There is nothing more to do for at most so long.
-    Live(Duration),
-    /// It is the batch that was logged.
-    Again,
-    /// Of a batch that is taken again something has not come yet.
-    Waits,
-}
 
 /// The running reader.
 pub(super) struct Reader<'r> {
+    filler: Filler<BorrowedMessage<'r>>,
+    partitions: Partitions<'r>,
+    /// Partitions that were found; `None` where nobody looks.
+    found: Option<Receiver<NewPartition>>,
+}
+
+/// The partitions that are read.
+struct Partitions<'r> {
     opened: &'r Consumer,
     consumer: &'r Arc<BaseConsumer<Context>>,
     topics: &'r [String],
     lanes: Vec<Lane>,
-    queues: &'r Queues,
-    merge: Merge<BorrowedMessage<'r>>,
+    queues: &'r QueueSlots,
     /// The last offset that arrived of each lane.
     arrived: Vec<i64>,
-    /// Batches to be taken again; the first of them may be begun.
-    again: VecDeque<Logged>,
-    is_begun: bool,
-    /// Partitions that were found; `None` where nobody looks.
-    found: Option<Receiver<NewPartition>>,
     until_end: bool,
     began: Instant,
     lines: OneASecond,
@@ -69,8 +56,8 @@ pub(super) struct Reader<'r> {
 impl<'r> Reader<'r> {
     pub(super) fn new(
         opened: &'r Consumer,
-        queues: &'r Queues,
-        again: VecDeque<Logged>,
+        queues: &'r QueueSlots,
+        again: Arc<[Logged]>,
         found: Option<Receiver<NewPartition>>,
         until_end: bool,
     ) -> Self {
@@ -88,39 +75,33 @@ impl<'r> Reader<'r> {
                 merge.finish(number);
             }
         }
-        Reader {
+        let partitions = Partitions {
             opened,
             consumer: &opened.consumer,
             topics: &opened.topics,
             queues,
-            merge,
             arrived: lanes.iter().map(|lane| lane.start - 1).collect(),
             lanes,
-            again,
-            is_begun: false,
-            found,
             until_end,
             began: Instant::now(),
             lines: OneASecond::default(),
-        }
+        };
+        Reader { filler: Filler::new(merge, again), partitions, found }
     }
 
     pub(super) fn run(mut self, out: &Full, told: &AtomicU64, stop: &dyn Fn() -> bool) -> Result<End, Error> {
         let mut batch = out.buffer()?;
         while !stop() {
-            self.serve_common_queue()?;
-            let filled = match self.again.front().cloned() {
-                Some(logged) => self.fill_again(&mut batch, &logged)?,
-                None => {
-                    self.take_new_partitions()?;
-                    self.fill(&mut batch)?
-                }
-            };
+            self.partitions.serve_common_queue(&mut self.filler.merge)?;
+            if !self.filler.is_again() {
+                self.take_new_partitions()?;
+            }
+            let filled = self.filler.fill(&mut batch, clock::now(), &mut self.partitions)?;
             self.tell_given_up(told);
             match filled {
                 Filled::Waits => std::thread::park_timeout(REST),
                 Filled::Live(wait) if batch.is_empty() => {
-                    if self.until_end && self.merge.is_finished() {
+                    if self.partitions.until_end && self.filler.merge.is_finished() {
                         return Ok(End::Reached);
                     }
                     // A queue that was empty wakes us when something comes.
@@ -136,110 +117,33 @@ impl<'r> Reader<'r> {
         Ok(End::Stopped)
     }
 
-    /// Fills a batch with what is at hand.
-    fn fill(&mut self, batch: &mut Batch) -> Result<Filled, Error> {
-        let moment = clock::now();
-        batch.clear(moment);
-        self.merge.begin(moment);
-        let mut bytes = 0;
-        let mut wait = Duration::ZERO;
-        while !batch.is_full() && bytes < BATCH_BYTES_MAX {
-            let now_ms = self.now_ms();
-            match self.merge.next(now_ms) {
-                Next::Ask(lane) => {
-                    self.ask(lane)?;
-                    self.merge.asked(lane, now_ms);
-                }
-                Next::Take(lane, stamp, message) => {
-                    bytes += message.key_len() + message.payload_len();
-                    self.put(batch, lane, stamp, &message);
-                }
-                Next::Wait(until) => {
-                    wait = Duration::from_millis(until.saturating_sub(now_ms));
-                    break;
-                }
-                Next::Nothing | Next::Missing(_) => {
-                    wait = REST;
-                    break;
-                }
-            }
-        }
-        batch.at_end.extend(self.merge.ends());
-        Ok(Filled::Live(wait))
-    }
-
-    /// Fills a batch with the records it had when it was logged.
-    fn fill_again(&mut self, batch: &mut Batch, logged: &Logged) -> Result<Filled, Error> {
-        let taken = &logged.taken;
-        if std::mem::replace(&mut self.is_begun, true) {
-            self.merge.resume();
-        } else {
-            batch.clear(taken.moment);
-            self.merge.begin_again(taken.moment, taken.spans.iter().map(|span| (span.lane, span.records)));
-        }
-        loop {
-            let now_ms = self.now_ms();
-            match self.merge.next(now_ms) {
-                Next::Ask(lane) => {
-                    self.ask(lane)?;
-                    self.merge.asked(lane, now_ms);
-                }
-                Next::Take(lane, stamp, message) => self.put(batch, lane, stamp, &message),
-                Next::Wait(_) => return Ok(Filled::Waits),
-                Next::Missing(lane) => {
-                    return Err(self.not_again(logged, taken.spans.iter().find(|span| span.lane == lane)));
-                }
-                Next::Nothing => break,
-            }
-        }
-        let spans = batch.spans();
-        if let Some(wrong) = taken.spans.iter().find(|span| !spans.contains(span)) {
-            return Err(self.not_again(logged, Some(wrong)));
-        }
-        batch.at_end.extend(&taken.at_end);
-        batch.again = Some(taken.number);
-        self.again.pop_front();
-        self.is_begun = false;
-        if self.again.is_empty() {
-            tracing::info!(batch = taken.number, "every batch of the batch log is taken again; what comes now is live");
-        }
-        Ok(Filled::Again)
-    }
-
-    fn not_again(&self, logged: &Logged, span: Option<&Span>) -> Error {
-        let Span { lane, first, last, records } =
-            span.copied().unwrap_or(Span { lane: 0, first: 0, last: 0, records: 0 });
-        let (topic, partition) =
-            logged.lanes.get(usize::from(lane)).map_or((String::new(), 0), |lane| (lane.topic.clone(), lane.partition));
-        Error::NotAgain { batch: logged.taken.number, topic, partition, first, last, records }
-    }
-
     /// Reads partitions that were found from now on.
     fn take_new_partitions(&mut self) -> Result<(), Error> {
-        while let Some(new) = self.found.as_ref().and_then(|found| found.try_recv().ok()) {
+        let Reader { filler: Filler { merge, .. }, partitions: read, found } = self;
+        while let Some(new) = found.as_ref().and_then(|found| found.try_recv().ok()) {
             let (Some(topic), Some(slot)) =
-                (self.topics.get(usize::from(new.topic)), self.queues.get(self.lanes.len()))
+                (read.topics.get(usize::from(new.topic)), read.queues.get(read.lanes.len()))
             else {
                 let NewPartition { partition, .. } = new;
                 tracing::error!(partition, "a new partition has no place left: start again to read it");
                 continue;
             };
-            split(self.consumer, topic, new.partition, slot)?;
+            split(read.consumer, topic, new.partition, slot)?;
             let mut list = TopicPartitionList::with_capacity(1);
             let what = || format!("read the new partition {topic}[{}]", new.partition);
             list.add_partition_offset(topic, new.partition, Offset::Offset(new.low))
-                .and_then(|()| self.consumer.incremental_assign(&list))
+                .and_then(|()| read.consumer.incremental_assign(&list))
                 .map_err(|e| Error::request(what())(e))?;
             let lane = Lane { topic: Some(new.topic), partition: new.partition, start: new.low, end: new.high };
-            self.merge.add(lane.place());
+            merge.add(lane.place());
             if lane.start >= lane.end {
-                self.merge.at_end(u16::try_from(self.lanes.len()).unwrap_or(u16::MAX));
+                merge.at_end(u16::try_from(read.lanes.len()).unwrap_or(u16::MAX));
             }
-            self.lanes.push(lane);
-            self.arrived.push(new.low - 1);
+            read.lanes.push(lane);
+            read.arrived.push(new.low - 1);
             // The position first: whoever sees the name finds it.
-            self.opened.positions.add(new.low);
-            self.opened.names.add(Partition::new(topic, new.partition));
+            read.opened.positions.add(new.low);
+            read.opened.names.add(Partition::new(topic, new.partition));
             tracing::info!(
                 topic,
                 partition = new.partition,
@@ -251,10 +155,10 @@ impl<'r> Reader<'r> {
     }
 
     fn tell_given_up(&mut self, told: &AtomicU64) {
-        let given_up = self.merge.given_up();
+        let given_up = self.filler.merge.given_up();
         if given_up > told.load(Ordering::Relaxed) {
             told.store(given_up, Ordering::Relaxed);
-            if let Some(left_out) = self.lines.pass() {
+            if let Some(left_out) = self.partitions.lines.pass() {
                 tracing::warn!(
                     given_up,
                     left_out,
@@ -263,31 +167,34 @@ impl<'r> Reader<'r> {
             }
         }
     }
+}
 
+impl<'r> Queues<BorrowedMessage<'r>> for Partitions<'r> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn put(&mut self, batch: &mut Batch, lane: u16, stamp: Millis, message: &BorrowedMessage<'_>) {
-        let Some(partition) = self.lanes.get(usize::from(lane)) else { return };
+    fn put(&self, batch: &mut Batch, lane: u16, stamp: Millis, message: &BorrowedMessage<'r>) -> usize {
+        let Some(partition) = self.lanes.get(usize::from(lane)) else { return 0 };
         let (topic, partition) = partition.place();
         let position = Position { topic, partition, offset: message.offset() };
         let (key, value) = (message.key(), message.payload());
         batch.push(Record { position, lane, stamp, key, value });
+        message.key_len() + message.payload_len()
     }
 
-    /// Takes a run from a lane's queue.
-    fn ask(&mut self, lane: u16) -> Result<(), Error> {
+    /// Takes a run from the lane's queue.
+    fn ask(&mut self, lane: u16, merge: &mut Merge<BorrowedMessage<'r>>) -> Result<(), Error> {
         let Some(queue) = self.queues.get(usize::from(lane)).and_then(|slot| slot.get()) else { return Ok(()) };
         for polled in 0..RUN_RECORDS_MAX {
             match queue.poll(Duration::ZERO) {
                 None if polled == 0 => return Ok(()),
                 None => break,
-                Some(Ok(message)) => self.arrive(lane, message)?,
+                Some(Ok(message)) => self.arrive(lane, message, merge)?,
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.merge.at_end(lane);
+                    merge.at_end(lane);
                     if self.until_end {
-                        self.merge.finish(lane);
+                        merge.finish(lane);
                     }
                 }
                 Some(Err(error)) => self.judge(lane, error)?,
@@ -296,8 +203,15 @@ impl<'r> Reader<'r> {
         reach(failpoint::READ_POLLED);
         Ok(())
     }
+}
 
-    fn arrive(&mut self, lane: u16, message: BorrowedMessage<'r>) -> Result<(), Error> {
+impl<'r> Partitions<'r> {
+    fn arrive(
+        &mut self,
+        lane: u16,
+        message: BorrowedMessage<'r>,
+        merge: &mut Merge<BorrowedMessage<'r>>,
+    ) -> Result<(), Error> {
         let at = usize::from(lane);
         let (Some(partition), Some(arrived)) = (self.lanes.get(at), self.arrived.get_mut(at)) else { return Ok(()) };
         let offset = message.offset();
@@ -310,16 +224,16 @@ impl<'r> Reader<'r> {
         if is_wanted {
             // Only a record of a format older than 2014 has no timestamp.
             let stamp = Millis(message.timestamp().to_millis().unwrap_or(0));
-            self.merge.arrived(lane, stamp, message);
+            merge.arrived(lane, stamp, message);
         }
         if self.until_end && offset + 1 >= partition.end {
-            self.merge.finish(lane);
+            merge.finish(lane);
         }
         Ok(())
     }
 
     /// Errors of the client, and records that reached the common queue after all: they belong in front.
-    fn serve_common_queue(&mut self) -> Result<(), Error> {
+    fn serve_common_queue(&mut self, merge: &mut Merge<BorrowedMessage<'r>>) -> Result<(), Error> {
         while let Some(served) = self.consumer.poll(Duration::ZERO) {
             match served {
                 Ok(message) => {
@@ -332,7 +246,7 @@ impl<'r> Reader<'r> {
                                 .is_some_and(|name| name == topic)
                     };
                     if let Some(lane) = self.lanes.iter().position(is_it).and_then(|at| u16::try_from(at).ok()) {
-                        self.arrive(lane, message)?;
+                        self.arrive(lane, message, merge)?;
                     }
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}

@@ -58,7 +58,7 @@ fn with_most_of_it_in_the_store_and_killed_again_and_again_it_says_what_a_replay
         goes_on += service.log().iter().filter(went_on).count();
     }
     let service = wallet.start();
-    wallet.has_caught_up(&service);
+    wallet.has_taken(&service, 0);
     wait_until("most of it is in the store", BACK_WITHIN, || {
         let resident = sum(&service, "walletwatch_state_resident_bytes")?;
         let away = sum(&service, "walletwatch_state_away_entities{")?;

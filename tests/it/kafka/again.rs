@@ -63,7 +63,7 @@ fn take(
     enough: impl Fn(&Run) -> bool,
 ) -> Result<Run, Error> {
     let consumer = Consumer::open(config, begin)?;
-    let (mut offsets, names) = (consumer.offsets().rest_on_checkpoints(), consumer.names());
+    let (mut offsets, names) = (consumer.offsets(), consumer.names());
     let (full, taken) = batches();
     let stop = AtomicBool::new(false);
     let mut run = Run::default();
@@ -113,7 +113,7 @@ fn what_was_logged_is_taken_again_to_the_byte_and_then_it_goes_on_live() {
     // Which partitions are at their end is what the log says, not what is so now.
     let forged: Vec<bool> = (0..again[0].taken.at_end.len()).map(|lane| lane % 3 == 1).collect();
     again[0].taken.at_end.clone_from(&forged);
-    let standing = Standing { next: first.next[2].clone(), again };
+    let standing = Standing { next: first.next[2].clone(), again: again.into() };
     let logged = standing.again.len();
     let second = take(&config, Begin::State(standing), &mut log, true, |_| false).expect("the second run");
     let mut expected: Vec<Whole> =
@@ -192,7 +192,7 @@ fn what_kafka_no_longer_has_is_named_with_what_to_do() {
     let first = take(&config, Begin::Fresh, &mut log, true, |_| false).expect("read");
     assert_eq!(first.batches.iter().map(|batch| batch.records.len()).sum::<usize>(), 200);
     let at = |offset| vec![(Partition::new(&topic, 0), 100), (Partition::new(&topic, 1), offset)];
-    let standing = |next| Begin::State(Standing { next, again: Vec::new() });
+    let standing = |next| Begin::State(Standing { next, again: Arc::default() });
     delete_before(&topic, 1, 60);
     let error = Consumer::open(&config, standing(at(59))).err().expect("offset 59 is gone");
     assert_eq!(error.kind(), Kind::Configuration);
@@ -206,7 +206,7 @@ fn what_kafka_no_longer_has_is_named_with_what_to_do() {
     let (_, again) = open(&folder, 0);
     let next = vec![(Partition::new(&topic, 0), 0), (Partition::new(&topic, 1), 60)];
     let (mut unused, _) = open(&tempfile::tempdir().expect("a folder"), 0);
-    let error = take(&config, Begin::State(Standing { next, again }), &mut unused, true, |_| false).err();
+    let error = take(&config, Begin::State(Standing { next, again: again.into() }), &mut unused, true, |_| false).err();
     let error = error.expect("batch 1 cannot be taken again");
     assert!(matches!(&error, Error::NotAgain { batch: 1, partition: 1, first: 0, .. }), "{error}");
     assert_eq!(error.kind(), Kind::Configuration);
@@ -222,14 +222,16 @@ fn a_topic_that_was_taken_out_keeps_its_lane_and_is_missed_only_by_the_log() {
     let first = take(&all, Begin::Fresh, &mut log, true, |_| false).expect("read");
     let fewer = KafkaConfig { topics: vec![topics[2].clone(), topics[0].clone()], ..all.clone() };
     let next = first.next.last().expect("a batch").clone();
-    let consumer = Consumer::open(&fewer, Begin::State(Standing { next: next.clone(), again: Vec::new() }));
+    let consumer = Consumer::open(&fewer, Begin::State(Standing { next: next.clone(), again: Arc::default() }));
     let consumer = consumer.expect("it goes on");
     assert_eq!(consumer.names().all(), next.iter().map(|(lane, _)| lane.clone()).collect::<Vec<_>>());
     let read: Vec<bool> = consumer.lanes().iter().map(|lane| lane.topic.is_some()).collect();
     assert_eq!(read, next.iter().map(|(lane, _)| lane.topic != topics[1]).collect::<Vec<_>>());
     let (_, again) = open(&folder, 0);
     let starts = next.iter().map(|(lane, _)| (lane.clone(), 0)).collect();
-    let error = Consumer::open(&fewer, Begin::State(Standing { next: starts, again })).err().expect("it is needed");
+    let error = Consumer::open(&fewer, Begin::State(Standing { next: starts, again: again.into() }))
+        .err()
+        .expect("it is needed");
     assert!(matches!(&error, Error::Retired { topic } if *topic == topics[1]), "{error}");
 }
 
@@ -319,7 +321,8 @@ fn a_partition_that_is_new_is_found_and_read_from_its_oldest_record() {
         (Partition::new(&topics[1], 0), 0),
     ];
     put(2, "a2 too");
-    let second = take(&config, Begin::State(Standing { next, again }), &mut log, true, |_| false).expect("read");
+    let second =
+        take(&config, Begin::State(Standing { next, again: again.into() }), &mut log, true, |_| false).expect("read");
     let (retaken, live) = second.batches.split_at(first.batches.len());
     assert!(retaken.iter().zip(&first.batches).all(|(second, first)| second.records == first.records));
     let live: Vec<_> = live.iter().flat_map(|batch| &batch.records).map(|record| (record.0, record.1)).collect();

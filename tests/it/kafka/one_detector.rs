@@ -45,6 +45,7 @@ fn take_all(consumer: Consumer, offsets: &mut Offsets) {
             offsets.handled(&batch);
             taken.give_back(batch);
         }
+        offsets.closed(&offsets.next());
     });
 }
 
@@ -134,7 +135,7 @@ fn a_take_over_on_purpose_stops_the_older_one_and_it_commits_nothing_more() {
     let (consumer, mut older) = claim(&config, "host-a", false).expect("the first");
     let (_newer_consumer, _newer) = claim(&config, "host-b", true).expect("on purpose");
     assert_eq!(owner_and_epoch(&config), ("host-b".to_owned(), 2));
-    let error = wait_until("the older one sees it", Duration::from_secs(10), || older.tick(0, usize::MAX).err());
+    let error = wait_until("the older one sees it", Duration::from_secs(10), || older.check().err());
     assert_eq!(error.kind(), Kind::GivesWay);
     let told = error.to_string();
     assert!(told.starts_with("detector host-b has taken over group ") && told.contains("epoch 2, ours is 1"), "{told}");

@@ -42,7 +42,7 @@ fn a_lag_is_counted_to_the_unit_for_a_reader_that_stands_still() {
     let config = reader_of(&topics);
     let consumer = Consumer::open(&config, Begin::Group).expect("a consumer");
     let mut offsets = consumer.offsets();
-    let lag = offsets.lag();
+    let lag = consumer.lag();
     let ask = || {
         let lags = lag.ask(Duration::from_secs(10)).expect("an answer").expect("a reader");
         lags.into_iter().map(|lag| (lag.topic, lag.records)).collect::<Vec<_>>()
