@@ -322,13 +322,6 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    /// A copy of what is kept of an entity that is away, for whoever only looks; nobody comes back for it.
-    pub fn read_away(&self, key: u64) -> Option<T> {
-        let at = self.find(key).filter(|at| self.note(*at).is_some())?;
-        let OnShelf { decode, .. } = self.elsewhere.shelf.as_ref()?;
-        decode(&mut Decoder::new(&self.body_away(at)?)).ok()
-    }
-
     /// What a store has of who is away from a place, behind the number of the place and its marks.
     pub(super) fn body_away(&self, at: u32) -> Option<Vec<u8>> {
         let key = self.note(at)?.key.to_be_bytes();

@@ -180,6 +180,38 @@ fn each_mutant_is_found() {
 }
 
 #[test]
+fn who_came_once_leaves_first_then_the_idle_and_who_is_busy_last() {
+    let (mut table, store): (Table<Two>, Shared) = (Table::new(usize::MAX), Shared::default());
+    table.keep_in(Arc::new(Shelf::new(Arc::new(store.clone()))), SPACE);
+    let come = |table: &mut Table<Two>, all: std::ops::Range<u64>| {
+        all.for_each(|n| table.entry(key(n), NOWHERE).unwrap().0[0] += 1);
+        table.save(SPACE, &mut *store.0.lock().unwrap(), &mut Encoder::default());
+    };
+    let leave = |table: &mut Table<Two>, rank: Rank| {
+        table.ask_all();
+        let mut leaving = Leaving { rank, entities_max: usize::MAX, wanted_bytes: usize::MAX, over_ms: &[100, 100] };
+        table.send_away(&mut leaving);
+        (0..1000).filter(|n| table.get(key(*n)).is_some()).count()
+    };
+    come(&mut table, 0..1000);
+    come(&mut table, 0..500);
+    assert_eq!(leave(&mut table, Rank::Once), 500, "who came once");
+    assert!((0..500).all(|n| table.get(key(n)).is_some()));
+    assert_eq!(leave(&mut table, Rank::Idle), 500, "all came lately");
+    come(&mut table, 0..250);
+    assert_eq!(leave(&mut table, Rank::Idle), 250, "who did not come since");
+    assert!((0..250).all(|n| table.get(key(n)).is_some()));
+    table.entry(key(7), NOWHERE).unwrap().0[0] = 9;
+    assert_eq!(leave(&mut table, Rank::Any), 1, "who changed since the last save");
+    // All come back as they were.
+    for n in 0..1000 {
+        let times = if n == 7 { 9 } else { 1 + i64::from(n < 500) + i64::from(n < 250) };
+        assert_eq!(table.entry(key(n), NOWHERE).unwrap().0, [times, 0], "{n}");
+    }
+    assert_eq!((table.away(), table.moves()), (0, [999, 999]));
+}
+
+#[test]
 fn memory_is_given_back_and_what_stays_of_those_away_is_little() {
     let (mut table, mut store): (Table<Two>, MemoryStore) = (Table::new(usize::MAX), MemoryStore::new());
     table.account();
