@@ -1,4 +1,4 @@
-//! The service with so little memory that most of what it remembers is in the store, killed again and again: it says what
+//! The service with so little memory that much of what it remembers is in the store only, killed again and again: it says what
 //! `replay` says, which never lets anything leave.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ const RECORDS: u32 = 24_000;
 /// Hard ends.
 const KILLS: usize = 8;
 /// The least that the configuration takes.
-const MEMORY: &str = "[state]\ncheckpoint_ms = 1000\nmemory_max_bytes = 4194304\n";
+const MEMORY: &str = "[state]\ncheckpoint_ms = 1000\nmemory_max_bytes = 1048576\n";
 
 fn sum(service: &Running, name: &str) -> Option<f64> {
     let series = service.scrape()?;
@@ -34,7 +34,7 @@ fn each_once(alerts: Vec<Value>) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn with_most_of_it_in_the_store_and_killed_again_and_again_it_says_what_a_replay_says() {
+fn with_too_little_memory_and_killed_again_and_again_it_says_what_a_replay_says() {
     let broker = broker();
     let wallet = Wallet::new(broker.topic("cold", 1), &broker.bootstrap, &broker.bootstrap, "");
     let path = wallet.folder.path().join("walletwatch.toml");
@@ -59,11 +59,11 @@ fn with_most_of_it_in_the_store_and_killed_again_and_again_it_says_what_a_replay
     }
     let service = wallet.start();
     wallet.has_taken(&service, 0);
-    wait_until("most of it is in the store", BACK_WITHIN, || {
+    wait_until("what is over is in the store", BACK_WITHIN, || {
         let resident = sum(&service, "walletwatch_state_resident_bytes")?;
         let away = sum(&service, "walletwatch_state_away_entities{")?;
-        let all = sum(&service, "walletwatch_state_entities{")?;
-        (resident < 4_194_304.0 && away > all / 4.0).then_some(())
+        println!("{resident} bytes, {away} of {} away", sum(&service, "walletwatch_state_entities{")?);
+        (resident < 1_048_576.0 && away > 1000.0).then_some(())
     });
     came_back += sum(&service, "walletwatch_state_came_back_total").expect("metrics");
     service.terminate();
