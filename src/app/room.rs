@@ -3,11 +3,23 @@
 //! Guarantees: what entities take is kept below its ceiling as long as the store takes what changed; a batch waits only
 //! where too much of it changed since the last checkpoint, and that is counted. Changes no result.
 
-use crate::detect::Engine;
+use super::Prepared;
+use crate::detect::{Engine, Options};
 use crate::features::NO_CEILING;
 
 /// Entities that leave after one batch, at most, while there is room still.
 const LEAVE_PER_BATCH_MAX: usize = 4096;
+
+/// How an engine runs whose state is kept: with the ceilings of memory, and of what is remembered at all.
+pub fn options(prepared: &Prepared) -> Options {
+    let state = &prepared.config.state;
+    let whole = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Options {
+        state_memory_max_bytes: whole(state.kept_max_bytes),
+        state_resident_max_bytes: whole(state.memory_max_bytes),
+        ..prepared.config.engine.clone()
+    }
+}
 
 /// What the ceiling asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +39,14 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for so many bytes of entities.
-    pub fn new(bytes_max: usize) -> Self {
-        Room { bytes_max }
+    /// Room for what the configuration says.
+    pub fn new(prepared: &Prepared) -> Self {
+        Room { bytes_max: options(prepared).state_resident_max_bytes }
+    }
+
+    /// The ceiling, bytes.
+    pub fn bytes_max(self) -> usize {
+        self.bytes_max
     }
 
     /// From three quarters on idle entities leave, some after each batch; at the ceiling as many as must, busy ones too.

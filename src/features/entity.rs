@@ -21,7 +21,7 @@ mod durable;
 mod thin;
 
 pub use cold::{AWAY_BYTES, Leaving, Room};
-pub use durable::Head;
+pub use durable::{Head, stored};
 pub use thin::Ends;
 
 use cold::Elsewhere;

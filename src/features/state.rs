@@ -18,6 +18,7 @@ use crate::ruleset::{KeyField, Ruleset};
 mod ceiling;
 mod cold;
 mod durable;
+mod shown;
 
 pub use ceiling::NO_CEILING;
 pub use cold::Residence;

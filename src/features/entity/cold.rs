@@ -72,6 +72,26 @@ impl Leaving<'_> {
     }
 }
 
+/// What is kept of an entity, as it lies in memory or as a store has it.
+#[derive(Debug)]
+pub enum Seen<'t, T> {
+    /// In memory.
+    Here(&'t T),
+    /// A copy of what the store has.
+    Away(T),
+}
+
+impl<T> std::ops::Deref for Seen<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Seen::Here(kept) => kept,
+            Seen::Away(kept) => kept,
+        }
+    }
+}
+
 /// What a restore may bring into memory.
 #[derive(Debug)]
 pub struct Room<'r> {
@@ -320,6 +340,16 @@ impl<T: Kept> Table<T> {
         {
             self.send_one(at, over_ms);
         }
+    }
+
+    /// What is kept of an entity, wherever it is, for whoever only looks: nobody comes back for it.
+    pub fn look(&self, key: u64) -> Option<Seen<'_, T>> {
+        let at = self.find(key)?;
+        if let Some(entity) = self.entity(at) {
+            return Some(Seen::Here(&entity.kept));
+        }
+        let OnShelf { decode, .. } = self.elsewhere.shelf.as_ref()?;
+        decode(&mut Decoder::new(&self.body_away(at)?)).ok().map(Seen::Away)
     }
 
     /// What a store has of who is away from a place, behind the number of the place and its marks.

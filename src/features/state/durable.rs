@@ -19,7 +19,7 @@ const RESTORED_PARTS: usize = 4;
 /// What a state has once, read before its entities.
 #[derive(Debug)]
 pub struct StateHead {
-    plan: Plan,
+    pub(super) plan: Plan,
     unswept: usize,
     accounts: Head,
     others: Vec<(KeyField, Head)>,

@@ -6,4 +6,5 @@ mod cold;
 mod damage;
 mod pack;
 mod random;
+mod shown;
 mod twins;

@@ -120,6 +120,9 @@ fn entities_that_leave_memory_and_come_back_change_nothing() {
         let sets = rule_sets(seed);
         let options = leaving(&mut dice);
         let twins = go(seed, &mut dice, &sets, Twins::leaving(Arc::clone(&sets[0]), options), |twins, dice| {
+            if dice.once_in(3) {
+                twins.save();
+            }
             if dice.once_in(2) {
                 twins.rest();
             }
@@ -157,6 +160,9 @@ fn go(
         twins.step(Step::Take(Millis(moment + 86_400_000 * 3650), at_end, batch));
         at += many;
         turn(&mut twins, dice);
+        if twins.is_saved() {
+            of_save = Arc::clone(&twins.rules);
+        }
         match dice.below(12) {
             0..=2 => twins.save(),
             3 | 4 => twins.stop(),
