@@ -40,6 +40,7 @@ mod owner;
 mod past;
 mod prepare;
 mod reload;
+mod room;
 pub mod shown;
 mod watch;
 mod witness;
@@ -326,11 +327,7 @@ impl Stages {
         let stop = || self.shutdown.is_requested();
         // A second one leaves nothing behind: it watches before there is a checkpoint.
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
-        let options = Options {
-            findings: self.witness.is_some(),
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
-            ..prepared.config.engine.clone()
-        };
+        let options = Options { findings: self.witness.is_some(), ..room::options(prepared) };
         let again = found.again();
         let begins_with = self.begins_with(&again);
         let (mut engine, swapped) = found.engine_under(&begins_with, prepared, options)?;

@@ -8,6 +8,7 @@
 mod again;
 mod backfill;
 mod broker;
+mod cold;
 mod damage;
 mod disk;
 mod failpoints;
