@@ -92,10 +92,8 @@ fn a_redo_file_that_is_flipped_or_torn_is_told_and_its_records_are_taken_again()
     let records = wallet.generate(RECORDS);
     let parts: Vec<&[Record]> = records.chunks(records.len() / 2).collect();
     type Damage = fn(&Path);
-    let damages: [(Damage, &str, &str); 2] = [
-        (flip, "a redo file is damaged", "ERROR"),
-        (tear, "a redo file that was never finished is deleted", "INFO"),
-    ];
+    let damages: [(Damage, &str, &str); 2] =
+        [(flip, "a redo file is damaged", "ERROR"), (tear, "a redo file that was never finished is deleted", "INFO")];
     for (part, (damage, message, level)) in parts.iter().zip(damages) {
         let redo = leaves_a_closed_redo_file(&wallet, part);
         damage(&redo);

@@ -242,9 +242,7 @@ fn a_disk_that_hangs_is_named_its_age_shows_and_detection_goes_on_meanwhile() {
         (state == "warning" && detail.contains("the disk is slow")).then_some(())
     });
     wallet.write(late);
-    wait_until("detection goes on", BACK_WITHIN, || {
-        (wallet.taken(&service)? >= records.len() as u64).then_some(())
-    });
+    wait_until("detection goes on", BACK_WITHIN, || (wallet.taken(&service)? >= records.len() as u64).then_some(()));
     assert_eq!(committed(&wallet), before, "nothing that is not durable is committed");
     let scrape = service.scrape().expect("a scrape");
     assert!(scrape["walletwatch_checkpoint_age_seconds"] > 10.0, "{scrape:#?}");
