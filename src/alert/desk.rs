@@ -21,6 +21,7 @@ use super::outbox::{self, NewNotice};
 use super::{DeskConfig, schema};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::event::Millis;
+use crate::failpoint::{self, reach};
 use crate::ruleset::{Audience, Band};
 
 /// The desk. Shared by reference; one writer at a time.
@@ -130,6 +131,7 @@ impl Desk {
                 }
             }
             save_offsets(tx, offsets)?;
+            reach(failpoint::DESK_BEFORE_COMMIT);
             Ok(taken)
         })
     }
@@ -204,6 +206,7 @@ impl Desk {
             bytes,
         ])?;
         taken.alerts += 1;
+        reach(failpoint::DESK_ALERT);
         for (audience, chain) in notices {
             let notice = NewNotice { alert, audience, chain, case: case.number, case_counter: case.counter };
             self.enqueue(tx, notice, composer, now, taken)?;

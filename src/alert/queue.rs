@@ -11,6 +11,7 @@ use super::desk::Desk;
 use super::error::DeskError;
 use super::notice::{Claimed, Depth, Message, NoticeRow, NoticeState, Settlement, Step};
 use crate::event::Millis;
+use crate::failpoint::{self, reach};
 
 impl Desk {
     /// Messages of a channel that are due, oldest first, but not those `in_flight`. Notices whose time is over
@@ -79,6 +80,7 @@ impl Desk {
                     Step::Expired => end(tx, notice, NoticeState::Failed, Some("expired"))?,
                 }
             }
+            reach(failpoint::SEND_BEFORE_MARK);
             Ok(went_to)
         })
     }

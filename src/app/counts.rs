@@ -268,7 +268,9 @@ mod tests {
             taken.replay(replayed, total);
         };
         let mut growth = ["alerts", "records"].map(|what| Growth::new(metrics.replayed.with_label_values(&[what])));
-        for (total, taken) in [(3, Taken::Again), (3, Taken::Again), (5, Taken::Again), (9, Taken::Live), (10, Taken::Live)] {
+        for (total, taken) in
+            [(3, Taken::Again), (3, Taken::Again), (5, Taken::Again), (9, Taken::Live), (10, Taken::Live)]
+        {
             reach(&mut growth, total, taken);
         }
         let counted = |what| metrics.replayed.with_label_values(&[what]).get();

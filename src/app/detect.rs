@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::control::{Asker, Questions, questions};
 use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges, Taken};
 use super::current::{InForce, Mappings, Version};
-use super::control::{Asker, Questions, questions};
 use super::durable::{At, Durable, Settled};
 use super::past::Past;
 use super::{RunError, Stages, Witness};
@@ -19,6 +19,7 @@ use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
+use crate::failpoint::{self, reach};
 use crate::ingest::batch_log::{Digests, Logged};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
@@ -279,6 +280,7 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        reach(failpoint::DECIDE_DONE);
         if mutant::is(Mutant::LogsAfterwards) {
             self.durable.log(batch, &self.digests)?;
         }
@@ -420,6 +422,7 @@ impl Sink for Outputs<'_> {
     }
 
     fn alert(&mut self, input: usize, mut document: AlertDocument) {
+        reach(failpoint::DECIDE_ALERT);
         if mutant::is(Mutant::CountedIds) {
             document.id = format!("al_{}_{input}", self.ticket);
         }

@@ -12,6 +12,7 @@ use super::current::InForce;
 use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
+use crate::failpoint::{self, reach};
 use crate::features::store::{
     Checkpoint, CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo,
     StateKey, recover,
@@ -311,6 +312,7 @@ impl Durable {
             self.log.drop_before(self.batch.saturating_add(1))?;
         }
         self.waiting = Some(Waiting { ticket, redo, progress, log_file });
+        reach(failpoint::CHECKPOINT_TAKEN_DOWN);
         Ok(())
     }
 
@@ -341,9 +343,11 @@ impl Durable {
         else {
             return Ok(());
         };
+        reach(failpoint::CHECKPOINT_ACKNOWLEDGED);
         if let Some(mut file) = log_file {
             file.sync().map_err(|error| RunError::System("sync the batch log", error))?;
         }
+        reach(failpoint::CHECKPOINT_LOG_SYNCED);
         self.checkpoints.begin(redo, progress)?;
         Ok(())
     }

@@ -27,8 +27,8 @@ use crate::ingest::source::SourceError;
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
-use crate::telemetry::state::{StateSetAside, TakenAgainUnderOthers};
 use crate::telemetry::http::Server;
+use crate::telemetry::state::{StateSetAside, TakenAgainUnderOthers};
 use crate::telemetry::{Health, Metrics};
 
 pub mod control;
@@ -615,7 +615,10 @@ fn is_of_state(error: &RunError) -> bool {
         RunError::Log(error) => matches!(error, LogError::Format { .. } | LogError::Unknown { .. }),
         RunError::Kafka(error) => matches!(
             error,
-            KafkaError::Gone { .. } | KafkaError::NotAgain { .. } | KafkaError::OtherLanes { .. } | KafkaError::Retired { .. }
+            KafkaError::Gone { .. }
+                | KafkaError::NotAgain { .. }
+                | KafkaError::OtherLanes { .. }
+                | KafkaError::Retired { .. }
         ),
         _ => false,
     }

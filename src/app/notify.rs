@@ -19,6 +19,7 @@ use crate::deliver::channel::Channels;
 use crate::deliver::compose::Composer;
 use crate::deliver::service::{CONTACTS, Drained, Service, View};
 use crate::deliver::worker::WallTime;
+use crate::failpoint::{self, reach};
 use crate::ingest::kafka::Follower;
 use crate::ingest::kafka::follow::{Followed, Kind};
 use crate::ruleset::Policy;
@@ -111,6 +112,7 @@ impl Notify {
         // After the reading: what was made with newer rules may name newer notices.
         self.follow();
         if !records.is_empty() {
+            reach(failpoint::DESK_READ);
             self.take(&records)?;
         }
         // A desk that fails stops the channels; nothing may be read past it.

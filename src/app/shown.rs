@@ -99,7 +99,10 @@ fn write_account(account: &AccountShown, as_of: Millis, text: &mut String) {
     let countries: Vec<&str> = account.countries.iter().map(|country| country.code()).collect();
     let usual = [
         (!countries.is_empty()).then(|| format!("from {}", countries.join(", "))),
-        account.devices.filter(|devices| *devices > 0).map(|n| format!("{n} {}", if n == 1 { "device" } else { "devices" })),
+        account
+            .devices
+            .filter(|devices| *devices > 0)
+            .map(|n| format!("{n} {}", if n == 1 { "device" } else { "devices" })),
         account.hours.map(|[first, last]| format!("between {first:02}:00 and {last:02}:59")),
     ];
     let usual: Vec<String> = usual.into_iter().flatten().collect();

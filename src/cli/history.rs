@@ -43,7 +43,11 @@ pub fn counts(made: &Made) -> String {
         text.push_str(&format!("  refused, {reason}: {n}\n"));
     }
     let entities: Vec<String> = made.entities.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
-    text.push_str(&format!("{:<16} {}\n", "kept", if entities.is_empty() { "nothing".to_owned() } else { entities.join(", ") }));
+    text.push_str(&format!(
+        "{:<16} {}\n",
+        "kept",
+        if entities.is_empty() { "nothing".to_owned() } else { entities.join(", ") }
+    ));
     text
 }
 

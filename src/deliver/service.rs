@@ -18,6 +18,7 @@ use super::retry::Outcome;
 use super::worker::Worker;
 use crate::alert::{Compose, Desk, DeskError, Offset, Record, Taken};
 use crate::event::Millis;
+use crate::failpoint::{self, reach};
 
 /// Notices by channel, outcome (`sent`, `retried`, `refused`, `failed`) and reason since the start. All words
 /// come from configuration and code.
@@ -123,6 +124,7 @@ impl Service {
     /// Takes a batch into the desk and wakes the workers. Blocks on the disk: call it from a thread of its own.
     pub fn take(&self, records: &[Record<'_>], offsets: &[Offset]) -> Result<Taken, DeskError> {
         let taken = self.shared.desk.take(records, offsets, &*self.composer, self.shared.time.now())?;
+        reach(failpoint::DESK_COMMITTED);
         self.shared.arrived();
         Ok(taken)
     }

@@ -17,6 +17,7 @@ use super::retry::{Outcome, after_try};
 use super::service::Shared;
 use crate::alert::{Claimed, DeskError, Settlement, Step};
 use crate::event::Millis;
+use crate::failpoint::{self, reach};
 
 /// A try under way.
 struct InFlight {
@@ -92,12 +93,21 @@ impl Worker {
         if expired > 0 {
             self.shared.settled();
         }
+        if !due.is_empty() {
+            reach(failpoint::SEND_CLAIMED);
+        }
         for Claimed { notice, attempts, expires, message } in due {
             let channel = Arc::clone(&self.channel);
             let id = notice.clone();
             let sending = async move {
                 // Nothing is sent to an endpoint that said it is gone; its notices go to the next channel.
-                if gone { Outcome::Gone } else { channel.send(id, message, now).await }
+                if gone {
+                    return Outcome::Gone;
+                }
+                reach(failpoint::SEND_BEFORE);
+                let outcome = channel.send(id, message, now).await;
+                reach(failpoint::SEND_DONE);
+                outcome
             };
             let task = tasks.spawn(sending);
             in_flight.insert(task.id(), InFlight { notice, attempts, expires });
@@ -154,6 +164,7 @@ impl Worker {
             settlements.push(Settlement { notice, step });
         }
         let moved = self.shared.desk(move |desk| desk.settle(&settlements, now)).await?;
+        reach(failpoint::SEND_MARKED);
         if !moved.is_empty() {
             self.shared.arrived();
         }

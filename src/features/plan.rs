@@ -162,7 +162,9 @@ impl Plan {
     /// The number under which entities hold a feature of the rule set in force.
     pub fn number_of(&self, feature: &Feature) -> Option<u16> {
         let is_it = |planned: &Planned| {
-            planned.standing == Standing::InForce && planned.identity == feature.identity && planned.name == feature.name
+            planned.standing == Standing::InForce
+                && planned.identity == feature.identity
+                && planned.name == feature.name
         };
         self.features.iter().position(is_it).and_then(|at| u16::try_from(at).ok())
     }

@@ -183,7 +183,14 @@ struct View {
 
 impl View {
     /// `held`: the fields that a `last` holds, in their order.
-    fn feature(&mut self, at: u16, feature: &Feature, held: &[KeptField], kept: &Aggregate, asked: &Asked) -> FeatureShown {
+    fn feature(
+        &mut self,
+        at: u16,
+        feature: &Feature,
+        held: &[KeptField],
+        kept: &Aggregate,
+        asked: &Asked,
+    ) -> FeatureShown {
         let (shape, layout) = shape(at, feature, held);
         let of = match feature.of_findings {
             true => vec!["findings"],
@@ -205,7 +212,14 @@ impl View {
         shown
     }
 
-    fn pairs(&mut self, second: KeyField, shape: &Shape, layout: &Layout, kept: &Aggregate, asked: &Asked) -> PairsShown {
+    fn pairs(
+        &mut self,
+        second: KeyField,
+        shape: &Shape,
+        layout: &Layout,
+        kept: &Aggregate,
+        asked: &Asked,
+    ) -> PairsShown {
         let mut keys: Vec<(u64, i64)> = match kept {
             Aggregate::Pairs(pairs) => pairs.iter().map(|(key, kept)| (key, kept.newest_ms())).collect(),
             Aggregate::SeenKeys(keys) => keys.newest().collect(),
@@ -225,7 +239,14 @@ impl View {
     }
 
     /// Every value; of money one of each currency.
-    fn values(&mut self, shape: &Shape, layout: &Layout, kept: &Aggregate, second: u64, time_ms: i64) -> Vec<ValueShown> {
+    fn values(
+        &mut self,
+        shape: &Shape,
+        layout: &Layout,
+        kept: &Aggregate,
+        second: u64,
+        time_ms: i64,
+    ) -> Vec<ValueShown> {
         let own = match kept {
             Aggregate::Pairs(pairs) => pairs.get(second),
             kept => Some(kept),

@@ -150,12 +150,9 @@ impl Feature {
                 (Part::P95, worked_out),
                 (Part::Max, measured),
             ],
-            Aggregate::Baseline => vec![
-                (Part::Now, Ty::Int),
-                (Part::Mean, Ty::Float),
-                (Part::Stddev, Ty::Float),
-                (Part::Ratio, Ty::Float),
-            ],
+            Aggregate::Baseline => {
+                vec![(Part::Now, Ty::Int), (Part::Mean, Ty::Float), (Part::Stddev, Ty::Float), (Part::Ratio, Ty::Float)]
+            }
         }
     }
 }

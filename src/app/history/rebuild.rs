@@ -14,10 +14,10 @@ use crate::app::{Prepared, RunError, owner, private_folder};
 use crate::disk::RealDisk;
 use crate::event::Millis;
 use crate::features::store::{FjallStore, NextOffset};
+use crate::ingest::Partition;
 use crate::ingest::kafka::consumer::{Batches, Consumer, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets};
-use crate::ingest::Partition;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -84,11 +84,12 @@ pub fn rebuild(
     let aside = FjallStore::aside(folder).map(|(path, bytes)| Aside { path, bytes });
     let builder = Builder::new(Found::open(prepared, &Metrics::new()?)?, prepared)?;
     let mut offsets = claimable.map(|claimable| consumer.take(claimable, &stop)).transpose()?;
-    let read: Vec<Read> = consumer.lanes().iter().zip(consumer.names().all()).map(|(lane, partition)| Read {
-        partition,
-        from: lane.start,
-        to: lane.end,
-    }).collect();
+    let read: Vec<Read> = consumer
+        .lanes()
+        .iter()
+        .zip(consumer.names().all())
+        .map(|(lane, partition)| Read { partition, from: lane.start, to: lane.end })
+        .collect();
     let of = read.iter().map(|read| u64::try_from(read.to - read.from).unwrap_or(0)).sum();
     let builder = take_all(builder, consumer, prepared, offsets.as_ref(), shutdown, &mut |done| tell(done, of))?;
     let next = |Read { partition, to, .. }: &Read| NextOffset {
@@ -129,7 +130,9 @@ fn take_all(
         let read = reader.join().unwrap_or(Err(KafkaError::NoTaker));
         taken?;
         match read {
-            _ if shutdown.is_requested() => Err(RunError::CutOff("state rebuild", prepared.config.state_directory.clone())),
+            _ if shutdown.is_requested() => {
+                Err(RunError::CutOff("state rebuild", prepared.config.state_directory.clone()))
+            }
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -102,7 +102,9 @@ fn human(rebuilt: &Rebuilt) -> String {
         let _ = writeln!(text, "the state before stands in {path} ({size}); when it is not needed: rm -r {path}");
     }
     text.push_str(match heard {
-        Heard::Then => "nobody was told anything. `walletwatch run` goes on at these offsets and tells what comes after\n",
+        Heard::Then => {
+            "nobody was told anything. `walletwatch run` goes on at these offsets and tells what comes after\n"
+        }
         Heard::Never => {
             "nobody was told anything, and the group has no offsets yet: `walletwatch run` begins here, and tells what \
              comes after\n"
@@ -113,9 +115,7 @@ fn human(rebuilt: &Rebuilt) -> String {
 
 fn as_json(rebuilt: &Rebuilt) -> Value {
     let Rebuilt { made, read, aside, again, heard } = rebuilt;
-    let one = |Read { partition, from, to }: &Read| {
-        json!({"topic": partition.topic, "partition": partition.partition, "from": from, "goes_on_at": to})
-    };
+    let one = |Read { partition, from, to }: &Read| json!({"topic": partition.topic, "partition": partition.partition, "from": from, "goes_on_at": to});
     let aside = aside.as_ref().map(|Aside { path, bytes }| json!({"path": path, "bytes": bytes}));
     json!({
         "checkpoint": made.checkpoint,

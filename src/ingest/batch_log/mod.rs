@@ -241,7 +241,9 @@ impl BatchLog {
             if next > number {
                 break;
             }
+            reach(failpoint::LOG_BEFORE_DROP);
             self.disk.remove(&file.path).map_err(|source| LogError::io("remove", &file.path, source))?;
+            reach(failpoint::LOG_DROPPED);
             self.closed.remove(0);
         }
         Ok(())

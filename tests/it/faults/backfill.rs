@@ -68,7 +68,8 @@ fn history_fills_the_windows_and_detection_begins_behind_it_without_counting_twi
 
     // The same events stand in Kafka too, and one more of each.
     let all = first.iter().chain(&second).cloned().chain([failure("b", 9), failure("a", 9)]);
-    let records: Vec<Record> = all.map(|text| Record { key: None, value: Some(text.into_bytes()), stamp: BEGIN }).collect();
+    let records: Vec<Record> =
+        all.map(|text| Record { key: None, value: Some(text.into_bytes()), stamp: BEGIN }).collect();
     wallet.write(&records);
     let service = wallet.start();
     wallet.has_caught_up(&service);

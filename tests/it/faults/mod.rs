@@ -5,10 +5,12 @@
 //! of `replay`. [`spread::Spread`] has three topics of many partitions: there [`oracle`] says what must come of it, which
 //! knows the order from the batches that were logged.
 
+mod again;
 mod backfill;
 mod broker;
 mod damage;
 mod disk;
+mod failpoints;
 pub mod kept;
 mod kill;
 mod load;
@@ -146,15 +148,6 @@ impl Wallet {
     fn told(&self, which: &str) -> Vec<Value> {
         let values = values(&self.bootstrap, &format!("{}.{which}", self.topic));
         values.iter().map(|value| serde_json::from_slice(value).expect("JSON")).collect()
-    }
-
-    /// Waits until nothing is left to take.
-    fn has_caught_up(&self, service: &Running) {
-        wait_until("everything is taken", BACK_WITHIN, || {
-            let series = service.scrape()?;
-            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
-            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
-        });
     }
 
     /// Waits until the service has decided so many records, and everything is taken and acknowledged.

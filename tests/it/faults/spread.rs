@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -98,14 +99,25 @@ impl Spread {
         Running::start(self.folder.path(), &[])
     }
 
+    /// The service of another build, or with more in its environment.
+    pub fn start_of(&self, command: Command) -> Running {
+        Running::start_of(command, self.folder.path(), &[])
+    }
+
     /// Writes records into the wallet's topics, some at a time, so that a service that runs is under load.
     pub fn write(&self, records: &[Placed]) {
+        self.write_until(records, &AtomicBool::new(false));
+    }
+
+    /// The same until somebody says so. How many were written.
+    pub fn write_until(&self, records: &[Placed], stop: &AtomicBool) -> usize {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
             .set("enable.idempotence", "true")
             .create()
             .expect("a producer");
-        for burst in records.chunks(BURST_RECORDS) {
+        let mut written = 0;
+        for burst in records.chunks(BURST_RECORDS).take_while(|_| !stop.load(Ordering::Relaxed)) {
             for Placed { topic, found } in burst {
                 let mut whole = BaseRecord::<[u8], [u8]>::to(&self.topics[*topic]).payload(&found.value);
                 (whole.partition, whole.timestamp) = (Some(found.partition), Some(found.stamp));
@@ -116,8 +128,10 @@ impl Spread {
                 }
             }
             producer.poll(BURST_PAUSE);
+            written += burst.len();
         }
         producer.flush(Duration::from_secs(120)).expect("written");
+        written
     }
 
     /// Waits until nothing is left to do: everything is taken and committed, the desk has read all that came of it, and

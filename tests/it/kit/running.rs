@@ -116,6 +116,13 @@ impl Running {
         Some((check["state"].as_str()?.to_owned(), check["detail"].as_str()?.to_owned()))
     }
 
+    /// The signal that ended it, once it has ended; `None` while it runs.
+    pub fn ended_by(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self.child.try_wait().expect("a child")?;
+        Some(status.signal().unwrap_or_else(|| panic!("it ended by itself: {status}")))
+    }
+
     /// Waits until it has ended by itself; `None` where a signal ended it.
     pub fn exit_code(&mut self, limit: Duration) -> Option<i32> {
         wait_until("it has ended", limit, || self.child.try_wait().expect("a child")).code()

@@ -74,8 +74,15 @@ fn an_account_reads_as_people_ask_for_it() {
 #[test]
 fn every_kind_of_entity_is_found_by_its_name() {
     let mut engine = engine();
-    let names =
-        ["ip:2001:db8:1:2::", "ip:2001:db8:1:2:aaaa::1", "device:dev-9", "payee:acc-2", "asn:64496", "country:cn", "all"];
+    let names = [
+        "ip:2001:db8:1:2::",
+        "ip:2001:db8:1:2:aaaa::1",
+        "device:dev-9",
+        "payee:acc-2",
+        "asn:64496",
+        "country:cn",
+        "all",
+    ];
     let mut text = String::new();
     for name in names {
         let found = shown(&mut engine, name, None);
