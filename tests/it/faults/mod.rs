@@ -20,6 +20,7 @@ mod notices;
 pub mod oracle;
 mod rebuild;
 mod records;
+mod reload;
 mod second;
 mod spread;
 mod stop;
@@ -83,16 +84,6 @@ impl Wallet {
         let path = self.folder.path().join("walletwatch.toml");
         let config = std::fs::read_to_string(&path).expect("a configuration");
         std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
-    }
-
-    /// Waits until nothing is left to take.
-    fn has_caught_up(&self, service: &Running) {
-        wait_until("everything is taken", BACK_WITHIN, || {
-            let scrape = service.scrape()?;
-            let lags = scrape.iter().filter(|(s, _)| s.starts_with("walletwatch_consumer_lag_records{"));
-            let lag: f64 = lags.map(|(_, n)| n).sum();
-            (lag == 0.0 && service.failing()?.0 == 200).then_some(())
-        });
     }
 
     /// How many records a service has taken since its start.
