@@ -99,6 +99,12 @@ impl Found {
         Ok(Found { home, recovered, log: opened.log, again: opened.again.into(), metrics: metrics.clone() })
     }
 
+    /// Where the state stands.
+    #[cfg(test)]
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
     /// The engine as it was, or a new one; with what the rules change of it.
     pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
         let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
@@ -259,6 +265,12 @@ impl Durable {
     /// For whoever watches over the service.
     pub fn watch(&self) -> CheckpointWatch {
         self.checkpoints.watch()
+    }
+
+    /// What writes checkpoints, for whoever does their steps.
+    #[cfg(test)]
+    pub fn checkpoints(&mut self) -> &mut Checkpoints {
+        &mut self.checkpoints
     }
 
     fn take_down(

@@ -40,6 +40,8 @@ mod notify;
 mod owner;
 mod prepare;
 mod reload;
+#[cfg(test)]
+mod simulation;
 mod watch;
 mod witness;
 

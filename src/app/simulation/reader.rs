@@ -1,0 +1,103 @@
+//! The reader of a life: the service's own filling of batches over partitions in memory.
+//!
+//! Guarantees: a partition gives its records in their order, as many at a time as the dice say, or none for now.
+
+use std::sync::Arc;
+
+use super::dice::Dice;
+use super::life::Arrival;
+use super::stream::Source;
+use crate::event::Millis;
+use crate::ingest::batch_log::Logged;
+use crate::ingest::kafka::Error;
+use crate::ingest::kafka::fill::{Filled, Filler, Queues};
+use crate::ingest::kafka::order::{Limits, Merge};
+use crate::ingest::{Batch, Partition, Position, Record};
+
+/// Records that a partition gives at a time, at most.
+const RUN_RECORDS_MAX: u64 = 6;
+
+/// Reads the partitions from where a start says.
+pub struct Reader {
+    filler: Filler<usize>,
+    sources: Arc<[Source]>,
+    /// By lane, the offset that arrives next.
+    next: Vec<usize>,
+}
+
+/// The partitions at one moment.
+struct Now<'r> {
+    sources: &'r [Source],
+    next: &'r mut Vec<usize>,
+    now_ms: u64,
+    arrival: Arrival,
+    dice: &'r mut Dice,
+}
+
+impl Reader {
+    pub fn new(sources: Arc<[Source]>, starts: &[(Partition, i64)], again: Arc<[Logged]>, limits: Limits) -> Self {
+        let mut merge = Merge::new(sources.iter().map(|source| (source.topic, source.name.partition)), limits);
+        let next: Vec<usize> = starts.iter().map(|(_, next)| *next as usize).collect();
+        for (lane, (source, next)) in (0_u16..).zip(sources.iter().zip(&next)) {
+            if *next >= source.records.len() {
+                merge.at_end(lane);
+            }
+        }
+        Reader { filler: Filler::new(merge, again), sources, next }
+    }
+
+    pub fn fill(
+        &mut self,
+        batch: &mut Batch,
+        moment: Millis,
+        now_ms: u64,
+        arrival: Arrival,
+        dice: &mut Dice,
+    ) -> Result<Filled, Error> {
+        let mut now = Now { sources: &self.sources, next: &mut self.next, now_ms, arrival, dice };
+        self.filler.fill(batch, moment, &mut now)
+    }
+
+    /// Whether everything was taken.
+    pub fn is_at_end(&self, sources: &[Source]) -> bool {
+        let is_read = self.next.iter().zip(sources).all(|(next, source)| *next >= source.records.len());
+        is_read && !self.filler.is_again() && self.filler.merge.at_hand() == 0
+    }
+}
+
+impl Queues<usize> for Now<'_> {
+    fn ask(&mut self, lane: u16, merge: &mut Merge<usize>) -> Result<(), Error> {
+        let at = usize::from(lane);
+        let (Some(source), Some(next)) = (self.sources.get(at), self.next.get_mut(at)) else { return Ok(()) };
+        if self.dice.one_in(6) {
+            return Ok(());
+        }
+        for _ in 0..=self.dice.below(RUN_RECORDS_MAX) {
+            let visible = |visible_ms: u64| self.arrival == Arrival::Backlog || visible_ms <= self.now_ms;
+            match source.records.get(*next) {
+                Some(written) if visible(written.visible_ms) => {
+                    merge.arrived(lane, written.stamp, *next);
+                    *next += 1;
+                }
+                _ => {
+                    merge.at_end(lane);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, batch: &mut Batch, lane: u16, stamp: Millis, record: &usize) -> usize {
+        let Some(source) = self.sources.get(usize::from(lane)) else { return 0 };
+        let Some(written) = source.records.get(*record) else { return 0 };
+        let (key, value) = (written.key.as_bytes(), written.value.as_bytes());
+        let position = Position { topic: source.topic, partition: source.name.partition, offset: *record as i64 };
+        batch.push(Record { position, lane, stamp, key: Some(key), value: Some(value) });
+        key.len() + value.len()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+}
