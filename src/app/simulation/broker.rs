@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::judge;
 use super::life::Faults;
 use crate::disk::{Crash, SimulatedDisk};
 use crate::features::store::{Place, SimulatedStore, recover};
@@ -260,19 +261,13 @@ impl Broker {
         let place = Place { disk: Arc::new(disk), folder: FOLDER.into(), store: Arc::new(store) };
         // The judge has no fault of its own.
         let recovered = mutant::with(None, || recover(&place, Path::new("hash.key"), &self.hash_key));
-        let next: BTreeMap<Partition, i64> = match recovered {
-            Err(error) => return Some(format!("committed, and a start would say: {error}")),
-            Ok(recovered) => recovered
-                .checkpoint
-                .map(|checkpoint| checkpoint.progress.offsets)
-                .into_iter()
-                .flatten()
-                .map(|next| (Partition::new(next.topic, next.partition), next.offset))
-                .collect(),
-        };
-        let past = |(lane, offset): &&(Partition, i64)| next.get(lane).is_none_or(|next| offset > next);
-        let (lane, offset) = offsets.iter().find(past)?;
-        Some(format!("committed {offset} of {lane}, and the state would stand at {:?}", next.get(lane)))
+        match recovered {
+            Err(error) => Some(format!("committed, and a start would say: {error}")),
+            Ok(recovered) => {
+                let offsets = offsets.iter().map(|(lane, offset)| (lane, offset));
+                judge::commits_are_covered(offsets, recovered.checkpoint.as_ref()).err()
+            }
+        }
     }
 
     /// Whether offsets stand past something that is not written.

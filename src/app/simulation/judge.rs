@@ -144,12 +144,18 @@ fn text(output: &Output) -> String {
 }
 
 /// Whether a state that was found reaches as far as what is committed.
-pub fn commits_are_covered(committed: &BTreeMap<Partition, i64>, found: Option<&Checkpoint>) -> Result<(), String> {
+pub fn commits_are_covered<'c>(
+    committed: impl IntoIterator<Item = (&'c Partition, &'c i64)>,
+    found: Option<&Checkpoint>,
+) -> Result<(), String> {
     for (lane, offset) in committed {
-        let offsets = found.map(|checkpoint| checkpoint.progress.offsets.as_slice()).unwrap_or_default();
-        let next = offsets.iter().find(|next| next.topic == lane.topic && next.partition == lane.partition);
-        if next.is_none_or(|next| next.offset < *offset) {
-            return Err(format!("{offset} of {lane} is committed, and a start stands at {next:?}"));
+        let Some(found) = found else { return Err(format!("{offset} of {lane} is committed, and there is no state")) };
+        let mut offsets = found.progress.offsets.iter();
+        let next = offsets.find(|next| next.topic == lane.topic && next.partition == lane.partition);
+        // A partition that the state does not know is read from its oldest record on.
+        let next = next.map_or(0, |next| next.offset);
+        if next < *offset {
+            return Err(format!("{offset} of {lane} is committed, and a start stands at {next}"));
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ use crate::disk::{Crash, SimulatedDisk};
 use crate::event::Millis;
 use crate::features::store::{Hands, Place, Recovered, SimulatedStore};
 use crate::ingest::batch_log::Logged;
-use crate::ingest::kafka::consumer::{Begin, Standing};
+use crate::ingest::kafka::consumer::Begin;
 use crate::ingest::kafka::fill::Filled;
 use crate::ingest::kafka::lag::Positions;
 use crate::ingest::kafka::offsets::{Group, Seat};
@@ -59,6 +59,8 @@ pub enum Arrival {
 struct Running {
     detection: Detection,
     reader: Reader,
+    names: Arc<Lanes>,
+    positions: Positions,
     batch: Batch,
 }
 
@@ -77,10 +79,19 @@ pub struct Life<'w> {
     /// Since the last start that succeeded the power failed.
     has_lost_power: bool,
     has_flipped: bool,
+    /// The disk was told to fail: the process may end by that.
+    may_fail: bool,
+    /// It stopped cleanly, knowing this.
+    stopped: Option<[u8; 32]>,
+    /// Once in so many steps something ends the process.
+    ends_one_in: u64,
     now_ms: u64,
     starts: u64,
     crashes: u64,
 }
+
+/// By lane, a partition and where reading of it begins.
+type Starts = Vec<(Partition, i64)>;
 
 /// Why a step ended the process.
 enum End {
@@ -94,7 +105,8 @@ impl<'w> Life<'w> {
     pub fn new(world: &'w World, arrival: Arrival, faults: Faults, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let records = 60 + dice.below(160);
-        let sources = stream::write(&mut dice, records);
+        let sources = stream::write(&mut dice, records, arrival == Arrival::Live);
+        let ends_one_in = 10 + dice.below(120);
         let disk = SimulatedDisk::new(seed ^ 0x51ce);
         let store = SimulatedStore::new(&disk);
         let broker = Broker::new(&disk, &store, &world.key.id, faults);
@@ -110,6 +122,9 @@ impl<'w> Life<'w> {
             decided: Vec::new(),
             has_lost_power: false,
             has_flipped: false,
+            may_fail: false,
+            stopped: None,
+            ends_one_in,
             now_ms: if arrival == Arrival::Backlog { 7_200_000 } else { 0 },
             starts: 0,
             crashes: 0,
@@ -155,29 +170,48 @@ impl<'w> Life<'w> {
             6..=7 => running.detection.hand().checkpoints.step(),
             8 => running.detection.hand().offsets.commit(),
             9..=13 => self.broker.pass(),
-            14 => self.time_passes(),
-            _ if self.crashes < CRASHES_MAX && self.dice.one_in(12) => {
-                // Somebody kills it, or a little later in the middle of something.
-                match self.dice.below(3) {
-                    0 => return Err(End::Crashed),
-                    _ => self.disk.crash_after(self.dice.below(12)),
-                }
-            }
-            _ => {}
+            _ => self.time_passes(),
+        }
+        if self.crashes < CRASHES_MAX && self.dice.one_in(self.ends_one_in) {
+            self.ends(running)?;
         }
         if self.disk.is_down() {
             return Err(End::Crashed);
         }
-        if running.reader.is_at_end(&self.sources) && self.dice.one_in(20) {
+        if running.reader.is_at_end() && self.dice.one_in(20) {
             return self.finish(running);
         }
         Ok(false)
     }
 
+    /// Somebody ends it: now, a little later in the middle of something, by a full disk, or cleanly.
+    fn ends(&mut self, running: &mut Running) -> Result<(), End> {
+        match self.dice.below(8) {
+            0 => return Err(End::Crashed),
+            1 if self.faults.power => {
+                self.may_fail = true;
+                self.disk.fail_after(self.dice.below(12), std::io::ErrorKind::StorageFull);
+            }
+            2 => {
+                // It waits for nobody: what is not acknowledged by now keeps it from a clean stop.
+                let is_clean = running.detection.drain(Duration::ZERO).is_ok();
+                self.stopped = is_clean.then(|| running.detection.hand().engine.digest());
+                return Err(End::Crashed);
+            }
+            3..=5 => self.disk.crash_after(self.dice.below(6)),
+            _ => self.disk.crash_after(self.dice.below(40)),
+        }
+        Ok(())
+    }
+
     /// Takes a batch of what is at hand, if anything is.
     fn round(&mut self, running: &mut Running) -> Result<(), End> {
         self.time_passes();
-        let Running { detection, reader, batch } = running;
+        let Running { detection, reader, names, positions, batch } = running;
+        if let Some(found) = reader.find_new(self.now_ms) {
+            positions.add(0);
+            names.add(found.name.clone());
+        }
         let moment = Millis(BEGIN.0 + self.now_ms as i64);
         let filled = reader.fill(batch, moment, self.now_ms, self.arrival, &mut self.dice);
         let filled = filled.map_err(|error| End::Wrong(format!("a batch cannot be filled: {error}")))?;
@@ -222,11 +256,11 @@ impl<'w> Life<'w> {
         Ok(true)
     }
 
-    /// Whether the process goes on. It ends by a crash, and by nothing else.
+    /// Whether the process goes on. It ends by a crash or a disk that fails, and by nothing else.
     fn survives(&self, done: Result<(), RunError>) -> Result<(), End> {
         match done {
             Ok(()) => Ok(()),
-            Err(_) if self.disk.is_down() => Err(End::Crashed),
+            Err(_) if self.disk.is_down() || self.may_fail => Err(End::Crashed),
             Err(error) => Err(End::Wrong(format!("it failed without a crash: {error}"))),
         }
     }
@@ -247,6 +281,7 @@ impl<'w> Life<'w> {
         self.has_lost_power |= crash == Crash::Power;
         self.disk.restart(crash);
         self.store.restart(crash);
+        self.may_fail = false;
         // A flipped byte beside a failure of the power is one fault too many.
         if self.faults.flips && !self.has_lost_power && self.dice.one_in(4) {
             self.has_flipped |= judge::flip(&self.disk, &mut self.dice);
@@ -265,54 +300,60 @@ impl<'w> Life<'w> {
         let home = Home { place, key: key.clone(), hands: Hands::Caller, every: EVERY };
         let found = self.started(Found::at(home, &stages.metrics))?;
         let begin = durable::begin(Some(&found), false);
-        let (names, starts, again) = self.lanes(begin)?;
+        let (starts, again) = self.lanes(begin)?;
         self.remembers(&found, &again)?;
         let options = stages.prepared.config.engine.clone();
         let (mut engine, _) = self.started(found.engine(&stages.prepared, options))?;
+        if let Some(digest) = self.stopped.filter(|_| !self.has_flipped)
+            && digest != engine.digest()
+        {
+            return Err(End::Wrong("after a clean stop it does not know what it knew".to_owned()));
+        }
         let positions = Positions::at(starts.iter().map(|(_, next)| *next));
-        let names = Arc::new(Lanes::new(names));
+        let names = Arc::new(Lanes::new(starts.iter().map(|(name, _)| name.clone()).collect()));
         let state = found.start(&mut engine, Arc::clone(&names), starts.clone(), in_force);
         let state = self.started(state)?;
         let mark = Mark { epoch: 1, run: self.starts, owner: "a".to_owned(), time: BEGIN };
         let claimed = self.broker.claim(&starts, &mark);
         self.started(claimed.map_err(RunError::from))?;
-        (self.has_lost_power, self.has_flipped) = (false, false);
+        (self.has_lost_power, self.has_flipped, self.stopped) = (false, false, None);
         let config = &stages.prepared.config.kafka;
         let (name, topics) = (config.group.clone(), config.topics.clone().into());
-        let seat = Seat { name, topics, names, positions, mark: Some(mark) };
+        let seat = Seat { name, topics, names: Arc::clone(&names), positions: positions.clone(), mark: Some(mark) };
         let offsets = Offsets::new(Arc::new(self.broker.clone()) as Arc<dyn Group>, seat, None);
         let producer = Producer::by(config.produce_wait_ms_max, |deliveries| self.broker.client(deliveries));
         let pulse = stages.health.pulse("detection", EVERY, Instant::now());
         let detection = Detection::new(stages.clone(), (engine, state), producer, offsets, pulse);
         let reader = Reader::new(Arc::clone(&self.sources), &starts, again, config.order);
-        Ok(Running { detection, reader, batch: Batch::default() })
+        Ok(Running { detection, reader, names, positions, batch: Batch::default() })
     }
 
     fn started<T>(&self, done: Result<T, RunError>) -> Result<T, End> {
         match done {
-            Ok(_) if self.disk.is_down() => Err(End::Crashed),
-            Err(_) if self.disk.is_down() => Err(End::Crashed),
+            Ok(done) if !self.disk.is_down() => Ok(done),
+            _ if self.disk.is_down() || self.may_fail => Err(End::Crashed),
             Ok(done) => Ok(done),
             Err(error) => Err(End::Wrong(format!("it does not start: {error}"))),
         }
     }
 
-    /// The partitions, where reading of each begins, and what is taken again.
-    #[expect(clippy::type_complexity, reason = "three things of one start")]
-    fn lanes(&self, begin: Begin) -> Result<(Vec<Partition>, Vec<(Partition, i64)>, Arc<[Logged]>), End> {
-        let has_commits = !self.broker.committed().is_empty();
-        match begin {
-            // As `assign.rs` says it.
-            Begin::Fresh if has_commits => Err(End::Wrong("the group has commits, and the state is lost".to_owned())),
-            Begin::Fresh | Begin::Group => {
-                let names: Vec<Partition> = self.sources.iter().map(|source| source.name.clone()).collect();
-                let starts = names.iter().map(|name| (name.clone(), 0)).collect();
-                Ok((names, starts, Arc::default()))
+    /// The partitions with where reading of each begins, and what is taken again: as `assign.rs` asks the brokers.
+    fn lanes(&self, begin: Begin) -> Result<(Starts, Arc<[Logged]>), End> {
+        let (known, again) = match begin {
+            Begin::Fresh if !self.broker.committed().is_empty() => {
+                return Err(End::Wrong("the group has commits, and the state is lost".to_owned()));
             }
-            Begin::State(Standing { next, again }) => {
-                Ok((next.iter().map(|(name, _)| name.clone()).collect(), next, again))
+            Begin::Fresh | Begin::Group => (Vec::new(), Arc::default()),
+            Begin::State(standing) => {
+                let known = standing.lanes().map_err(|error| End::Wrong(error.to_string()))?;
+                (known, standing.again)
             }
-        }
+        };
+        let mut starts: Starts = known.into_iter().map(|(name, next)| (name, next.unwrap_or_default())).collect();
+        // Those that are there by now come behind.
+        let there = self.sources.iter().filter(|source| source.born_ms <= self.now_ms);
+        starts.extend(there.skip(starts.len()).map(|source| (source.name.clone(), 0)).collect::<Starts>());
+        Ok((starts, again))
     }
 
     /// Whether a start finds everything that was promised to be there.
@@ -346,6 +387,7 @@ impl<'w> Life<'w> {
         }
         drop(running);
         judge::all_committed(&self.broker.committed(), &self.sources)?;
+        self.crashes = CRASHES_MAX;
         let again = match self.start() {
             Ok(mut again) => again.detection.hand().engine.digest(),
             Err(End::Wrong(wrong)) => return Err(format!("after a clean stop: {wrong}")),

@@ -15,7 +15,7 @@ use crate::ingest::kafka::order::{Limits, Merge};
 use crate::ingest::{Batch, Partition, Position, Record};
 
 /// Records that a partition gives at a time, at most.
-const RUN_RECORDS_MAX: u64 = 6;
+const RUN_RECORDS_MAX: u64 = 4;
 
 /// Reads the partitions from where a start says.
 pub struct Reader {
@@ -36,7 +36,8 @@ struct Now<'r> {
 
 impl Reader {
     pub fn new(sources: Arc<[Source]>, starts: &[(Partition, i64)], again: Arc<[Logged]>, limits: Limits) -> Self {
-        let mut merge = Merge::new(sources.iter().map(|source| (source.topic, source.name.partition)), limits);
+        let known = sources.iter().take(starts.len());
+        let mut merge = Merge::new(known.map(|source| (source.topic, source.name.partition)), limits);
         let next: Vec<usize> = starts.iter().map(|(_, next)| *next as usize).collect();
         for (lane, (source, next)) in (0_u16..).zip(sources.iter().zip(&next)) {
             if *next >= source.records.len() {
@@ -58,10 +59,22 @@ impl Reader {
         self.filler.fill(batch, moment, &mut now)
     }
 
+    /// A partition that is there by now and was not known: it is read from now on.
+    pub fn find_new(&mut self, now_ms: u64) -> Option<&Source> {
+        let found = self.sources.get(self.next.len()).filter(|found| found.born_ms <= now_ms)?;
+        // As the service does: not before everything is taken again.
+        if self.filler.is_again() {
+            return None;
+        }
+        self.filler.merge.add((found.topic, found.name.partition));
+        self.next.push(0);
+        Some(found)
+    }
+
     /// Whether everything was taken.
-    pub fn is_at_end(&self, sources: &[Source]) -> bool {
-        let is_read = self.next.iter().zip(sources).all(|(next, source)| *next >= source.records.len());
-        is_read && !self.filler.is_again() && self.filler.merge.at_hand() == 0
+    pub fn is_at_end(&self) -> bool {
+        let is_read = self.next.iter().zip(&*self.sources).all(|(next, source)| *next >= source.records.len());
+        is_read && self.next.len() == self.sources.len() && !self.filler.is_again() && self.filler.merge.at_hand() == 0
     }
 }
 
@@ -69,7 +82,9 @@ impl Queues<usize> for Now<'_> {
     fn ask(&mut self, lane: u16, merge: &mut Merge<usize>) -> Result<(), Error> {
         let at = usize::from(lane);
         let (Some(source), Some(next)) = (self.sources.get(at), self.next.get_mut(at)) else { return Ok(()) };
-        if self.dice.one_in(6) {
+        // A backlog is cut only where a partition has nothing for now: all others wait for it then.
+        let pause_one_in = if self.arrival == Arrival::Backlog { 3 } else { 6 };
+        if self.dice.one_in(pause_one_in) {
             return Ok(());
         }
         for _ in 0..=self.dice.below(RUN_RECORDS_MAX) {

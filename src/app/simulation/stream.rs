@@ -34,22 +34,31 @@ pub struct Source {
     pub topic: u16,
     pub name: Partition,
     pub records: Vec<Written>,
+    /// When it is there, ms after [`BEGIN`].
+    pub born_ms: u64,
 }
 
-/// The partitions, in the order of their names.
-pub fn write(dice: &mut Dice, records: u64) -> Vec<Source> {
+/// The partitions, in the order in which they come to be: with `grows` one of them comes later.
+pub fn write(dice: &mut Dice, records: u64, grows: bool) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for (topic, (name, partitions)) in (0_u16..).zip(TOPICS) {
         sources.extend((0..partitions).map(|partition| Source {
             topic,
             name: Partition::new(name, partition),
             records: Vec::new(),
+            born_ms: 0,
         }));
     }
+    let grows_at = if grows { dice.below(records) } else { records };
     let mut now_ms = 0;
     let mut last: Vec<(String, String)> = Vec::new();
     for number in 0..records {
         now_ms += dice.below(6_000);
+        if number == grows_at {
+            let (name, partitions) = TOPICS[2];
+            let name = Partition::new(name, partitions);
+            sources.push(Source { topic: 2, name, records: Vec::new(), born_ms: now_ms });
+        }
         let account = format!("a{}", dice.below(4));
         let (mut at, mut value) = event(dice, number, &account, now_ms);
         let mut key = account;
