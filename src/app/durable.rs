@@ -8,11 +8,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::current::InForce;
 use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
+    Checkpoint, CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo,
+    StateKey, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Standing};
@@ -20,7 +22,7 @@ use crate::ingest::kafka::{Offsets, Producer};
 use crate::ingest::{Batch, Lanes, Partition};
 use crate::mutant::{self, Mutant};
 use crate::telemetry::Metrics;
-use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
+use crate::telemetry::state::StateOpened;
 
 /// The folder of the batch log, in that of the state.
 const LOG_FOLDER: &str = "batches";
@@ -31,6 +33,10 @@ pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
     let Some((found, checkpoint)) = checkpoint else {
         return if cold { Begin::Group } else { Begin::Fresh };
     };
+    if checkpoint.progress.offsets.is_empty() {
+        // Made from a file: no partition was read yet.
+        return Begin::Group;
+    }
     let again = if mutant::is(Mutant::CutsAgainOtherwise) { Arc::default() } else { Arc::clone(&found.again) };
     Begin::State(Standing { next: next_of(&checkpoint.progress), again })
 }
@@ -99,15 +105,19 @@ impl Found {
         Ok(Found { home, recovered, log: opened.log, again: opened.again.into(), metrics: metrics.clone() })
     }
 
-    /// Where the state stands.
-    #[cfg(test)]
-    pub fn recovered(&self) -> &Recovered {
-        &self.recovered
-    }
-
     /// The engine as it was, or a new one; with what the rules change of it.
     pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
-        let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
+        self.engine_under(&prepared.in_force, prepared, options)
+    }
+
+    /// The same under other rules than those of the start.
+    pub fn engine_under(
+        &self,
+        in_force: &InForce,
+        prepared: &Prepared,
+        options: Options,
+    ) -> Result<(Engine, Option<Swapped>), RunError> {
+        let (rules, bands) = (Arc::clone(&in_force.ruleset), in_force.policy.bands);
         if self.recovered.checkpoint.is_none() {
             return Ok((Engine::new(rules, bands, options, prepared.key), None));
         }
@@ -122,6 +132,23 @@ impl Found {
         Ok((engine, Some(swapped)))
     }
 
+    /// The batches that are taken again.
+    pub fn again(&self) -> Arc<[Logged]> {
+        Arc::clone(&self.again)
+    }
+
+    /// The last checkpoint; `None` in a new store.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.recovered.checkpoint.as_ref()
+    }
+
+    /// What writes checkpoints, without a batch log: for a state that is made out of history.
+    pub fn checkpoints(self) -> Result<Checkpoints, RunError> {
+        let Found { home: Home { place, key, hands, every }, recovered, metrics, .. } = self;
+        Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
+            .map_err(|error| RunError::System("start a thread", error))
+    }
+
     /// Starts writing. The state of a new store is its first checkpoint, closed before this returns: whatever happens
     /// from then on, the next start knows where this one began: at `starts`, by lane in `names`.
     pub fn start(
@@ -131,10 +158,6 @@ impl Found {
         starts: Vec<(Partition, i64)>,
         in_force: &Digests,
     ) -> Result<Durable, RunError> {
-        let others = self.again.iter().filter(|logged| *logged.in_force != *in_force).count();
-        if others > 0 {
-            TakenAgainUnderOthers { batches: others }.tell();
-        }
         let Found { home: Home { place, key, hands, every }, recovered, log, metrics, .. } = self;
         let checkpoints = Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
             .map_err(|error| RunError::System("start a thread", error))?;
@@ -151,7 +174,7 @@ impl Found {
             saved: last.map(|checkpoint| checkpoint.progress.batch),
             epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
         };
-        if last.is_none() {
+        if last.is_none_or(|checkpoint| checkpoint.progress.offsets.is_empty()) {
             let (redo, progress) = durable.capture(engine, starts, in_force);
             durable.checkpoints.begin(redo, progress)?;
             durable.checkpoints.wait(None);

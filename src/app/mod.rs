@@ -17,16 +17,18 @@ use crate::alert::DeskError;
 use crate::clock;
 use crate::detect::{Engine, Options, RestoreError};
 use crate::disk::RealDisk;
-use crate::features::store::StoreError;
-use crate::ingest::batch_log::LogError;
+use crate::features::store::{FjallStore, StoreError};
+use crate::ingest::batch_log::{Digests, LogError, Logged};
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
 use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, Producer, topics};
+use crate::ingest::source::SourceError;
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
 use crate::telemetry::http::Server;
+use crate::telemetry::state::{StateSetAside, TakenAgainUnderOthers};
 use crate::telemetry::{Health, Metrics};
 
 pub mod control;
@@ -35,21 +37,26 @@ mod current;
 pub mod demo;
 mod detect;
 mod durable;
+pub mod history;
 mod last_good;
 mod notify;
 mod owner;
+mod past;
 mod prepare;
 mod reload;
+pub mod shown;
 #[cfg(test)]
 mod simulation;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare, rules_to_look};
 pub use witness::Witness;
 
-use current::Current;
+use current::{Current, InForce};
 use durable::{Durable, Found};
+use history::unfinished;
+use past::Past;
 use reload::Reloader;
 use watch::{Watch, Watched};
 
@@ -99,6 +106,45 @@ pub enum RunError {
     /// The state.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// The state was being made out of history, and that was cut off.
+    #[error(
+        "the state in {path} is unfinished: `walletwatch {0}` was cut off. Nothing was started: begin that command \
+         again, or go on with an empty state by `walletwatch run --cold`",
+        path = .1.display()
+    )]
+    Unfinished(String, PathBuf),
+    /// A state was being made out of history, and somebody asked to stop.
+    #[error(
+        "{0} was cut off: the state in {path} is unfinished, and nothing will start on it. Begin it again: what it had \
+         made is made anew",
+        path = .1.display()
+    )]
+    CutOff(&'static str, PathBuf),
+    /// History cannot go into a state that detection has made.
+    #[error(
+        "there is a state in {path} already, which detection made (checkpoint {1}): history cannot come behind it. \
+         `walletwatch state rebuild --from TIME` makes it anew from Kafka",
+        path = .0.display()
+    )]
+    HasState(PathBuf, u64),
+    /// History cannot go behind what is newer.
+    #[error(
+        "{name} begins at {oldest}, and what was backfilled before ends at {behind}: nothing is counted backwards. Give \
+         the files in the order of their events, in one command",
+        oldest = .oldest.rfc3339(),
+        behind = .behind.rfc3339()
+    )]
+    Older {
+        /// The file.
+        name: String,
+        /// Its oldest event so far.
+        oldest: crate::event::Millis,
+        /// The newest event that is there.
+        behind: crate::event::Millis,
+    },
+    /// A file of events.
+    #[error("failed to read {0}: {1}")]
+    File(String, #[source] SourceError),
     /// Threads, signals.
     #[error("failed to {0}: {1}")]
     System(&'static str, #[source] std::io::Error),
@@ -175,7 +221,7 @@ struct Beginning {
 }
 
 /// The group is ours: the reader, the engine with what writes its state down, and what commits.
-type Reader = (Consumer, (Engine, Durable), Offsets);
+type Reader = (Consumer, (Engine, Durable), Offsets, (InForce, Arc<[Logged]>));
 
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
@@ -258,7 +304,7 @@ impl Stages {
     ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let opened = match role.detects().then(|| self.open_reader(beginning)).transpose() {
+        let opened = match role.detects().then(|| self.open_state(beginning)).transpose() {
             // Whoever is asked to stop while it watches has begun nothing.
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             opened => opened?,
@@ -272,8 +318,14 @@ impl Stages {
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             claimed => claimed?,
         };
-        let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
-        let _control = self.listen(role, &watched, runtime.handle())?;
+        let mut detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
+        let asker = detection.as_mut().map(|(_, detection)| detection.asker());
+        let _control = self.listen(role, asker, &watched, runtime.handle())?;
+        // What the service runs with is good: a later start may need it, and be it for the first batch.
+        if self.prepared.fell_back.is_none() {
+            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.current, &self.health);
+        }
+        reload::keep_mappings(&self.prepared.config, &self.prepared.in_force, self.prepared.key, &self.current);
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -306,10 +358,6 @@ impl Stages {
         drop(done);
         let watch = Watch::start(self.clone(), watched)?;
         self.health.tell(health::SERVICE, State::Ok, "running", Instant::now());
-        // What the service runs with is good: a later start may need it.
-        if self.prepared.fell_back.is_none() {
-            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.health);
-        }
         let result = self.wait(running, &ended);
         watch.stop();
         result?;
@@ -320,6 +368,7 @@ impl Stages {
     fn listen(
         &self,
         role: Role,
+        asker: Option<control::Asker>,
         watched: &Watched,
         runtime: &tokio::runtime::Handle,
     ) -> Result<control::Server, RunError> {
@@ -327,6 +376,9 @@ impl Stages {
         private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
         let mut router = control::Router::default();
         router.on("status", control::status(watched.sight.clone(), role, clock::now()));
+        if let Some(asker) = asker {
+            router.on("state.show", control::show(asker, self.prepared.key));
+        }
         let path = folder.join(control::socket(role));
         control::Server::start(&path, router, runtime).map_err(|error| RunError::Control(path, error))
     }
@@ -342,6 +394,7 @@ impl Stages {
     /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
     fn open_reader(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
         let kafka = &self.prepared.config.kafka;
+        self.is_finished(beginning)?;
         let found = Found::existing(&self.prepared, &self.metrics)?;
         let consumer = Consumer::open(kafka, durable::begin(found.as_ref(), beginning.cold));
         if let Err(KafkaError::StateLost { .. }) = &consumer {
@@ -354,8 +407,53 @@ impl Stages {
         Ok((consumer?, found))
     }
 
+    /// Refuses a state whose making was cut off; with `--cold` that goes.
+    fn is_finished(&self, beginning: Beginning) -> Result<(), RunError> {
+        let folder = &self.prepared.config.state_directory;
+        let failed = |error| RunError::StateDirectory(folder.clone(), error);
+        let Some(what) = unfinished::found(folder).map_err(failed)? else { return Ok(()) };
+        // Perhaps it is being made right now.
+        FjallStore::check_free(folder)?;
+        if !beginning.cold {
+            return Err(RunError::Unfinished(what, folder.clone()));
+        }
+        FjallStore::discard(folder)?;
+        unfinished::end(folder).map_err(failed)
+    }
+
+    /// The state and the reader; with `--cold` a state that cannot go on is set aside, and it begins with an empty one.
+    fn open_state(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
+        match self.open_reader(beginning) {
+            Err(error) if beginning.cold && is_of_state(&error) => self.set_aside(&error, beginning),
+            opened => opened,
+        }
+    }
+
+    fn set_aside(&self, why: &RunError, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
+        let folder = &self.prepared.config.state_directory;
+        FjallStore::set_aside(folder)?;
+        let (aside, bytes) = FjallStore::aside(folder).unwrap_or_default();
+        StateSetAside { why: &why.to_string(), aside: &aside, bytes }.tell();
+        self.open_reader(beginning)
+    }
+
+    /// Makes the group ours, with a state that can go on or, with `--cold`, an empty one.
+    fn claim(&self, opened: (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
+        match self.claim_as_it_is(opened, beginning) {
+            Err(error) if beginning.cold && is_of_state(&error) => {
+                let opened = self.set_aside(&error, beginning)?;
+                self.claim_as_it_is(opened, beginning)
+            }
+            claimed => claimed,
+        }
+    }
+
     /// Makes the group ours: there is one detector.
-    fn claim(&self, (consumer, found): (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
+    fn claim_as_it_is(
+        &self,
+        (consumer, found): (Consumer, Option<Found>),
+        beginning: Beginning,
+    ) -> Result<Reader, RunError> {
         let prepared = &self.prepared;
         let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
         let folder = &prepared.config.state_directory;
@@ -368,26 +466,63 @@ impl Stages {
             state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
             ..prepared.config.engine.clone()
         };
-        let (mut engine, swapped) = found.engine(prepared, options)?;
+        let again = found.again();
+        let begins_with = self.begins_with(&again);
+        let (mut engine, swapped) = found.engine_under(&begins_with, prepared, options)?;
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
         }
         let (names, starts) = (consumer.names(), consumer.starts());
-        let durable = found.start(&mut engine, names, starts, &detect::digests(&prepared.in_force))?;
+        let durable = found.start(&mut engine, names, starts, &begins_with.digests(&prepared.config.kafka.topics))?;
         // Only now may the group have commits: without the first checkpoint they would mean a lost state.
         let offsets = consumer.take(claimable, &stop)?;
-        Ok((consumer, (engine, durable), offsets))
+        Ok((consumer, (engine, durable), offsets, (begins_with, again)))
+    }
+
+    /// What the first batch is decided with: of batches that are taken again, what they were decided with before.
+    fn begins_with(&self, again: &[Logged]) -> InForce {
+        let prepared = &self.prepared;
+        let (now, past) = (&prepared.in_force, self.past());
+        // Kept by whatever is reloaded, until these batches are covered.
+        again.iter().for_each(|logged| self.current.decides_with(&logged.in_force));
+        let mut known: Vec<(&Digests, bool)> = Vec::new();
+        let mut others = 0;
+        for Logged { in_force, .. } in again {
+            let is_exact = match known.iter().find(|(digests, _)| *digests == &**in_force) {
+                Some((_, is_exact)) => *is_exact,
+                None => {
+                    let is_exact = past.of(in_force, now).is_exact;
+                    known.push((in_force, is_exact));
+                    is_exact
+                }
+            };
+            others += usize::from(!is_exact);
+        }
+        if others > 0 {
+            TakenAgainUnderOthers { batches: others }.tell();
+        }
+        let first = again.first().map(|logged| past.of(&logged.in_force, now).in_force);
+        let begins_with = first.unwrap_or_else(|| now.clone());
+        self.current.decides_with(&begins_with.digests(&prepared.config.kafka.topics));
+        begins_with
+    }
+
+    /// What was in force before, as far as it is kept.
+    fn past(&self) -> Past {
+        let Prepared { config, key, .. } = &*self.prepared;
+        Past::in_state(&config.state_directory, &config.kafka.topics, *key)
     }
 
     fn open_detection(
         &self,
-        (consumer, state, offsets): Reader,
+        (consumer, state, offsets, (begins_with, again)): Reader,
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
         let producer = Producer::open_telling(&self.prepared.config.kafka, acknowledged(self))?;
-        let detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        let mut detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        detection.begin_with(begins_with, &again, self.past());
         detection.tell_started(&consumer);
         watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());
@@ -469,6 +604,25 @@ fn spawn(
         .spawn(body)
         .map(|_| ())
         .map_err(|e| RunError::System("start a thread", e))
+}
+
+/// Whether it is the state that cannot go on: another one could.
+fn is_of_state(error: &RunError) -> bool {
+    match error {
+        RunError::Restore(RestoreError::Store(error)) | RunError::State(error) => {
+            matches!(error, StoreError::Damaged { .. } | StoreError::Version { .. } | StoreError::Key { .. })
+        }
+        RunError::Restore(_) => true,
+        RunError::Log(error) => matches!(error, LogError::Format { .. } | LogError::Unknown { .. }),
+        RunError::Kafka(error) => matches!(
+            error,
+            KafkaError::Gone { .. }
+                | KafkaError::NotAgain { .. }
+                | KafkaError::OtherLanes { .. }
+                | KafkaError::Retired { .. }
+        ),
+        _ => false,
+    }
 }
 
 /// A claim with the times of production.

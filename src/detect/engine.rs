@@ -29,8 +29,10 @@ use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 mod durable;
 mod explained;
 mod sequences;
+mod shown;
 
 pub use durable::{RestoreError, STATE_VERSION};
+pub use shown::{EntityShown, Whose};
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
@@ -118,6 +120,21 @@ impl Engine {
         self.rules = rules;
         self.bands = bands;
         Swapped::new(&self.rules, &cold, &fresh, self.duplicates.newest_ms())
+    }
+
+    /// Turns what it took into history that nobody was told of: rules are silent about nothing, contacts count as
+    /// never published (returns how many they were), and partitions, whose numbers were those of a file, begin anew.
+    /// Windows, habits, risks, chains and event ids stay.
+    pub fn nobody_heard(&mut self) -> usize {
+        self.fired.forget_all();
+        self.lateness = Lateness::new(self.options.lateness_max_ms);
+        self.watermark = Watermark::default();
+        self.contacts.forget_unpublished()
+    }
+
+    /// The newest time of an accepted event; `None` before the first.
+    pub fn newest(&self) -> Option<Millis> {
+        self.duplicates.newest_ms().map(Millis)
     }
 
     /// Pins values on every event from now on, as a rule's test may.

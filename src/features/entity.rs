@@ -16,7 +16,7 @@ use super::places::Places;
 mod ceiling;
 mod durable;
 
-pub use durable::Head;
+pub use durable::{Head, stored};
 
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;

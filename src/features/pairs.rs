@@ -24,6 +24,11 @@ impl Pairs {
         self.keys.get(at).map(|(_, kept)| kept)
     }
 
+    /// Every second key with what is kept of it.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Aggregate)> {
+        self.keys.iter().map(|(key, kept)| (*key, kept))
+    }
+
     /// The same, made by `make` where there is none.
     pub fn entry(&mut self, key: u64, span: Span, make: impl FnOnce() -> Aggregate) -> Option<&mut Aggregate> {
         let at = match self.keys.binary_search_by_key(&key, |(k, _)| *k) {

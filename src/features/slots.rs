@@ -28,6 +28,11 @@ impl Slots {
         self.kept.iter().find(|(f, _)| *f == feature).map(|(_, kept)| kept)
     }
 
+    /// Everything that is kept, by the number of its feature.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Aggregate)> {
+        self.kept.iter().map(|(feature, kept)| (*feature, kept))
+    }
+
     /// The same, made where there is none.
     pub fn entry(&mut self, feature: u16, planned: &Planned) -> Option<&mut Aggregate> {
         let at = match self.kept.iter().position(|(f, _)| *f == feature) {

@@ -17,6 +17,7 @@ use crate::ruleset::{KeyField, Ruleset};
 
 mod ceiling;
 mod durable;
+mod shown;
 
 pub use ceiling::NO_CEILING;
 pub use durable::StateHead;

@@ -74,6 +74,9 @@ catalogue! {
     EVENT_FIELDS_UNKNOWN = counter("walletwatch_event_fields_unknown_total", [],
         "Fields that were dropped because the schema does not have them.");
     BATCHES = counter("walletwatch_batches_total", [], "Batches of records that were decided.");
+    REPLAYED = counter("walletwatch_replayed_total", ["what"],
+        "What was taken, or made, again after a crash, exactly as it was logged, and is in no other count of this \
+         process: records, alerts, contacts, dead_letters. Those told before keep their ids.");
     FINDINGS = counter("walletwatch_findings_total", ["rule", "state", "outcome"],
         "Rules that were true. Outcome: fired, repeated (within its dedup time), excepted.");
     SEQUENCE_OVERFLOW = counter("walletwatch_sequence_overflow_total", ["rule"],

@@ -27,6 +27,7 @@ pub struct Metrics {
     pub other_keys: IntCounterVec,
     pub unknown_fields: IntCounter,
     pub batches: IntCounter,
+    pub replayed: IntCounterVec,
     pub findings: IntCounterVec,
     pub sequence_overflow: IntCounterVec,
     pub sequences_forgotten: IntCounter,
@@ -95,6 +96,7 @@ impl Metrics {
             other_keys: make.counters(&c::EVENTS_KEY_NOT_ACCOUNT)?,
             unknown_fields: make.counter(&c::EVENT_FIELDS_UNKNOWN)?,
             batches: make.counter(&c::BATCHES)?,
+            replayed: make.counters(&c::REPLAYED)?,
             findings: make.counters(&c::FINDINGS)?,
             sequence_overflow: make.counters(&c::SEQUENCE_OVERFLOW)?,
             sequences_forgotten: make.counter(&c::SEQUENCES_FORGOTTEN)?,
@@ -207,6 +209,11 @@ impl Growth {
             self.counter.inc_by(total - self.seen);
             self.seen = total;
         }
+    }
+
+    /// The total as it stands; its growth was counted elsewhere.
+    pub fn pass(&mut self, total: u64) {
+        self.seen = self.seen.max(total);
     }
 }
 

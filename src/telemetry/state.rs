@@ -68,6 +68,30 @@ impl StateOpened {
     }
 }
 
+/// A state that could not go on was set aside, as `--cold` asks for: detection begins with an empty one.
+#[derive(Debug)]
+pub struct StateSetAside<'s> {
+    /// Why it could not.
+    pub why: &'s str,
+    /// Where it stands now.
+    pub aside: &'s std::path::Path,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl StateSetAside<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        let StateSetAside { why, aside, bytes } = *self;
+        let aside = aside.display();
+        tracing::warn!(
+            why, %aside, bytes,
+            "the state was set aside and detection begins with an empty one: what was known of accounts is given up; \
+             the folder may be removed"
+        );
+    }
+}
+
 /// Batches are taken again with other rules, lists or databases than they were decided with before.
 #[derive(Debug)]
 pub struct TakenAgainUnderOthers {

@@ -18,7 +18,7 @@ use crate::app::detect::Detection;
 use crate::app::durable::{self, Found, Home};
 use crate::disk::{Crash, SimulatedDisk};
 use crate::event::Millis;
-use crate::features::store::{Hands, Place, Recovered, SimulatedStore};
+use crate::features::store::{Hands, Place, SimulatedStore};
 use crate::ingest::batch_log::Logged;
 use crate::ingest::kafka::consumer::Begin;
 use crate::ingest::kafka::fill::Filled;
@@ -78,6 +78,7 @@ pub struct Life<'w> {
     decided: Vec<Decided>,
     /// Since the last start that succeeded the power failed.
     has_lost_power: bool,
+    /// A byte was flipped, and since then what is committed may stand past the state.
     has_flipped: bool,
     /// The disk was told to fail: the process may end by that.
     may_fail: bool,
@@ -294,36 +295,40 @@ impl<'w> Life<'w> {
             self.disk.crash_after(self.dice.below(10));
         }
         self.starts += 1;
-        let World { stages, key, in_force } = self.world;
+        let World { stages, key } = self.world;
         let place =
             Place { disk: Arc::new(self.disk.clone()), folder: FOLDER.into(), store: Arc::new(self.store.clone()) };
         let home = Home { place, key: key.clone(), hands: Hands::Caller, every: EVERY };
         let found = self.started(Found::at(home, &stages.metrics))?;
         let begin = durable::begin(Some(&found), false);
         let (starts, again) = self.lanes(begin)?;
+        let has_flipped = self.has_flipped;
         self.remembers(&found, &again)?;
+        let begins_with = stages.begins_with(&again);
         let options = stages.prepared.config.engine.clone();
-        let (mut engine, _) = self.started(found.engine(&stages.prepared, options))?;
-        if let Some(digest) = self.stopped.filter(|_| !self.has_flipped)
+        let (mut engine, _) = self.started(found.engine_under(&begins_with, &stages.prepared, options))?;
+        if let Some(digest) = self.stopped.filter(|_| !has_flipped)
             && digest != engine.digest()
         {
             return Err(End::Wrong("after a clean stop it does not know what it knew".to_owned()));
         }
         let positions = Positions::at(starts.iter().map(|(_, next)| *next));
         let names = Arc::new(Lanes::new(starts.iter().map(|(name, _)| name.clone()).collect()));
-        let state = found.start(&mut engine, Arc::clone(&names), starts.clone(), in_force);
+        let digests = begins_with.digests(&stages.prepared.config.kafka.topics);
+        let state = found.start(&mut engine, Arc::clone(&names), starts.clone(), &digests);
         let state = self.started(state)?;
         let mark = Mark { epoch: 1, run: self.starts, owner: "a".to_owned(), time: BEGIN };
         let claimed = self.broker.claim(&starts, &mark);
         self.started(claimed.map_err(RunError::from))?;
-        (self.has_lost_power, self.has_flipped, self.stopped) = (false, false, None);
+        (self.has_lost_power, self.stopped) = (false, None);
         let config = &stages.prepared.config.kafka;
         let (name, topics) = (config.group.clone(), config.topics.clone().into());
         let seat = Seat { name, topics, names: Arc::clone(&names), positions: positions.clone(), mark: Some(mark) };
         let offsets = Offsets::new(Arc::new(self.broker.clone()) as Arc<dyn Group>, seat, None);
         let producer = Producer::by(config.produce_wait_ms_max, |deliveries| self.broker.client(deliveries));
         let pulse = stages.health.pulse("detection", EVERY, Instant::now());
-        let detection = Detection::new(stages.clone(), (engine, state), producer, offsets, pulse);
+        let mut detection = Detection::new(stages.clone(), (engine, state), producer, offsets, pulse);
+        detection.begin_with(begins_with, &again, stages.past());
         let reader = Reader::new(Arc::clone(&self.sources), &starts, again, config.order);
         Ok(Running { detection, reader, names, positions, batch: Batch::default() })
     }
@@ -343,7 +348,7 @@ impl<'w> Life<'w> {
             Begin::Fresh if !self.broker.committed().is_empty() => {
                 return Err(End::Wrong("the group has commits, and the state is lost".to_owned()));
             }
-            Begin::Fresh | Begin::Group => (Vec::new(), Arc::default()),
+            Begin::Fresh | Begin::Group | Begin::Anew(_) => (Vec::new(), Arc::default()),
             Begin::State(standing) => {
                 let known = standing.lanes().map_err(|error| End::Wrong(error.to_string()))?;
                 (known, standing.again)
@@ -358,10 +363,13 @@ impl<'w> Life<'w> {
 
     /// Whether a start finds everything that was promised to be there.
     fn remembers(&mut self, found: &Found, again: &[Logged]) -> Result<(), End> {
-        let Recovered { checkpoint, .. } = found.recovered();
-        let batch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.progress.batch);
-        if !self.has_flipped {
-            judge::commits_are_covered(&self.broker.committed(), checkpoint.as_ref()).map_err(End::Wrong)?;
+        let checkpoint = found.checkpoint();
+        let batch = checkpoint.map_or(0, |checkpoint| checkpoint.progress.batch);
+        match judge::commits_are_covered(&self.broker.committed(), checkpoint) {
+            Ok(()) => self.has_flipped = false,
+            // It fell back behind what was committed; the next commit that arrives goes back too.
+            Err(_) if self.has_flipped => {}
+            Err(wrong) => return Err(End::Wrong(wrong)),
         }
         let last = again.last().map_or(batch, |logged| logged.taken.number);
         if let Some(logged) = again.first().filter(|logged| logged.taken.number != batch + 1) {

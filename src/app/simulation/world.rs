@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::app::Stages;
 use crate::app::current::Current;
 use crate::app::prepare::{BadRules, KeyFrom, prepare};
-use crate::app::{Stages, detect};
 use crate::config::{Config, Folders};
 use crate::features::store::StateKey;
-use crate::ingest::batch_log::Digests;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
 
@@ -21,7 +20,6 @@ const KEY: [u8; 16] = [6; 16];
 pub struct World {
     pub stages: Stages,
     pub key: StateKey,
-    pub in_force: Digests,
 }
 
 impl World {
@@ -48,7 +46,6 @@ impl World {
         let prepared = prepare(Some(config), Vec::new(), BadRules::Refuse, KeyFrom::State);
         let prepared = prepared.unwrap_or_else(|problems| panic!("{problems:#?}"));
         let key = prepared.state_key.clone().expect("the key that was kept");
-        let in_force = detect::digests(&prepared.in_force);
         let stages = Stages {
             current: Arc::new(Current::new(prepared.in_force.clone())),
             prepared: Arc::new(prepared),
@@ -58,6 +55,6 @@ impl World {
             witness: None,
             detected: Arc::default(),
         };
-        World { stages, key, in_force }
+        World { stages, key }
     }
 }

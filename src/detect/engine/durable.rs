@@ -28,7 +28,7 @@ use crate::ruleset::{Bands, HashKey, Ruleset};
 /// The format of what is saved. It changes with every change of what any value means.
 pub const STATE_VERSION: u16 = 2;
 /// The key of what the engine has once.
-const HEAD: &[u8] = b"engine";
+pub(super) const HEAD: &[u8] = b"engine";
 /// Hashed with the state's key: tells another key.
 const KEY_SAMPLE: &str = "walletwatch state";
 
@@ -67,14 +67,14 @@ pub enum RestoreError {
 }
 
 /// What the engine has once, as it is read.
-struct Head {
-    state: StateHead,
+pub(super) struct Head {
+    pub(super) state: StateHead,
     lateness: Lateness,
     watermark: Watermark,
-    duplicates: duplicates::Head,
-    fired: dedup::Head,
+    pub(super) duplicates: duplicates::Head,
+    pub(super) fired: dedup::Head,
     contacts: contact::Head,
-    sequences: sequence::Head,
+    pub(super) sequences: sequence::Head,
 }
 
 impl Engine {
@@ -170,7 +170,7 @@ impl Engine {
     }
 }
 
-fn read_head(value: &[u8], options: &Options, key: HashKey) -> Result<Head, RestoreError> {
+pub(super) fn read_head(value: &[u8], options: &Options, key: HashKey) -> Result<Head, RestoreError> {
     let damaged = |e: DecodeError| e.under(Space::Meta, HEAD);
     let mut from = Decoder::unseal(Space::Meta, HEAD, value).map_err(damaged)?;
     let found = from.narrow().map_err(damaged)?;

@@ -18,8 +18,8 @@ use crate::ruleset::{HashKey, Ruleset};
 /// What there is once, read before the chains.
 #[derive(Debug)]
 pub struct Head {
-    followed: Vec<Followed>,
-    next_number: u32,
+    pub(super) followed: Vec<Followed>,
+    pub(super) next_number: u32,
     order: u64,
     chains: TableHead,
 }

@@ -34,6 +34,15 @@ impl Head {
     }
 }
 
+/// What is kept of an entity, out of its value in a store.
+pub fn stored<T: Durable>(space: Space, key: &[u8], value: &[u8]) -> Result<T, DecodeError> {
+    let mut from = Decoder::unseal(space, key, value)?;
+    from.number()?;
+    let kept = T::decode(&mut from)?;
+    from.end()?;
+    Ok(kept)
+}
+
 impl<T: Kept + Durable> Table<T> {
     /// Writes what it has once.
     pub fn encode_head(&self, to: &mut Encoder) {

@@ -13,7 +13,7 @@ use crate::ruleset::{KeyField, Ruleset};
 /// What a state has once, read before its entities.
 #[derive(Debug)]
 pub struct StateHead {
-    plan: Plan,
+    pub(super) plan: Plan,
     unswept: usize,
     accounts: Head,
     others: Vec<(KeyField, Head)>,

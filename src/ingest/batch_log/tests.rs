@@ -16,7 +16,7 @@ fn lanes() -> Lanes {
 }
 
 fn digests(rules: &str) -> Digests {
-    Digests { rules: rules.to_owned(), lists: "lists".to_owned(), geo: String::new() }
+    Digests { rules: rules.to_owned(), lists: "lists".to_owned(), geo: String::new(), mappings: "none".to_owned() }
 }
 
 /// A batch of `records` from each lane, from `next` on.

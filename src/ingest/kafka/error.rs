@@ -142,7 +142,7 @@ pub enum Error {
     #[error(
         "{topic}[{partition}]: batch {batch} took {records} records from offset {first} to {last}, and Kafka no longer \
          has them so: records were deleted since. `walletwatch state rebuild --from TIME` makes the state anew from \
-         what Kafka has, `walletwatch run --cold` begins with an empty one"
+         what Kafka has"
     )]
     NotAgain {
         /// The batch.

@@ -80,7 +80,11 @@ impl Consumer {
             name: self.config.group.clone(),
             topics: Arc::clone(&self.topics),
             names: Arc::clone(&self.names),
-            positions: self.positions.clone(),
+            // What is read again as history was committed before.
+            positions: match &self.goes_on_at {
+                Some(offsets) => Positions::at(offsets.iter().copied()),
+                None => self.positions.clone(),
+            },
             mark,
         };
         let interval = Duration::from_millis(self.config.commit_interval_ms);

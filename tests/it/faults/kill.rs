@@ -1,19 +1,22 @@
-//! The service killed hard, again and again, under load and at every point that has a name: what it says in the end is
-//! what one run that nobody disturbed says, and what it keeps is what that one keeps.
+//! The service killed hard, again and again, under load over three topics and many partitions: what it says in the end is
+//! what one engine says that nobody disturbed, what it keeps is what that one keeps, and each user hears of it once.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::{BACK_WITHIN, Record, Wallet};
+use super::BACK_WITHIN;
+use super::spread::{Placed, Spread, generate};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
+use crate::kit::running::Running;
 
-/// Records of a run.
-const RECORDS: u32 = 20_000;
-/// Hard ends under load. `KILLS_SEED=n` chooses other moments; the prefix of the configuration is no name for it.
+/// Records that are written between two hard ends.
+const RECORDS_PER_KILL: usize = 700;
+/// Hard ends under load. `KILLS=n` makes another number of them, `KILLS_SEED=n` chooses other moments: names of the
+/// configuration's environment begin otherwise.
 const KILLS: u64 = 30;
+/// The latest moment of a hard end after the service is under way, and, for every fourth, after its start. About as
+/// long as the writing takes.
+const KILL_WITHIN_MS: u64 = 1800;
 
 /// Numbers without an end, the same for the same seed.
 struct Seeded(u64);
@@ -25,59 +28,75 @@ impl Seeded {
     }
 }
 
-/// Each alert once; all that have one id are the same to the byte.
-fn each_once(alerts: Vec<Value>) -> BTreeMap<String, Value> {
-    let mut once = BTreeMap::new();
-    for alert in alerts {
-        let id = alert["id"].to_string();
-        let before = once.insert(id.clone(), alert.clone());
-        assert!(before.is_none_or(|before| before == alert), "{id} came again as another one");
-    }
-    once
+fn told(name: &str, default: u64) -> u64 {
+    let told = std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    println!("{name}={told}");
+    told
 }
 
-fn agrees(wallet: &Wallet, records: &[Record]) {
-    let (expected, _) = wallet.replay(records);
-    assert!(expected.len() > 10, "nothing to compare");
-    let (told, expected) = (each_once(wallet.told("alerts")), each_once(expected));
-    assert_eq!(told.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    assert_eq!(told, expected);
-    let desk = rusqlite::Connection::open(wallet.folder.path().join("state/desk.db")).expect("the desk");
-    let known: i64 = desk.query_row("SELECT count(*) FROM alerts", [], |row| row.get(0)).expect("a number");
-    assert_eq!(known, expected.len() as i64);
+/// What the starts between the hard ends have shown.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Starts that went on from a checkpoint that a run had made.
+    gone_on: u64,
+    /// Batches that were taken again.
+    taken_again: u64,
 }
 
-#[test]
-fn killed_at_thirty_points_under_load_it_says_what_an_undisturbed_run_says() {
-    let seed = std::env::var("KILLS_SEED").map_or(7, |seed| seed.parse().expect("a number"));
-    println!("KILLS_SEED={seed}");
-    let mut seeded = Seeded(seed);
-    let broker = broker();
-    let wallet = Wallet::new(broker.topic("kills", 1), &broker.bootstrap, &broker.bootstrap, "");
-    wallet.writes_checkpoints_often();
-    let records = wallet.generate(RECORDS);
-    let parts = records.chunks(records.len() / KILLS as usize);
-    let (mut gone_on, mut taken_again) = (0, 0);
-    for part in parts {
-        let service = wallet.start();
-        wallet.write(part);
-        // It is under way: somewhere in this part, or in what it takes again before it, at any moment.
-        let taken = seeded.below(part.len() as u64);
-        wait_until("it is under way", BACK_WITHIN, || (wallet.taken(&service)? >= taken).then_some(()));
-        let until = Instant::now() + Duration::from_millis(seeded.below(1500));
-        wait_until("the moment", Duration::from_secs(5), || (Instant::now() >= until).then_some(()));
-        service.signal("KILL");
+impl Seen {
+    fn look(&mut self, service: &Running) {
         for line in service.log() {
             if line["message"] == "the state is read back: going on where it stands" {
-                gone_on += u64::from(line["checkpoint"].as_u64() > Some(1));
-                taken_again += line["batches_again"].as_u64().unwrap_or(0);
+                self.gone_on += u64::from(line["checkpoint"].as_u64() > Some(1));
+                self.taken_again += line["batches_again"].as_u64().unwrap_or(0);
             }
         }
     }
-    // Else it would show nothing: every start would begin with the first record.
-    assert!(gone_on > KILLS / 2 && taken_again > KILLS / 3, "{gone_on} went on, {taken_again} batches taken again");
-    let service = wallet.start();
-    wallet.has_caught_up(&service);
+}
+
+/// Lets the service work under load and ends it, hard, at a moment that the seed chooses.
+fn kill_once(spread: &Spread, number: u64, part: &[Placed], seeded: &mut Seeded, seen: &mut Seen) {
+    std::thread::scope(|scope| {
+        let service = spread.start();
+        // Every fourth anywhere, on the start too; the others once it takes records.
+        if number % 4 != 3 {
+            wait_until("it is under way", BACK_WITHIN, || {
+                service.log().iter().any(|line| line["message"] == "detection started").then_some(())
+            });
+        }
+        // What is left of it when the end comes is there when the next one starts.
+        scope.spawn(|| spread.write(part));
+        let until = Instant::now() + Duration::from_millis(seeded.below(KILL_WITHIN_MS));
+        wait_until("the moment", Duration::from_secs(5), || (Instant::now() >= until).then_some(()));
+        service.signal("KILL");
+        seen.look(&service);
+    });
+    if number % 3 == 0 {
+        spread.committed_is_durable();
+    }
+}
+
+#[test]
+fn killed_at_thirty_points_under_load_it_says_what_an_undisturbed_engine_says() {
+    let (mut seeded, kills) = (Seeded(told("KILLS_SEED", 7)), told("KILLS", KILLS));
+    let (broker, began) = (broker(), Instant::now());
+    let records = generate("kills", broker, (kills as usize + 1) * RECORDS_PER_KILL);
+    let spread = Spread::new("kills", broker);
+    let mut parts = records.chunks(RECORDS_PER_KILL);
+    let mut seen = Seen::default();
+    for (number, part) in (0..kills).zip(parts.by_ref()) {
+        kill_once(&spread, number, part, &mut seeded, &mut seen);
+    }
+    let service = spread.start();
+    parts.for_each(|part| spread.write(part));
+    spread.is_done();
     service.terminate();
-    agrees(&wallet, &records);
+    let (agreement, delivered) = spread.agrees();
+    println!("{seen:?} {agreement:?} {delivered:?} in {:?}", began.elapsed());
+    // Else it would show nothing: every start would begin with the first record, and nothing would come twice.
+    assert!(seen.gone_on > kills / 2 && seen.taken_again > kills / 3, "{seen:?}");
+    assert_eq!(agreement.records, records.len());
+    assert!(agreement.batches as u64 > 10 * kills && agreement.contacts > 100, "{agreement:?}");
+    assert!(agreement.alerts > 100 && agreement.again > 0 && agreement.dead > 0, "{agreement:?}");
+    assert!(delivered.notices > 50 && delivered.again > 0 && delivered.undeliverable < 10, "{delivered:?}");
 }

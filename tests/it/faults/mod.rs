@@ -1,12 +1,20 @@
 //! Faults of the world around the service, on a real broker behind a proxy: nothing is lost, nothing is told twice,
 //! `/readyz` says what is wrong and that it is over, and the alerts are those of `replay` over the same records.
 //!
-//! One topic of one partition: its order is the only one, so that alerts can be compared whole.
+//! [`Wallet`] has one topic of one partition: its order is the only one, so that alerts can be compared whole with those
+//! of `replay`. [`spread::Spread`] has three topics of many partitions: there [`oracle`] says what must come of it, which
+//! knows the order from the batches that were logged.
 
+mod backfill;
 mod broker;
+pub mod kept;
 mod kill;
 mod network;
+mod notices;
+pub mod oracle;
+mod rebuild;
 mod records;
+mod spread;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +26,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::kept::Kept;
+use self::oracle::{Agreement, Oracle};
 use crate::kit::process::wait_until;
 use crate::kit::running::Running;
 
@@ -41,6 +51,8 @@ struct Wallet {
     topic: String,
     /// Where we write, whatever the service suffers.
     bootstrap: String,
+    /// Every batch that it logs.
+    kept: Kept,
 }
 
 impl Wallet {
@@ -54,14 +66,8 @@ impl Wallet {
              [http]\nlisten = \"127.0.0.1:0\"\n{more}"
         );
         std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
-        Wallet { folder, topic, bootstrap: bootstrap.to_owned() }
-    }
-
-    /// As often as may be.
-    fn writes_checkpoints_often(&self) {
-        let path = self.folder.path().join("walletwatch.toml");
-        let config = std::fs::read_to_string(&path).expect("a configuration");
-        std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
+        let kept = Kept::of(&folder.path().join("state"));
+        Wallet { folder, topic, bootstrap: bootstrap.to_owned(), kept }
     }
 
     /// How many records a service has taken since its start.
@@ -69,19 +75,6 @@ impl Wallet {
         let series = service.scrape()?;
         let sum = |name: &str| -> f64 { series.iter().filter(|(s, _)| s.starts_with(name)).map(|(_, n)| n).sum() };
         Some((sum("walletwatch_events_total{") + sum("walletwatch_events_rejected_total{")) as u64)
-    }
-
-    /// Waits until nothing is left to take.
-    fn has_caught_up(&self, service: &Running) {
-        wait_until("everything is taken", BACK_WITHIN, || {
-            let lag: f64 = service
-                .scrape()?
-                .iter()
-                .filter(|(s, _)| s.starts_with("walletwatch_consumer_lag_records{"))
-                .map(|(_, n)| n)
-                .sum();
-            (lag == 0.0 && service.failing()?.0 == 200).then_some(())
-        });
     }
 
     fn start(&self) -> Running {
@@ -142,6 +135,15 @@ impl Wallet {
         values.iter().map(|value| serde_json::from_slice(value).expect("JSON")).collect()
     }
 
+    /// Waits until nothing is left to take.
+    fn has_caught_up(&self, service: &Running) {
+        wait_until("everything is taken", BACK_WITHIN, || {
+            let series = service.scrape()?;
+            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
+            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
+        });
+    }
+
     /// Waits until the service has decided so many records, and everything is taken and acknowledged.
     fn has_taken(&self, service: &Running, records: u64) {
         let mut last = BTreeMap::new();
@@ -152,6 +154,15 @@ impl Wallet {
             (taken >= records && sum("walletwatch_consumer_lag_records{") == 0.0).then_some(())
         });
         service.is_ready();
+    }
+
+    /// The batch log is whole, and alerts, desk, dead letters, contacts and state are those of an engine that ran once
+    /// over it, undisturbed: each alert written at least once, and every time the same. The service has stopped cleanly.
+    fn agrees(&self) -> Agreement {
+        let oracle = Oracle::of(self.folder.path(), &self.bootstrap, &self.kept);
+        let (agreement, undisturbed) = oracle.agrees();
+        oracle.desk_agrees(&undisturbed);
+        agreement
     }
 
     /// The alerts are those of a replay, each once, whole and in order; at the desk too.

@@ -175,4 +175,5 @@ fn partitions_that_are_idle_hold_nobody_up() {
     wallet.has_taken(&service, records.len() as u64);
     service.terminate();
     wallet.alerts_are_those_of_a_replay(&records);
+    assert_eq!(wallet.agrees().again, 0, "nothing was told twice");
 }

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: signatures are verified by the `standardwebhooks` crate, not by our code; TLS is real.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,8 @@ pub struct Request {
 struct Shared {
     requests: Mutex<Vec<Request>>,
     answers: Mutex<Vec<u16>>,
+    /// The keys that were answered by 503 once; `None`: nobody is.
+    stumbled: Mutex<Option<BTreeSet<String>>>,
     webhook: Webhook,
 }
 
@@ -65,6 +68,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             requests: Mutex::new(Vec::new()),
             answers: Mutex::new(Vec::new()),
+            stumbled: Mutex::new(None),
             webhook: Webhook::new(SIGNING_KEY).expect("a key"),
         });
         let acceptor = TlsAcceptor::from(Arc::new(server_config(&authority)));
@@ -98,6 +102,12 @@ impl Gateway {
         let mut answers = self.shared.answers.lock().expect("no panic before");
         answers.clear();
         answers.extend(statuses.iter().rev());
+    }
+
+    /// From now on the first request of every fourth key is taken and answered by 503: whoever sent it must send the
+    /// same again.
+    pub fn stumble(&self) {
+        self.shared.stumbled.lock().expect("no panic before").get_or_insert_default();
     }
 
     /// What came so far.
@@ -146,7 +156,14 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let verified = shared.webhook.verify(&body, &headers).is_ok();
     let request = Request { id: text("webhook-id"), body: String::from_utf8_lossy(&body).into_owned(), verified };
+    let stumbles = shared.stumbled.lock().expect("no panic before").as_mut().is_some_and(|stumbled| {
+        let is_fourth = request.id.bytes().map(usize::from).sum::<usize>().is_multiple_of(4);
+        is_fourth && stumbled.insert(request.id.clone())
+    });
     shared.requests.lock().expect("no panic before").push(request);
+    if stumbles {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     let status = shared.answers.lock().expect("no panic before").pop().unwrap_or(200);
     StatusCode::from_u16(status).expect("a status")
 }

@@ -20,7 +20,11 @@ pub struct Running {
 impl Running {
     /// Starts `walletwatch run` in a folder with a configuration that says `[http] listen`.
     pub fn start(folder: &std::path::Path, args: &[&str]) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+        Self::start_of(Command::new(env!("CARGO_BIN_EXE_walletwatch")), folder, args)
+    }
+
+    /// The same of another build, or with more in its environment.
+    pub fn start_of(mut command: Command, folder: &std::path::Path, args: &[&str]) -> Running {
         command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");

@@ -48,9 +48,12 @@ pub fn ended(child: &mut Child) -> Value {
 }
 
 /// A record as it stands in a topic.
+#[derive(Default)]
 pub struct Found {
     /// Its partition.
     pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
     /// Its timestamp, ms.
     pub stamp: i64,
     /// Its key.
@@ -59,12 +62,19 @@ pub struct Found {
     pub value: Vec<u8>,
     /// The header `reason`, empty where there is none.
     pub reason: String,
+    /// Where a dead letter comes from: its headers `topic`, `partition` and `offset`, empty where there is none.
+    pub origin: (String, String, String),
 }
 
-/// Every record of a topic.
+/// Every record of a topic of the tests' own broker.
 pub fn records(topic: &str) -> Vec<Found> {
+    records_at(&broker().bootstrap, topic)
+}
+
+/// Every record of a topic, each partition's in order.
+pub fn records_at(bootstrap: &str, topic: &str) -> Vec<Found> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &broker().bootstrap)
+        .set("bootstrap.servers", bootstrap)
         .set("group.id", "test.run")
         .create()
         .expect("a consumer");
@@ -81,13 +91,18 @@ pub fn records(topic: &str) -> Vec<Found> {
     let mut found = Vec::new();
     wait_until(&format!("{expected} records of {topic}"), limit, || {
         while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-            let reason = message.headers().and_then(|headers| headers.iter().find(|h| h.key == "reason"));
+            let header = |key: &str| {
+                let found = message.headers().and_then(|headers| headers.iter().find(|h| h.key == key));
+                text(found.and_then(|header| header.value).unwrap_or_default())
+            };
             found.push(Found {
                 partition: message.partition(),
+                offset: message.offset(),
                 stamp: message.timestamp().to_millis().expect("a timestamp"),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().unwrap_or_default().to_vec(),
-                reason: text(reason.and_then(|header| header.value).unwrap_or_default()),
+                reason: header("reason"),
+                origin: (header("topic"), header("partition"), header("offset")),
             });
         }
         (found.len() as i64 >= expected).then_some(())

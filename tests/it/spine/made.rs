@@ -75,5 +75,5 @@ fn transfer(account: &str, time: i64, device: &str, payee: &str) -> Record {
 }
 
 fn found(account: &str, stamp: i64, value: Vec<u8>) -> Found {
-    Found { partition: 1, stamp, key: Some(account.as_bytes().to_vec()), value, reason: String::new() }
+    Found { partition: 1, stamp, key: Some(account.as_bytes().to_vec()), value, ..Found::default() }
 }

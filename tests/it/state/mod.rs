@@ -5,4 +5,5 @@ mod ceiling;
 mod damage;
 mod pack;
 mod random;
+mod shown;
 mod twins;
