@@ -86,6 +86,15 @@ impl Wallet {
         std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
     }
 
+    /// Waits until nothing is left to take.
+    fn has_caught_up(&self, service: &Running) {
+        wait_until("everything is taken", BACK_WITHIN, || {
+            let series = service.scrape()?;
+            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
+            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
+        });
+    }
+
     /// How many records a service has taken since its start.
     fn taken(&self, service: &Running) -> Option<u64> {
         let series = service.scrape()?;
