@@ -48,8 +48,6 @@ pub(crate) enum Mutant {
     SweepsOnlyHere,
     /// Of whoever is not in memory, what a sweep would do is taken for known after a change of windows.
     KeepsEnds,
-    /// Entities leave memory as soon as their state is taken down.
-    LeavesBeforeStored,
 }
 
 #[cfg(test)]

@@ -236,7 +236,10 @@ impl Detection {
     fn make_room(&mut self) -> Result<(), RunError> {
         match self.room.make(&mut self.engine) {
             Need::Nothing => return Ok(()),
-            Need::Checkpoint => return Ok(self.durable.hurry()),
+            Need::Checkpoint => {
+                self.durable.hurry();
+                return Ok(());
+            }
             Need::Wait => {}
         }
         let begun = Instant::now();

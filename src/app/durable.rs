@@ -322,7 +322,7 @@ impl Durable {
     /// Tells the engine once the store has all that was taken down: from then on entities may leave for it.
     fn rest(&mut self, engine: &mut Engine) {
         if let Saved::In(number) = self.saved_as
-            && (self.checkpoints.applied() >= Some(number) || mutant::is(Mutant::LeavesBeforeStored))
+            && self.checkpoints.applied() >= Some(number)
         {
             self.saved_as = Saved::Stored;
             engine.at_rest();

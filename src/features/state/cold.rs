@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::State;
+use super::{NOWHERE, State};
 use crate::features::entity::{Leaving, Table};
 use crate::features::marks::Rank;
 use crate::features::store::{Shelf, Source, Space, StoreError};
@@ -85,7 +85,7 @@ impl State {
 
     /// An account whose event is not counted will be asked about: it is read back if it is away.
     pub fn bring_back(&mut self, account: u64) {
-        drop(self.accounts.peek(account, crate::features::NOWHERE));
+        let _ = self.accounts.peek(account, NOWHERE);
     }
 
     /// Memory that entities are accounted to take, without those that left it, bytes.

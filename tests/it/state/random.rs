@@ -136,7 +136,7 @@ fn entities_that_leave_memory_and_come_back_change_nothing() {
         alerts += twins.expected.0.iter().filter(|line| line.contains(" alert ")).count();
     }
     let cases = seeds().end - seeds().start;
-    assert!(left > 4 * cases && came_back > 4 * cases, "{left} left, {came_back} came back: it tests nothing");
+    assert!(left > 2 * cases && came_back > cases, "{left} left, {came_back} came back: it tests nothing");
     assert!(alerts as u64 > 10 * cases, "{alerts} alerts");
 }
 
