@@ -196,13 +196,15 @@ pub struct StateGauges {
     kinds: Vec<(KeyField, IntGauge, IntGauge)>,
     /// Count and bytes of the chains of sequences.
     sequences: [IntGauge; 2],
+    moves: Moves,
     queues: [IntGauge; 2],
     looked: Option<Instant>,
 }
 
 impl StateGauges {
     /// Nothing kept yet; the limits are told at once.
-    pub fn new(metrics: &Metrics, options: &Options) -> Self {
+    pub fn new(metrics: &Metrics, options: &Options, resident_bytes_max: usize) -> Self {
+        metrics.state_resident_limit.set(whole(resident_bytes_max));
         metrics.entities_limit.set(whole(options.entities_max));
         metrics.event_ids_limit.set(whole(options.event_ids_max));
         let queues = [("batches", BATCHES_MAX), ("acknowledgements", UNACKNOWLEDGED_RECORDS_MAX)];
@@ -216,7 +218,8 @@ impl StateGauges {
         };
         let kinds = KeyField::all().map(kind).collect();
         let sequences = [&metrics.entities, &metrics.state_bytes].map(|gauges| gauges.with_label_values(&["sequence"]));
-        StateGauges { metrics: metrics.clone(), kinds, sequences, queues: queues.map(queue), looked: None }
+        let (metrics, moves, queues) = (metrics.clone(), Moves::new(metrics), queues.map(queue));
+        StateGauges { metrics, kinds, sequences, moves, queues, looked: None }
     }
 
     /// Whether it is time to look; then the next time is later.
@@ -229,7 +232,7 @@ impl StateGauges {
     }
 
     /// Looks. `batches` and `unacknowledged` stand in the queues.
-    pub fn refresh(&self, engine: &Engine, batches: usize, unacknowledged: u64) {
+    pub fn refresh(&mut self, engine: &Engine, batches: usize, unacknowledged: u64) {
         for (kind, entities, bytes) in &self.kinds {
             entities.set(whole(engine.entities(*kind)));
             bytes.set(whole(engine.state_bytes(*kind)));
@@ -237,12 +240,43 @@ impl StateGauges {
         let [chains, bytes] = &self.sequences;
         chains.set(whole(engine.sequences()));
         bytes.set(whole(engine.sequence_bytes()));
+        self.moves.reach(engine);
         self.metrics.event_ids.set(whole(engine.event_ids()));
         self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);
         let [waiting, sent] = &self.queues;
         // The one the reader holds is not in the queue.
         waiting.set(whole(batches.min(BATCHES_MAX)));
         sent.set(i64::try_from(unacknowledged).unwrap_or(i64::MAX));
+    }
+}
+
+/// Where entities are, on its way to the metrics.
+struct Moves {
+    /// By kind: how many are away, left, came back.
+    kinds: Vec<(KeyField, IntGauge, [Growth; 2])>,
+    resident: IntGauge,
+}
+
+impl Moves {
+    fn new(metrics: &Metrics) -> Self {
+        let kind = |kind: KeyField| {
+            let labels = &[kind.name()];
+            let growths = [&metrics.state_left, &metrics.state_came_back];
+            let growths = growths.map(|family| Growth::new(family.with_label_values(labels)));
+            (kind, metrics.state_away.with_label_values(labels), growths)
+        };
+        Moves { kinds: KeyField::all().map(kind).collect(), resident: metrics.state_resident.clone() }
+    }
+
+    fn reach(&mut self, engine: &Engine) {
+        for (kind, away, growths) in &mut self.kinds {
+            let residence = engine.residence(*kind);
+            away.set(whole(residence.away));
+            let [left, came_back] = growths;
+            left.reach(residence.left);
+            came_back.reach(residence.came_back);
+        }
+        self.resident.set(whole(engine.resident_bytes()));
     }
 }
 

@@ -14,6 +14,7 @@ use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges, Taken};
 use super::current::{InForce, Mappings, Version};
 use super::durable::{At, Durable, Settled};
 use super::past::Past;
+use super::room::{Need, Room};
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
@@ -32,6 +33,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::events::{Begins, DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
+use crate::telemetry::state::RoomWaited;
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,6 +48,8 @@ pub struct Detection {
     stages: Stages,
     engine: Engine,
     durable: Durable,
+    /// What the engine's entities may take of memory.
+    room: Room,
     /// What the engine decides with.
     in_force: InForce,
     digests: Digests,
@@ -80,10 +84,11 @@ impl Detection {
         let (engine, mut durable) = state;
         durable.set_epoch(offsets.epoch());
         let topics = prepared.config.kafka.topics.len();
+        let room = Room::new(prepared);
         Detection {
             producer,
             counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),
-            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine),
+            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine, room.bytes_max()),
             key_counts: KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics),
             keys: Keys::new(topics),
             digests: in_force.digests(&prepared.config.kafka.topics),
@@ -92,6 +97,7 @@ impl Detection {
             past: None,
             engine,
             durable,
+            room,
             in_force,
             version: Version::default(),
             next: None,
@@ -173,7 +179,8 @@ impl Detection {
         self.producer.check()?;
         self.offsets.check()?;
         let (durable, at) = self.at();
-        durable.tick(at, now)
+        durable.tick(at, now)?;
+        self.make_room()
     }
 
     /// What it was asked; and what it keeps, once a second.
@@ -222,6 +229,26 @@ impl Detection {
     fn settle(&mut self, deadline: Instant) -> Result<Settled, RunError> {
         let (durable, at) = self.at();
         durable.settle(at, deadline)
+    }
+
+    /// Lets entities leave memory for the store. Where too much of it changed since the last checkpoint, one begins at
+    /// once, and no batch is taken before the store has it.
+    fn make_room(&mut self) -> Result<(), RunError> {
+        match self.room.make(&mut self.engine) {
+            Need::Nothing => return Ok(()),
+            Need::Checkpoint => return Ok(self.durable.hurry()),
+            Need::Wait => {}
+        }
+        let begun = Instant::now();
+        // A stop brings everything to rest itself.
+        while !self.stages.shutdown.is_requested() && self.settle(Instant::now() + SWAP_WAIT_MAX)? != Settled::Closed {
+            self.pulse.beat(Instant::now());
+            self.producer.check()?;
+            self.offsets.check()?;
+        }
+        RoomWaited { resident_bytes: self.engine.resident_bytes(), waited: begun.elapsed() }.tell(&self.stages.metrics);
+        self.room.make(&mut self.engine);
+        Ok(())
     }
 
     /// Where it stands, for what writes that down.
@@ -280,6 +307,7 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        self.engine.check()?;
         reach(failpoint::DECIDE_DONE);
         if mutant::is(Mutant::LogsAfterwards) {
             self.durable.log(batch, &self.digests)?;
@@ -333,6 +361,23 @@ impl Detection {
     }
 }
 
+/// What a simulation moves by hand, for in it nothing happens by itself.
+#[cfg(test)]
+pub struct Hand<'d> {
+    pub engine: &'d mut Engine,
+    pub checkpoints: &'d mut crate::features::store::Checkpoints,
+    pub offsets: &'d Offsets,
+}
+
+#[cfg(test)]
+impl Detection {
+    /// The parts that have threads of their own, and the engine.
+    pub fn hand(&mut self) -> Hand<'_> {
+        let Detection { engine, durable, offsets, .. } = self;
+        Hand { engine, checkpoints: durable.checkpoints(), offsets }
+    }
+}
+
 /// A record of our own events.
 pub(super) fn input<'r>(record: Record<'r>) -> Input<'r> {
     Input { lane: record.lane, value: record.value }
@@ -351,15 +396,15 @@ pub(super) fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'
 }
 
 /// Takes what the engine finds in one batch to Kafka.
-struct Outputs<'o> {
-    producer: &'o Producer,
-    config: &'o KafkaConfig,
-    batch: &'o Batch,
-    ticket: usize,
-    keys: &'o mut Keys,
-    witness: Option<&'o dyn Witness>,
+pub struct Outputs<'o> {
+    pub producer: &'o Producer,
+    pub config: &'o KafkaConfig,
+    pub batch: &'o Batch,
+    pub ticket: usize,
+    pub keys: &'o mut Keys,
+    pub witness: Option<&'o dyn Witness>,
     /// The first failure; after it nothing more is written.
-    failed: Option<KafkaError>,
+    pub failed: Option<KafkaError>,
 }
 
 impl Outputs<'_> {
@@ -473,6 +518,7 @@ pub fn summary(metrics: &Metrics) -> Summary {
         contacts: metrics.contacts.get(),
         desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
         desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
+        replayed: metrics.replayed.with_label_values(&["records"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {

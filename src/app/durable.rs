@@ -14,8 +14,8 @@ use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::failpoint::{self, reach};
 use crate::features::store::{
-    Checkpoint, CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo,
-    StateKey, recover,
+    Checkpoint, CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo, Source,
+    StateKey, Store, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Standing};
@@ -119,11 +119,14 @@ impl Found {
         options: Options,
     ) -> Result<(Engine, Option<Swapped>), RunError> {
         let (rules, bands) = (Arc::clone(&in_force.ruleset), in_force.policy.bands);
+        let store: Source = Arc::<dyn Store>::clone(&self.home.place.store);
         if self.recovered.checkpoint.is_none() {
-            return Ok((Engine::new(rules, bands, options, prepared.key), None));
+            let mut engine = Engine::new(rules, bands, options, prepared.key);
+            engine.keep_in(store);
+            return Ok((engine, None));
         }
         let begun = Instant::now();
-        let (engine, swapped) = Engine::restore_and_tell(rules, bands, options, prepared.key, &*self.home.place.store)?;
+        let (engine, swapped) = Engine::restore_beside(rules, bands, options, prepared.key, store)?;
         StateOpened {
             checkpoint: self.recovered.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number),
             batches_again: self.again.len(),
@@ -168,6 +171,8 @@ impl Found {
             names,
             checkpoints,
             waiting: None,
+            saved_as: Saved::Stored,
+            is_hurried: false,
             told: last.map_or(0, |checkpoint| checkpoint.number),
             covered: None,
             batch: last.map_or(0, |checkpoint| checkpoint.progress.batch),
@@ -176,10 +181,11 @@ impl Found {
             epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
         };
         if last.is_none_or(|checkpoint| checkpoint.progress.offsets.is_empty()) {
-            let (redo, progress) = durable.capture(engine, starts, in_force);
-            durable.checkpoints.begin(redo, progress)?;
+            let (redo, progress) = durable.capture(engine, starts, in_force)?;
+            durable.saved_as = Saved::In(durable.checkpoints.begin(redo, progress)?);
             durable.checkpoints.wait(None);
             durable.checkpoints.check()?;
+            durable.rest(engine);
         }
         Ok(durable)
     }
@@ -193,6 +199,17 @@ struct Waiting {
     progress: Progress,
     /// The end of the log as of then: synced before the checkpoint is closed.
     log_file: Option<Box<dyn DiskFile>>,
+}
+
+/// Where the last state that was taken down is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Saved {
+    /// In our hands.
+    Here,
+    /// In a checkpoint.
+    In(u64),
+    /// In the store.
+    Stored,
 }
 
 /// Where detection stands between two batches.
@@ -222,6 +239,9 @@ pub struct Durable {
     names: Arc<Lanes>,
     checkpoints: Checkpoints,
     waiting: Option<Waiting>,
+    saved_as: Saved,
+    /// A checkpoint is wanted before its time.
+    is_hurried: bool,
     /// The last closed checkpoint that offsets and log know of.
     told: u64,
     /// It and its last batch, until the store has taken it.
@@ -259,7 +279,9 @@ impl Durable {
         self.checkpoints.check()?;
         self.hand_over(producer)?;
         self.let_go(offsets)?;
-        let is_due = self.checkpoints.is_due(now) || (self.log.wants_checkpoint() && !self.checkpoints.is_busy());
+        self.rest(engine);
+        let is_wanted = self.log.wants_checkpoint() || self.is_hurried;
+        let is_due = self.checkpoints.is_due(now) || (is_wanted && !self.checkpoints.is_busy());
         if self.waiting.is_none() && self.saved != Some(self.batch) && is_due {
             self.take_down(engine, offsets, ticket, in_force)?;
         }
@@ -283,6 +305,7 @@ impl Durable {
         let is_closed = self.checkpoints.wait(Some(deadline));
         self.checkpoints.check()?;
         self.let_go(offsets)?;
+        self.rest(engine);
         Ok(if is_closed { Settled::Closed } else { Settled::NotClosed })
     }
 
@@ -291,9 +314,30 @@ impl Durable {
         self.told > 0
     }
 
+    /// The next checkpoint begins as soon as none is under way.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// Tells the engine once the store has all that was taken down: from then on entities may leave for it.
+    fn rest(&mut self, engine: &mut Engine) {
+        if let Saved::In(number) = self.saved_as
+            && (self.checkpoints.applied() >= Some(number) || mutant::is(Mutant::LeavesBeforeStored))
+        {
+            self.saved_as = Saved::Stored;
+            engine.at_rest();
+        }
+    }
+
     /// For whoever watches over the service.
     pub fn watch(&self) -> CheckpointWatch {
         self.checkpoints.watch()
+    }
+
+    /// What writes checkpoints, for whoever does their steps.
+    #[cfg(test)]
+    pub fn checkpoints(&mut self) -> &mut Checkpoints {
+        &mut self.checkpoints
     }
 
     fn take_down(
@@ -304,7 +348,8 @@ impl Durable {
         in_force: &Digests,
     ) -> Result<(), RunError> {
         let log_file = self.log.roll()?;
-        let (redo, progress) = self.capture(engine, offsets.next(), in_force);
+        let (redo, progress) = self.capture(engine, offsets.next(), in_force)?;
+        self.is_hurried = false;
         if mutant::is(Mutant::CommitsBeforeClosed) {
             offsets.closed(&next_of(&progress));
         }
@@ -316,10 +361,17 @@ impl Durable {
         Ok(())
     }
 
-    fn capture(&mut self, engine: &mut Engine, next: Vec<(Partition, i64)>, in_force: &Digests) -> (Redo, Progress) {
+    fn capture(
+        &mut self,
+        engine: &mut Engine,
+        next: Vec<(Partition, i64)>,
+        in_force: &Digests,
+    ) -> Result<(Redo, Progress), RunError> {
         let mut redo = Redo::new();
         engine.save(&mut redo);
-        self.saved = Some(self.batch);
+        // Of an entity that is away the save may need what the store has.
+        engine.check()?;
+        (self.saved, self.saved_as) = (Some(self.batch), Saved::Here);
         let offset = |(Partition { topic, partition }, offset)| NextOffset { topic, partition, offset };
         let progress = Progress {
             batch: self.batch,
@@ -330,7 +382,7 @@ impl Durable {
             geo: in_force.geo.clone(),
             epoch: self.epoch,
         };
-        (redo, progress)
+        Ok((redo, progress))
     }
 
     /// Begins the checkpoint that waits, once Kafka has acknowledged all that came before it.
@@ -348,7 +400,7 @@ impl Durable {
             file.sync().map_err(|error| RunError::System("sync the batch log", error))?;
         }
         reach(failpoint::CHECKPOINT_LOG_SYNCED);
-        self.checkpoints.begin(redo, progress)?;
+        self.saved_as = Saved::In(self.checkpoints.begin(redo, progress)?);
         Ok(())
     }
 

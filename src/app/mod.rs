@@ -5,38 +5,34 @@
 //! drain.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::alert::DeskError;
 use crate::clock;
-use crate::detect::{Engine, Options, RestoreError};
+use crate::detect::{Engine, Options};
 use crate::disk::RealDisk;
-use crate::features::store::{FjallStore, StoreError};
-use crate::ingest::batch_log::{Digests, LogError, Logged};
+use crate::ingest::batch_log::Logged;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
 use crate::ingest::kafka::{Begin, Claim, Error as KafkaError, Offsets, Producer, topics};
-use crate::ingest::source::SourceError;
 use crate::shutdown::{DRAIN_TIME_MAX, Shutdown};
 use crate::telemetry::events::Summary;
 use crate::telemetry::health::{self, State};
 use crate::telemetry::http::Server;
-use crate::telemetry::state::{StateSetAside, TakenAgainUnderOthers};
 use crate::telemetry::{Health, Metrics};
 
+mod beginning;
 pub mod control;
 mod counts;
 mod current;
 pub mod demo;
 mod detect;
 mod durable;
+mod error;
 pub mod history;
 mod last_good;
 mod notify;
@@ -44,17 +40,19 @@ mod owner;
 mod past;
 mod prepare;
 mod reload;
+mod room;
 pub mod shown;
+#[cfg(test)]
+mod simulation;
 mod watch;
 mod witness;
 
+pub use error::RunError;
 pub use prepare::{BadRules, KeyFrom, Prepared, prepare, rules_to_look};
 pub use witness::Witness;
 
 use current::{Current, InForce};
 use durable::{Durable, Found};
-use history::unfinished;
-use past::Past;
 use reload::Reloader;
 use watch::{Watch, Watched};
 
@@ -81,93 +79,6 @@ impl Role {
     fn notifies(self) -> bool {
         self != Role::Detect
     }
-}
-
-/// Why a run ended badly.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Kafka.
-    #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    /// The desk.
-    #[error("{0}")]
-    Desk(Arc<DeskError>),
-    /// The folder of the state.
-    #[error("failed to use state.directory = {path}: {1}", path = .0.display())]
-    StateDirectory(PathBuf, #[source] std::io::Error),
-    /// The state as it was saved.
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-    /// The batch log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The state.
-    #[error(transparent)]
-    State(#[from] StoreError),
-    /// The state was being made out of history, and that was cut off.
-    #[error(
-        "the state in {path} is unfinished: `walletwatch {0}` was cut off. Nothing was started: begin that command \
-         again, or go on with an empty state by `walletwatch run --cold`",
-        path = .1.display()
-    )]
-    Unfinished(String, PathBuf),
-    /// A state was being made out of history, and somebody asked to stop.
-    #[error(
-        "{0} was cut off: the state in {path} is unfinished, and nothing will start on it. Begin it again: what it had \
-         made is made anew",
-        path = .1.display()
-    )]
-    CutOff(&'static str, PathBuf),
-    /// History cannot go into a state that detection has made.
-    #[error(
-        "there is a state in {path} already, which detection made (checkpoint {1}): history cannot come behind it. \
-         `walletwatch state rebuild --from TIME` makes it anew from Kafka",
-        path = .0.display()
-    )]
-    HasState(PathBuf, u64),
-    /// History cannot go behind what is newer.
-    #[error(
-        "{name} begins at {oldest}, and what was backfilled before ends at {behind}: nothing is counted backwards. Give \
-         the files in the order of their events, in one command",
-        oldest = .oldest.rfc3339(),
-        behind = .behind.rfc3339()
-    )]
-    Older {
-        /// The file.
-        name: String,
-        /// Its oldest event so far.
-        oldest: crate::event::Millis,
-        /// The newest event that is there.
-        behind: crate::event::Millis,
-    },
-    /// A file of events.
-    #[error("failed to read {0}: {1}")]
-    File(String, #[source] SourceError),
-    /// Threads, signals.
-    #[error("failed to {0}: {1}")]
-    System(&'static str, #[source] std::io::Error),
-    /// The socket in the state folder.
-    #[error("failed to listen on {path}, which commands ask the service by: {1}", path = .0.display())]
-    Control(PathBuf, #[source] std::io::Error),
-    /// A counter that cannot be made.
-    #[error("failed to make the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// The address of metrics and health.
-    #[error("failed to listen on http.listen = {0}: {1}")]
-    Listen(SocketAddr, #[source] std::io::Error),
-    /// The last checkpoint of a stop is not on the disk in time.
-    #[error(
-        "the last checkpoint was not closed within {} s: the disk is slow; everything is written to Kafka, and the next \
-         start takes the last batches again",
-        .0.as_secs()
-    )]
-    NotClosedInTime(Duration),
-    /// A stop took too long.
-    #[error("the stop took longer than {} s; what was not acknowledged comes again after the next start", DRAIN_TIME_MAX.as_secs())]
-    DrainTooLong,
-    /// A thread ended by a panic.
-    #[error("the thread of {0} ended by a bug; nothing it had not finished was committed")]
-    Panic(&'static str),
 }
 
 /// When a run ends by itself.
@@ -405,47 +316,6 @@ impl Stages {
         Ok((consumer?, found))
     }
 
-    /// Refuses a state whose making was cut off; with `--cold` that goes.
-    fn is_finished(&self, beginning: Beginning) -> Result<(), RunError> {
-        let folder = &self.prepared.config.state_directory;
-        let failed = |error| RunError::StateDirectory(folder.clone(), error);
-        let Some(what) = unfinished::found(folder).map_err(failed)? else { return Ok(()) };
-        // Perhaps it is being made right now.
-        FjallStore::check_free(folder)?;
-        if !beginning.cold {
-            return Err(RunError::Unfinished(what, folder.clone()));
-        }
-        FjallStore::discard(folder)?;
-        unfinished::end(folder).map_err(failed)
-    }
-
-    /// The state and the reader; with `--cold` a state that cannot go on is set aside, and it begins with an empty one.
-    fn open_state(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
-        match self.open_reader(beginning) {
-            Err(error) if beginning.cold && is_of_state(&error) => self.set_aside(&error, beginning),
-            opened => opened,
-        }
-    }
-
-    fn set_aside(&self, why: &RunError, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
-        let folder = &self.prepared.config.state_directory;
-        FjallStore::set_aside(folder)?;
-        let (aside, bytes) = FjallStore::aside(folder).unwrap_or_default();
-        StateSetAside { why: &why.to_string(), aside: &aside, bytes }.tell();
-        self.open_reader(beginning)
-    }
-
-    /// Makes the group ours, with a state that can go on or, with `--cold`, an empty one.
-    fn claim(&self, opened: (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
-        match self.claim_as_it_is(opened, beginning) {
-            Err(error) if beginning.cold && is_of_state(&error) => {
-                let opened = self.set_aside(&error, beginning)?;
-                self.claim_as_it_is(opened, beginning)
-            }
-            claimed => claimed,
-        }
-    }
-
     /// Makes the group ours: there is one detector.
     fn claim_as_it_is(
         &self,
@@ -459,11 +329,7 @@ impl Stages {
         let stop = || self.shutdown.is_requested();
         // A second one leaves nothing behind: it watches before there is a checkpoint.
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
-        let options = Options {
-            findings: self.witness.is_some(),
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
-            ..prepared.config.engine.clone()
-        };
+        let options = Options { findings: self.witness.is_some(), ..room::options(prepared) };
         let again = found.again();
         let begins_with = self.begins_with(&again);
         let (mut engine, swapped) = found.engine_under(&begins_with, prepared, options)?;
@@ -475,40 +341,6 @@ impl Stages {
         // Only now may the group have commits: without the first checkpoint they would mean a lost state.
         let offsets = consumer.take(claimable, &stop)?;
         Ok((consumer, (engine, durable), offsets, (begins_with, again)))
-    }
-
-    /// What the first batch is decided with: of batches that are taken again, what they were decided with before.
-    fn begins_with(&self, again: &[Logged]) -> InForce {
-        let prepared = &self.prepared;
-        let (now, past) = (&prepared.in_force, self.past());
-        // Kept by whatever is reloaded, until these batches are covered.
-        again.iter().for_each(|logged| self.current.decides_with(&logged.in_force));
-        let mut known: Vec<(&Digests, bool)> = Vec::new();
-        let mut others = 0;
-        for Logged { in_force, .. } in again {
-            let is_exact = match known.iter().find(|(digests, _)| *digests == &**in_force) {
-                Some((_, is_exact)) => *is_exact,
-                None => {
-                    let is_exact = past.of(in_force, now).is_exact;
-                    known.push((in_force, is_exact));
-                    is_exact
-                }
-            };
-            others += usize::from(!is_exact);
-        }
-        if others > 0 {
-            TakenAgainUnderOthers { batches: others }.tell();
-        }
-        let first = again.first().map(|logged| past.of(&logged.in_force, now).in_force);
-        let begins_with = first.unwrap_or_else(|| now.clone());
-        self.current.decides_with(&begins_with.digests(&prepared.config.kafka.topics));
-        begins_with
-    }
-
-    /// What was in force before, as far as it is kept.
-    fn past(&self) -> Past {
-        let Prepared { config, key, .. } = &*self.prepared;
-        Past::in_state(&config.state_directory, &config.kafka.topics, *key)
     }
 
     fn open_detection(
@@ -603,25 +435,6 @@ fn spawn(
         .spawn(body)
         .map(|_| ())
         .map_err(|e| RunError::System("start a thread", e))
-}
-
-/// Whether it is the state that cannot go on: another one could.
-fn is_of_state(error: &RunError) -> bool {
-    match error {
-        RunError::Restore(RestoreError::Store(error)) | RunError::State(error) => {
-            matches!(error, StoreError::Damaged { .. } | StoreError::Version { .. } | StoreError::Key { .. })
-        }
-        RunError::Restore(_) => true,
-        RunError::Log(error) => matches!(error, LogError::Format { .. } | LogError::Unknown { .. }),
-        RunError::Kafka(error) => matches!(
-            error,
-            KafkaError::Gone { .. }
-                | KafkaError::NotAgain { .. }
-                | KafkaError::OtherLanes { .. }
-                | KafkaError::Retired { .. }
-        ),
-        _ => false,
-    }
 }
 
 /// A claim with the times of production.

@@ -32,8 +32,11 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> (Option<PathBuf>, St
     if let Some(n) = whole("checkpoint_ms", 1000..=3_600_000) {
         state.checkpoint_ms = n;
     }
-    if let Some(n) = whole("memory_max_bytes", 64 << 20..=1 << 40) {
+    if let Some(n) = whole("memory_max_bytes", 1 << 20..=1 << 40) {
         state.memory_max_bytes = n;
+    }
+    if let Some(n) = whole("kept_max_bytes", 1 << 20..=1 << 44) {
+        state.kept_max_bytes = n;
     }
     section.done();
     (directory, state)

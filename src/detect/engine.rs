@@ -26,6 +26,7 @@ use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
+mod cold;
 mod durable;
 mod explained;
 mod sequences;
@@ -170,6 +171,9 @@ impl Engine {
             }
             self.bring_near(&chunk);
             for (place, taken) in chunk.iter_mut().enumerate() {
+                if self.state.has_failed() {
+                    return;
+                }
                 self.record(place, taken, geo, sink);
             }
             self.state.sweep(chunk.len(), self.lateness.horizon_ms());
@@ -305,11 +309,14 @@ impl Engine {
             sink.contact(at, document);
         }
         self.fill(event, late);
+        if self.state.has_failed() {
+            return;
+        }
         self.judge(event, late);
         if !late {
             self.follow_sequences(event);
         }
-        if !self.hits.is_empty() {
+        if !self.hits.is_empty() && self.has_account(event) {
             self.decide(at, event, geo, sink);
             if !late && self.state.takes_findings() {
                 self.tell_findings(event);
@@ -493,7 +500,12 @@ fn of_rules(rules: &Arc<Ruleset>, options: &Options) -> Arc<Ruleset> {
 
 fn limits(rules: &Ruleset, options: &Options) -> StateLimits {
     let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
-    StateLimits { entities_max: options.entities_max, memory_bytes_max: options.state_memory_max_bytes, profiles }
+    StateLimits {
+        entities_max: options.entities_max,
+        memory_bytes_max: options.state_memory_max_bytes,
+        resident_bytes_max: options.state_resident_max_bytes,
+        profiles,
+    }
 }
 
 fn count(counts: &mut [u64], at: u8) {

@@ -54,4 +54,4 @@ pub use ids::{Ids, key_value};
 pub use named::{NameError, named};
 pub use profile::{LastLogin, Profile, USUAL_COUNTRIES_MAX};
 pub use shown::{AccountShown, Asked, FeatureShown, KeptShown, LoginShown, PairShown, PairsShown, ValueShown};
-pub use state::{Ahead, NO_CEILING, State, StateHead, StateLimits};
+pub use state::{Ahead, NO_CEILING, Residence, State, StateHead, StateLimits};

@@ -83,6 +83,11 @@ impl Pairs {
         self.keys.iter().all(|(_, kept)| kept.is_dead(span))
     }
 
+    /// The first horizon at which it is dead, ms.
+    pub fn ends_ms(&self, over_ms: i64) -> i64 {
+        self.keys.iter().map(|(_, kept)| kept.ends_ms(over_ms)).max().unwrap_or(i64::MIN)
+    }
+
     /// The newest time in it.
     pub fn newest_ms(&self) -> i64 {
         self.keys.iter().map(|(_, kept)| kept.newest_ms()).max().unwrap_or(i64::MIN)

@@ -126,6 +126,18 @@ catalogue! {
     STATE_BYTES = gauge("walletwatch_state_bytes", ["entity"],
         "Memory of the entities of a kind, estimated: their tables are counted, what the entities point to is \
          extrapolated from a sample.");
+    STATE_AWAY = gauge("walletwatch_state_away_entities", ["entity"],
+        "Entities that are remembered and not in memory: the state store has them.");
+    STATE_LEFT = counter("walletwatch_state_left_total", ["entity"],
+        "Entities that left memory for the state store; who changed since the last checkpoint stays.");
+    STATE_CAME_BACK = counter("walletwatch_state_came_back_total", ["entity"],
+        "Entities that were read back from the state store because they came again or were swept.");
+    STATE_RESIDENT = gauge("walletwatch_state_resident_bytes", [],
+        "Memory that entities are accounted to take, without those that are away.");
+    STATE_RESIDENT_LIMIT = gauge("walletwatch_state_resident_limit_bytes", [],
+        "What walletwatch_state_resident_bytes is kept below: state.memory_max_bytes.");
+    STATE_ROOM_WAIT = histogram("walletwatch_state_room_wait_seconds", [],
+        "How long detection waited for a checkpoint because memory was full of what had changed since the last one.");
     EVENT_IDS = gauge("walletwatch_event_ids", [], "Event ids that are remembered to know an event that comes twice.");
     EVENT_IDS_LIMIT = gauge("walletwatch_event_ids_limit", [], "Event ids remembered at most: limits.event_ids_max.");
     EVENT_IDS_HELD = gauge("walletwatch_event_ids_held_seconds", [],

@@ -145,6 +145,8 @@ impl TopicSpeaks<'_> {
 pub struct Summary {
     /// Records taken.
     pub records: u64,
+    /// Records taken again after a crash, which an earlier run counted: not among these.
+    pub replayed: u64,
     /// Accepted events, duplicates not among them.
     pub accepted: u64,
     /// Duplicates.
@@ -181,6 +183,7 @@ impl Summary {
         let map = |map: &BTreeMap<String, u64>| serde_json::to_string(map).unwrap_or_default();
         tracing::info!(
             records = self.records,
+            replayed = self.replayed,
             accepted = self.accepted,
             duplicates = self.duplicates,
             rejected = self.rejected,

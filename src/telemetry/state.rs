@@ -48,6 +48,25 @@ impl CheckpointDone {
     }
 }
 
+/// Detection waited for the store: too much of what is in memory had changed since the last checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomWaited {
+    /// What entities took when it was over, before others left, bytes.
+    pub resident_bytes: usize,
+    /// How long.
+    pub waited: Duration,
+}
+
+impl RoomWaited {
+    /// Tells it.
+    pub fn tell(&self, metrics: &Metrics) {
+        let RoomWaited { resident_bytes, waited } = *self;
+        metrics.room_wait.observe(waited.as_secs_f64());
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(resident_bytes, waited_ms, "memory was full of what had changed: a checkpoint was waited for");
+    }
+}
+
 /// Detection goes on with the state of an earlier start.
 #[derive(Debug)]
 pub struct StateOpened {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::durable::Found;
+use super::room::{self, Need, Room};
 use super::{Prepared, RunError};
 use crate::detect::document::{AlertDocument, ContactDocument};
-use crate::detect::{Counters, Engine, FindingRecord, Options, Readable, Sink};
+use crate::detect::{Counters, Engine, FindingRecord, Readable, Sink};
 use crate::event::{Event, Millis, Rejection};
 use crate::features::store::{Checkpoints, NextOffset, Progress, Redo};
 use crate::geo::Databases;
@@ -84,16 +85,15 @@ struct Builder {
     mute: Mute,
     /// Something came since the last checkpoint.
     has_changed: bool,
+    room: Room,
+    /// The last checkpoint, until the store has it.
+    unstored: Option<u64>,
 }
 
 impl Builder {
     /// Goes on with what was found: nothing, or history that was taken before.
     fn new(found: Found, prepared: &Prepared) -> Result<Self, RunError> {
-        let options = Options {
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
-            ..prepared.config.engine.clone()
-        };
-        let (engine, _) = found.engine(prepared, options)?;
+        let (engine, _) = found.engine(prepared, room::options(prepared))?;
         Ok(Builder {
             engine,
             checkpoints: found.checkpoints()?,
@@ -102,6 +102,8 @@ impl Builder {
             moment: Millis(0),
             mute: Mute::default(),
             has_changed: true,
+            room: Room::new(prepared),
+            unstored: None,
         })
     }
 
@@ -117,15 +119,36 @@ impl Builder {
         if self.has_changed && self.checkpoints.is_due(Instant::now()) {
             self.write(Vec::new())?;
         }
+        self.make_room()
+    }
+
+    /// Lets entities leave memory for the store; where too much of it changed, a checkpoint is written for that.
+    fn make_room(&mut self) -> Result<(), RunError> {
+        self.engine.check()?;
+        self.rest();
+        if self.room.make(&mut self.engine) == Need::Wait {
+            self.write(Vec::new())?;
+            self.checkpoints.wait(None);
+            self.checkpoints.check()?;
+            self.rest();
+            self.room.make(&mut self.engine);
+        }
         Ok(())
+    }
+
+    fn rest(&mut self) {
+        if self.unstored.take_if(|number| self.checkpoints.applied() >= Some(*number)).is_some() {
+            self.engine.at_rest();
+        }
     }
 
     fn write(&mut self, offsets: Vec<NextOffset>) -> Result<(), RunError> {
         let mut redo = Redo::new();
         self.engine.save(&mut redo);
+        self.engine.check()?;
         let Digests { rules, lists, geo, .. } = self.in_force.clone();
         let progress = Progress { batch: 0, moment_ms: self.moment.0, offsets, rules, lists, geo, epoch: 0 };
-        self.checkpoints.begin(redo, progress)?;
+        self.unstored = Some(self.checkpoints.begin(redo, progress)?);
         self.has_changed = false;
         Ok(())
     }

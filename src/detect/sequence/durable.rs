@@ -61,7 +61,7 @@ impl Sequences {
         key: HashKey,
         stored: &dyn Stored,
     ) -> Result<(Self, Vec<usize>), StoreError> {
-        let chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored)?;
+        let chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored, None)?;
         let waits = |(key, chains): (u64, &Chains)| {
             chains.waiting.iter().map(|waiting| due(waiting, chains.number, key)).collect::<Vec<_>>()
         };

@@ -62,7 +62,7 @@ impl Sequences {
                 let until_ms = |chain: &Partial| chain.first_ms().saturating_add(sequence.within_ms);
                 let all = || (0..room.len()).filter_map(|at| room.get(at));
                 let count = all().filter(|chain| until_ms(chain) >= asked.at_ms).count();
-                if let Some(newest) = all().last() {
+                if let Some(newest) = all().next_back() {
                     show(behind, count, newest.last_ms(), until_ms(newest));
                 }
             }

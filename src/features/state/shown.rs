@@ -11,17 +11,17 @@ use crate::features::store::Space;
 use crate::ruleset::{KeyField, Ruleset};
 
 impl State {
-    /// What is kept of an entity; `None`: nothing is, in memory.
+    /// What is kept of an entity; `None`: nothing is.
     pub fn show(&self, rules: &Ruleset, asked: &Asked) -> Option<KeptShown> {
         match asked.kind {
             KeyField::Account => {
-                let kept = self.accounts.get(asked.hash)?;
+                let kept = self.accounts.look(asked.hash)?;
                 let account = Some(AccountShown::of(&kept.account, asked.at_ms));
                 Some(KeptShown { account, ..KeptShown::of(&self.plan, rules, &kept.slots, asked) })
             }
             kind => {
-                let slots = self.others.get(kind as usize)?.get(asked.hash)?;
-                Some(KeptShown::of(&self.plan, rules, slots, asked))
+                let slots = self.others.get(kind as usize)?.look(asked.hash)?;
+                Some(KeptShown::of(&self.plan, rules, &slots, asked))
             }
         }
     }

@@ -123,8 +123,7 @@ pub enum Error {
     #[error(
         "{topic}[{partition}]: the state goes on at offset {offset}, and the topic holds {low} to {high}: records were \
          deleted before they were read, or the topic was made anew. Nothing is skipped in silence: `walletwatch state \
-         rebuild --from TIME` makes the state anew from what Kafka has, `walletwatch run --cold` begins with an empty \
-         one"
+         rebuild --from TIME` makes the state anew from what Kafka has"
     )]
     Gone {
         /// The topic.

@@ -8,6 +8,7 @@
 mod again;
 mod backfill;
 mod broker;
+mod cold;
 mod damage;
 mod disk;
 mod failpoints;
@@ -83,6 +84,15 @@ impl Wallet {
         let path = self.folder.path().join("walletwatch.toml");
         let config = std::fs::read_to_string(&path).expect("a configuration");
         std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
+    }
+
+    /// Waits until nothing is left to take.
+    fn has_caught_up(&self, service: &Running) {
+        wait_until("everything is taken", BACK_WITHIN, || {
+            let series = service.scrape()?;
+            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
+            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
+        });
     }
 
     /// How many records a service has taken since its start.

@@ -2,6 +2,7 @@
 //! is. Same calls of the sink, same digest, whatever the rules, the stream, the caps and the moment.
 
 mod ceiling;
+mod cold;
 mod damage;
 mod hostile;
 mod pack;
