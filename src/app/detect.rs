@@ -361,6 +361,23 @@ impl Detection {
     }
 }
 
+/// What a simulation moves by hand, for in it nothing happens by itself.
+#[cfg(test)]
+pub struct Hand<'d> {
+    pub engine: &'d mut Engine,
+    pub checkpoints: &'d mut crate::features::store::Checkpoints,
+    pub offsets: &'d Offsets,
+}
+
+#[cfg(test)]
+impl Detection {
+    /// The parts that have threads of their own, and the engine.
+    pub fn hand(&mut self) -> Hand<'_> {
+        let Detection { engine, durable, offsets, .. } = self;
+        Hand { engine, checkpoints: durable.checkpoints(), offsets }
+    }
+}
+
 /// A record of our own events.
 pub(super) fn input<'r>(record: Record<'r>) -> Input<'r> {
     Input { lane: record.lane, value: record.value }
@@ -379,15 +396,15 @@ pub(super) fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'
 }
 
 /// Takes what the engine finds in one batch to Kafka.
-struct Outputs<'o> {
-    producer: &'o Producer,
-    config: &'o KafkaConfig,
-    batch: &'o Batch,
-    ticket: usize,
-    keys: &'o mut Keys,
-    witness: Option<&'o dyn Witness>,
+pub struct Outputs<'o> {
+    pub producer: &'o Producer,
+    pub config: &'o KafkaConfig,
+    pub batch: &'o Batch,
+    pub ticket: usize,
+    pub keys: &'o mut Keys,
+    pub witness: Option<&'o dyn Witness>,
     /// The first failure; after it nothing more is written.
-    failed: Option<KafkaError>,
+    pub failed: Option<KafkaError>,
 }
 
 impl Outputs<'_> {

@@ -334,6 +334,12 @@ impl Durable {
         self.checkpoints.watch()
     }
 
+    /// What writes checkpoints, for whoever does their steps.
+    #[cfg(test)]
+    pub fn checkpoints(&mut self) -> &mut Checkpoints {
+        &mut self.checkpoints
+    }
+
     fn take_down(
         &mut self,
         engine: &mut Engine,

@@ -42,6 +42,8 @@ mod prepare;
 mod reload;
 mod room;
 pub mod shown;
+#[cfg(test)]
+mod simulation;
 mod watch;
 mod witness;
 

@@ -66,7 +66,7 @@ pub struct Standing {
 
 impl Standing {
     /// Every lane that the checkpoint or a logged batch knows, and where reading of it begins, where that is known.
-    fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
+    pub fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
         let mut lanes: Vec<(Partition, Option<i64>)> =
             self.next.iter().map(|(lane, next)| (lane.clone(), Some(*next))).collect();
         for logged in self.again.iter() {

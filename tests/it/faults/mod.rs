@@ -20,6 +20,7 @@ mod notices;
 pub mod oracle;
 mod rebuild;
 mod records;
+mod reload;
 mod second;
 mod spread;
 mod stop;
@@ -88,10 +89,9 @@ impl Wallet {
     /// Waits until nothing is left to take.
     fn has_caught_up(&self, service: &Running) {
         wait_until("everything is taken", BACK_WITHIN, || {
-            let scrape = service.scrape()?;
-            let lags = scrape.iter().filter(|(s, _)| s.starts_with("walletwatch_consumer_lag_records{"));
-            let lag: f64 = lags.map(|(_, n)| n).sum();
-            (lag == 0.0 && service.failing()?.0 == 200).then_some(())
+            let series = service.scrape()?;
+            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
+            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
         });
     }
 
