@@ -327,13 +327,13 @@ impl Committer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use super::*;
 
     /// A group that takes its time: each commit says that it began, and waits until it may end.
     struct Slow {
-        begun: Mutex<Sender<i64>>,
+        begun: Mutex<SyncSender<i64>>,
         may_end: Mutex<Receiver<()>>,
     }
 
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn whoever_finishes_waits_for_the_floor_of_then_and_not_for_a_commit_that_was_on_its_way() {
-        let ((begun, begins), (lets_end, may_end)) = (channel(), channel());
+        let ((begun, begins), (lets_end, may_end)) = (sync_channel(8), sync_channel(8));
         let slow = Slow { begun: Mutex::new(begun), may_end: Mutex::new(may_end) };
         let lane = Partition::new("logins", 0);
         let seat = Seat {
