@@ -115,9 +115,7 @@ const MUTANTS: [Mutant; 10] = [
 fn each_step_left_out_or_done_wrongly_is_found() {
     let survivors: Vec<Mutant> = MUTANTS
         .into_iter()
-        .filter(|mutant| {
-            WORLDS.first_wrong(0..SEEDS_OF_MUTANTS, ALL, Some(*mutant)).is_none()
-        })
+        .filter(|mutant| WORLDS.first_wrong(0..SEEDS_OF_MUTANTS, ALL, Some(*mutant)).is_none())
         .collect();
     assert_eq!(survivors, []);
 }
