@@ -66,6 +66,9 @@ struct Sent {
     deliveries: Arc<dyn Deliveries>,
 }
 
+/// A batch: the next offsets behind it, and what came of it so far.
+type Came = (Vec<(Partition, i64)>, BTreeSet<Output>);
+
 /// A commit on its way.
 type Commit = (Vec<(Partition, i64)>, Option<Mark>);
 
@@ -83,8 +86,7 @@ pub struct Broker {
 struct Inner {
     kept: Vec<Kept>,
     written: BTreeSet<Output>,
-    /// By batch, the next offsets behind it, and what came of it so far.
-    batches: BTreeMap<u64, (Vec<(Partition, i64)>, BTreeSet<Output>)>,
+    batches: BTreeMap<u64, Came>,
     /// The batch that is being decided.
     batch: u64,
     /// Not written yet, or not told.

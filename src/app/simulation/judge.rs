@@ -124,12 +124,12 @@ pub fn outputs(oracle: &Oracle, kept: &[Kept], arrival: Arrival) -> Result<(), S
     if let Some(other) = found.difference(&expected).next() {
         return Err(format!("an undisturbed run does not say: {}", text(other)));
     }
-    let mut last: BTreeMap<(&str, Option<&[u8]>), [Option<&Output>; 2]> = BTreeMap::new();
-    for output in oracle.outputs.iter().filter(|output| output.topic.ends_with("contacts")) {
-        last.entry((&output.topic, output.key.as_deref())).or_default()[0] = Some(output);
-    }
-    for output in kept.iter().map(|kept| &kept.output).filter(|output| output.topic.ends_with("contacts")) {
-        last.entry((&output.topic, output.key.as_deref())).or_default()[1] = Some(output);
+    // A compacted topic: of each key the last one counts.
+    let mut last: BTreeMap<Option<&[u8]>, [Option<&Output>; 2]> = BTreeMap::new();
+    let said = oracle.outputs.iter().map(|output| (0, output));
+    let stands = kept.iter().map(|kept| (1, &kept.output));
+    for (which, output) in said.chain(stands).filter(|(_, output)| output.topic.ends_with("contacts")) {
+        last.entry(output.key.as_deref()).or_default()[which] = Some(output);
     }
     match last.values().find(|[expected, found]| expected != found) {
         Some([_, Some(stale)]) => Err(format!("what stands last is not the newest: {}", text(stale))),
