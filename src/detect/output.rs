@@ -98,8 +98,9 @@ pub struct Options {
     pub event_ids_max: usize,
     /// Entities of one kind, at most.
     pub entities_max: usize,
-    /// Memory that all entities may be accounted to take, bytes: above it those that came only once are forgotten, then
-    /// the idle. [`NO_CEILING`]: it is not asked. Chains, contacts and event ids have limits of their own.
+    /// Memory that all that is remembered may be accounted to take, bytes: above it entities and chains that came only
+    /// once are forgotten, then the idle; contacts, silences and event ids have shares of it. [`NO_CEILING`]: it is not
+    /// asked.
     pub state_memory_max_bytes: usize,
     /// What a record may be at most.
     pub limits: Limits,

@@ -18,7 +18,7 @@ use crate::ruleset::{KeyField, Ruleset};
 mod ceiling;
 mod durable;
 
-pub use ceiling::NO_CEILING;
+pub use ceiling::{NO_CEILING, Weight};
 pub use durable::StateHead;
 
 /// One entity of each kind is looked at for so many events, to find what is idle.
@@ -41,7 +41,7 @@ pub struct Ahead {
 pub struct StateLimits {
     /// Entities of one kind, at most.
     pub entities_max: usize,
-    /// Memory all entities may be accounted to take, bytes; [`NO_CEILING`]: it is not asked.
+    /// Memory the state may be accounted to take, bytes; [`NO_CEILING`]: what entities point to is not accounted.
     pub memory_bytes_max: usize,
     /// Whether accounts keep a profile for alerts.
     pub profiles: bool,
@@ -338,8 +338,7 @@ impl State {
         self.accounts.get(account)?.account.profile.as_deref()
     }
 
-    /// Gives back memory of what no event at or after `horizon_ms` can ask for, a bounded step per event, and forgets
-    /// what is above the ceiling.
+    /// Gives back memory of what no event at or after `horizon_ms` can ask for, a bounded step per event.
     pub fn sweep(&mut self, events: usize, horizon_ms: i64) {
         self.unswept += events;
         let steps = self.unswept / SWEEP_EVENTS_PER_STEP;
@@ -348,7 +347,6 @@ impl State {
         for table in &mut self.others {
             table.sweep(steps, horizon_ms, &self.plan.over_ms);
         }
-        self.make_room();
     }
 }
 

@@ -42,7 +42,7 @@ fn a_flood_of_invented_addresses_stays_under_the_ceiling_and_hides_no_spray() {
         );
         assert!(engine.accounted_bytes() <= CEILING_BYTES, "{} after batch {batch}", engine.accounted_bytes());
     }
-    assert!(engine.forgotten(KeyField::Ip) > 50_000, "{} addresses went", engine.forgotten(KeyField::Ip));
+    assert!(engine.went(KeyField::Ip).forgotten() > 50_000, "{} addresses went", engine.went(KeyField::Ip).forgotten());
     let spray = told.0.iter().filter(|line| line.contains(" alert ") && line.contains("203.0.113.9"));
     assert!(spray.count() > 0, "the spray is found");
     assert!(told.0.iter().any(|line| line.contains("w3-accounts-per-address")));

@@ -3,6 +3,7 @@
 
 mod ceiling;
 mod damage;
+mod flood;
 mod pack;
 mod random;
 mod twins;
