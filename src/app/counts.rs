@@ -185,7 +185,6 @@ impl StateGauges {
         };
         let kinds = KeyField::all().map(kind).collect();
         let sequences = [&metrics.entities, &metrics.state_bytes].map(|gauges| gauges.with_label_values(&["sequence"]));
-        metrics.state_memory_limit.set(whole(options.state_memory_max_bytes));
         let part = |(name, _): &(&str, usize)| metrics.state_accounted.with_label_values(&[*name]);
         StateGauges {
             kinds,
@@ -219,6 +218,7 @@ impl StateGauges {
         for (gauge, (_, bytes)) in self.accounted.iter().zip(engine.accounted().parts()) {
             gauge.set(whole(bytes));
         }
+        self.metrics.state_memory_limit.set(whole(engine.ceiling_bytes()));
         self.forgotten.reach(engine);
         self.metrics.event_ids.set(whole(engine.event_ids()));
         self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);

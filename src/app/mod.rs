@@ -356,7 +356,7 @@ impl Stages {
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
         let options = Options {
             findings: self.witness.is_some(),
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
+            state_memory_max_bytes: prepared.config.state.engine_bytes_max(),
             ..prepared.config.engine.clone()
         };
         let (mut engine, swapped) = found.engine(prepared, options)?;

@@ -7,7 +7,7 @@
 use crate::features::NO_CEILING;
 
 /// Event ids take no more than one of so many parts of the ceiling.
-const EVENT_IDS_PART: usize = 8;
+const EVENT_IDS_PART: usize = 6;
 /// Silences of rules take no more than one of so many.
 const SILENCES_PART: usize = 8;
 /// Contacts take no more than one of so many.
@@ -80,13 +80,17 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Options;
+    use crate::features::store::StateConfig;
 
     #[test]
     fn the_defaults_fit_into_their_share() {
-        let shares = Shares::of(2 << 30);
-        assert!(shares.event_ids_max >= 4_000_000, "limits.event_ids_max holds as it stands: {shares:?}");
-        let most =
-            shares.event_ids_max * EVENT_ID_BYTES + shares.silences_max * SILENCE_BYTES + shares.contacts_bytes_max;
-        assert!(most <= 1 << 30, "half of it is the entities' and chains' whatever happens");
+        let ceiling = StateConfig::default().engine_bytes_max();
+        let shares = Shares::of(ceiling);
+        let event_ids_max = Options::default().event_ids_max;
+        assert!(shares.event_ids_max >= event_ids_max, "limits.event_ids_max holds as it stands: {shares:?}");
+        let ids_and_silences = shares.event_ids_max * EVENT_ID_BYTES + shares.silences_max * SILENCE_BYTES;
+        let left = ceiling - ids_and_silences - shares.contacts_bytes_max;
+        assert!(left > ceiling * 2 / 5, "entities and chains have {left} of {ceiling} whatever happens");
     }
 }

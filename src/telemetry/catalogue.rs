@@ -126,9 +126,10 @@ catalogue! {
          extrapolated from a sample.");
     STATE_ACCOUNTED = gauge("walletwatch_state_accounted_bytes", ["part"],
         "Memory that what is remembered is accounted to take, by its lengths: what is held against \
-         state.memory_max_bytes. Part: entities, sequences, contacts, silences (of rules, by dedup), event_ids.");
+         walletwatch_state_memory_limit_bytes. Part: entities, sequences, contacts, silences (of rules, by dedup), event_ids.");
     STATE_MEMORY_LIMIT = gauge("walletwatch_state_memory_limit_bytes", [],
-        "The sum of walletwatch_state_accounted_bytes above which somebody is forgotten: state.memory_max_bytes.");
+        "The sum of walletwatch_state_accounted_bytes above which somebody is forgotten: three quarters of \
+         state.memory_max_bytes.");
     STATE_FORGOTTEN = counter("walletwatch_state_forgotten_total", ["entity", "why"],
         "What is remembered no more. Why: ended (nothing could be asked of it any more), once (no room, and it came only \
          once), idle (no room, and it came again but not lately), early (an event id, before its window ended), not_kept \

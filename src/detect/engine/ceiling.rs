@@ -27,6 +27,11 @@ impl Engine {
         self.accounted().total()
     }
 
+    /// What they are held against, bytes.
+    pub fn ceiling_bytes(&self) -> usize {
+        self.options.state_memory_max_bytes
+    }
+
     /// How many entities of a kind are remembered no more, since the start.
     pub fn went(&self, kind: KeyField) -> Went {
         self.state.went(kind)

@@ -15,7 +15,7 @@ use walletwatch::detect::memory::Accounted;
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::disk::RealDisk;
 use walletwatch::event::{Event, Millis, Rejection};
-use walletwatch::features::store::{Checkpoints, FjallStore, Place, Progress, Redo, recover};
+use walletwatch::features::store::{Checkpoints, FjallStore, Place, Progress, Redo, StateConfig, recover};
 use walletwatch::ruleset::{Bands, KeyField, Sources, load};
 use walletwatch::telemetry::Metrics;
 
@@ -143,7 +143,8 @@ fn child() {
     let metrics = Metrics::new().expect("metrics");
     let mut checkpoints = Checkpoints::start(place, &recovered, "k", Duration::ZERO, metrics).expect("a thread");
     let rules = Arc::new(load(&rules(), KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}")).ruleset);
-    let options = Options { state_memory_max_bytes: ceiling as usize, findings: true, ..Options::default() };
+    let state = StateConfig { memory_max_bytes: ceiling, ..StateConfig::default() };
+    let options = Options { state_memory_max_bytes: state.engine_bytes_max(), findings: true, ..Options::default() };
     let mut engine = Engine::new(rules, Bands::default(), options, KEY);
     let base = status("VmRSS:");
     let (mut found, mut lines, mut most) =
@@ -160,7 +161,7 @@ fn child() {
         let inputs = batch.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
         engine.take(inputs, Millis(i64::MAX / 2), None, &mut found);
         let accounted = engine.accounted();
-        assert!(accounted.total() as u64 <= ceiling, "{accounted:?} at {first}");
+        assert!(accounted.total() <= state.engine_bytes_max(), "{accounted:?} at {first}");
         if accounted.total() > most.total() {
             most = accounted;
         }
