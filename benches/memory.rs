@@ -109,7 +109,7 @@ impl Filled {
 fn stream(events: u64, mut take: impl FnMut(&[Vec<u8>])) {
     let plan = Plan { accounts: Some(ACCOUNTS), ..Plan::new(events, 1, Profile::W3) };
     let mut generator = Generator::new(&plan).expect("a good plan");
-    let mut batch: Vec<Vec<u8>> = vec![Vec::with_capacity(1024); BATCH];
+    let mut batch: Vec<Vec<u8>> = vec![Vec::new(); BATCH];
     loop {
         let mut len = 0;
         for line in &mut batch {
