@@ -1,9 +1,10 @@
-//! The engine's memory: allocations per quiet event, which must be none, and bytes per account under three
-//! velocity rules.
+//! The engine's memory: allocations per quiet event, which must be none, and bytes per account under three velocity
+//! rules and under the shipped pack.
+//!
+//! An account is what is allocated for it: its entity, what that points to, its place in the index, its marks. The
+//! event ids remembered belong to events and are told apart. How the process grows (RSS) has what malloc takes with it.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints its figures and stops where it cannot")]
-
-mod workload;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use walletwatch::detect::document::{AlertDocument, ContactDocument};
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::event::{Event, Millis, Rejection};
 use walletwatch::ruleset::{Bands, HashKey, KeyField, Ruleset, Sources, load};
+use walletwatch::sim::{Generator, Plan, Profile};
 
 const MOMENT: Millis = Millis(i64::MAX / 2);
 const KEY: [u8; 16] = [5; 16];
@@ -20,6 +22,12 @@ const BATCH: usize = 1024;
 /// Bytes an account may take under three velocity rules.
 const ACCOUNT_BYTES_AIM: i64 = 250;
 const ACCOUNT_BYTES_MUST: i64 = 400;
+/// Accounts of the wallet, of which not all come.
+const ACCOUNTS: u64 = 1_000_000;
+const EVENTS: u64 = 4_000_000;
+/// What a process of its own does, so that nothing but that is in its memory.
+const ALONE: &str = "the-events-alone";
+const FILLED: &str = "an-engine-filled";
 
 struct Nobody;
 
@@ -64,11 +72,79 @@ const SEQUENCES: &str = r#"
 "#;
 
 fn engine(rules: &str) -> Engine {
+    with_options(rules, Options::default())
+}
+
+fn with_options(rules: &str, options: Options) -> Engine {
     let mut sources = Sources::new("rules");
     sources.add("w3.yaml", rules, None);
-    let loaded = load(&sources, HashKey::new(KEY), None).expect("the rules load");
-    let rules: Arc<Ruleset> = Arc::new(loaded.ruleset);
-    Engine::new(rules, Bands::default(), Options::default(), HashKey::new(KEY))
+    loaded(&sources, options)
+}
+
+/// An engine that keeps accounts and nothing else: no event id, no address.
+fn without_ids() -> Engine {
+    let options = Options { event_ids_max: 1, state_memory_max_bytes: 1 << 40, ..Options::default() };
+    with_options(&without_addresses(), options)
+}
+
+fn loaded(sources: &Sources, options: Options) -> Engine {
+    let rules: Arc<Ruleset> = Arc::new(load(sources, HashKey::new(KEY), None).expect("the rules load").ruleset);
+    Engine::new(rules, Bands::default(), options, HashKey::new(KEY))
+}
+
+/// What an engine holds after a stream of events.
+struct Filled {
+    bytes: i64,
+    accounts: i64,
+    accounted: usize,
+}
+
+impl Filled {
+    fn per_account(&self, bytes: i64) -> i64 {
+        bytes / self.accounts.max(1)
+    }
+}
+
+/// Gives an engine the velocity workload as it is made, so that no more of it is in memory than a batch.
+fn stream(events: u64, mut take: impl FnMut(&[Vec<u8>])) {
+    let plan = Plan { accounts: Some(ACCOUNTS), ..Plan::new(events, 1, Profile::W3) };
+    let mut generator = Generator::new(&plan).expect("a good plan");
+    let mut batch: Vec<Vec<u8>> = vec![Vec::new(); BATCH];
+    loop {
+        let mut len = 0;
+        for line in &mut batch {
+            let Some(record) = generator.next_record().expect("a record") else { break };
+            line.clear();
+            line.extend_from_slice(record.value);
+            len += 1;
+        }
+        if len == 0 {
+            return;
+        }
+        take(&batch[..len]);
+    }
+}
+
+fn fill(engine: &mut Engine, events: u64) -> Filled {
+    let mut bytes = 0;
+    stream(events, |lines| bytes += measure(|| take(engine, lines)).bytes_current);
+    Filled { bytes, accounts: engine.entities(KeyField::Account) as i64, accounted: engine.accounted_bytes() }
+}
+
+/// The memory of this process after it has made the events, and given them to an engine where there is one, bytes.
+fn resident_after(mut engine: Option<Engine>) -> i64 {
+    stream(EVENTS, |lines| engine.iter_mut().for_each(|engine| take(engine, lines)));
+    let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
+    drop(engine);
+    line.trim().trim_end_matches(" kB").parse::<i64>().expect("a number") * 1024
+}
+
+/// The same of a process of its own.
+fn child(what: &str) -> i64 {
+    let child = std::process::Command::new(std::env::current_exe().expect("this one")).arg(what).output();
+    let told = String::from_utf8(child.expect("it runs").stdout).expect("text");
+    told.lines().last().and_then(|line| line.parse().ok()).expect("a number")
 }
 
 fn take(engine: &mut Engine, lines: &[Vec<u8>]) {
@@ -109,7 +185,8 @@ fn resets() -> Vec<Vec<u8>> {
     (0..1000).map(line).collect()
 }
 
-fn main() {
+/// A quiet event allocates nothing.
+fn no_allocations() {
     let mut quiet_engine = engine(&format!("{W3}{SEQUENCES}"));
     take(&mut quiet_engine, &resets());
     assert_eq!(quiet_engine.sequences(), 2000, "a begun and a waiting one of each account");
@@ -121,18 +198,37 @@ fn main() {
     let info = measure(|| take(&mut quiet_engine, &lines));
     println!("{} allocations in {} quiet events", info.count_total, lines.len());
     assert_eq!(info.count_total, 0, "a quiet event allocates nothing");
+}
 
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some(ALONE) => return println!("{}", resident_after(None)),
+        Some(FILLED) => return println!("{}", resident_after(Some(without_ids()))),
+        _ => {}
+    }
+    no_allocations();
     let is_test = std::env::args().any(|arg| arg == "--test");
-    let events = if is_test { 20_000 } else { 2_000_000 };
-    let lines = workload::w3(events, events / 2);
-    let bytes_of = |rules: &str| {
-        let mut filled = engine(rules);
-        let info = measure(|| take(&mut filled, &lines));
-        (info.bytes_current, filled.entities(KeyField::Account) as i64, filled.entities(KeyField::Ip))
-    };
-    let (all, accounts, addresses) = bytes_of(W3);
-    println!("{events} events: {accounts} accounts, {addresses} addresses, {all} B of state");
-    let (bytes, accounts, _) = bytes_of(&without_addresses());
-    let per_account = bytes / accounts.max(1);
-    println!("{per_account} B per account, event ids with it: aim {ACCOUNT_BYTES_AIM}, must {ACCOUNT_BYTES_MUST}");
+    let events = if is_test { 20_000 } else { EVENTS };
+    let whole = fill(&mut engine(&without_addresses()), events);
+    let bare = fill(&mut without_ids(), events);
+    println!("{events} events of W3, {ACCOUNTS} accounts in the wallet, {} of them seen", bare.accounts);
+    println!(
+        "{} B per account: what it keeps, its place in the index and its marks (allocated, bytes asked for); aim \
+         {ACCOUNT_BYTES_AIM}, must {ACCOUNT_BYTES_MUST}",
+        bare.per_account(bare.bytes)
+    );
+    println!("{} B per account besides for the event ids of ten minutes", bare.per_account(whole.bytes - bare.bytes));
+    println!("{} B per account at the ceiling (accounted)", bare.per_account(bare.accounted as i64));
+    if !is_test {
+        let resident = child(FILLED) - child(ALONE);
+        println!("{} B per account as the process grows (RSS): malloc's own part with it", bare.per_account(resident));
+        assert!(bare.per_account(bare.bytes) <= ACCOUNT_BYTES_AIM, "an account under three velocity rules is small");
+    }
+    let pack = Sources::builtin();
+    let filled = fill(&mut loaded(&pack, Options::default()), events / 4);
+    println!(
+        "{} B per account under the shipped pack, addresses, devices and event ids with it ({} accounts)",
+        filled.per_account(filled.bytes),
+        filled.accounts
+    );
 }

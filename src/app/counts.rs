@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
 
+use crate::detect::memory::Accounted;
 use crate::detect::{Counters, Engine, Options};
 use crate::event::{Closed, EventType, RejectReason};
+use crate::features::Went;
 use crate::ingest::kafka::consumer::BATCHES_MAX;
 use crate::ingest::kafka::options::UNACKNOWLEDGED_RECORDS_MAX;
 use crate::ingest::keys::Keys;
@@ -197,6 +199,9 @@ pub struct StateGauges {
     /// Count and bytes of the chains of sequences.
     sequences: [IntGauge; 2],
     moves: Moves,
+    /// Accounted bytes, part by part.
+    accounted: Vec<IntGauge>,
+    forgotten: Forgotten,
     queues: [IntGauge; 2],
     looked: Option<Instant>,
 }
@@ -218,8 +223,17 @@ impl StateGauges {
         };
         let kinds = KeyField::all().map(kind).collect();
         let sequences = [&metrics.entities, &metrics.state_bytes].map(|gauges| gauges.with_label_values(&["sequence"]));
-        let (metrics, moves, queues) = (metrics.clone(), Moves::new(metrics), queues.map(queue));
-        StateGauges { metrics, kinds, sequences, moves, queues, looked: None }
+        let part = |(name, _): &(&str, usize)| metrics.state_accounted.with_label_values(&[*name]);
+        StateGauges {
+            kinds,
+            sequences,
+            moves: Moves::new(metrics),
+            accounted: Accounted::default().parts().iter().map(part).collect(),
+            forgotten: Forgotten::new(metrics),
+            queues: queues.map(queue),
+            looked: None,
+            metrics: metrics.clone(),
+        }
     }
 
     /// Whether it is time to look; then the next time is later.
@@ -241,6 +255,11 @@ impl StateGauges {
         chains.set(whole(engine.sequences()));
         bytes.set(whole(engine.sequence_bytes()));
         self.moves.reach(engine);
+        for (gauge, (_, bytes)) in self.accounted.iter().zip(engine.accounted().parts()) {
+            gauge.set(whole(bytes));
+        }
+        self.metrics.state_memory_limit.set(whole(engine.ceiling_bytes()));
+        self.forgotten.reach(engine);
         self.metrics.event_ids.set(whole(engine.event_ids()));
         self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);
         let [waiting, sent] = &self.queues;
@@ -277,6 +296,47 @@ impl Moves {
             came_back.reach(residence.came_back);
         }
         self.resident.set(whole(engine.resident_bytes()));
+    }
+}
+
+/// What the engine remembers no more, on its way to the metrics.
+struct Forgotten {
+    /// By kind: ended, once, idle.
+    kinds: Vec<(KeyField, [Growth; 3])>,
+    sequences: [Growth; 3],
+    event_ids: Growth,
+    contacts: Growth,
+    silences: Growth,
+}
+
+impl Forgotten {
+    fn new(metrics: &Metrics) -> Self {
+        let of = |entity: &str, why: &str| Growth::new(metrics.state_forgotten.with_label_values(&[entity, why]));
+        let went = |entity: &str| ["ended", "once", "idle"].map(|why| of(entity, why));
+        Forgotten {
+            kinds: KeyField::all().map(|kind| (kind, went(kind.name()))).collect(),
+            sequences: went("sequence"),
+            event_ids: of("event_id", "early"),
+            contacts: of("contact", "not_kept"),
+            silences: of("silence", "not_kept"),
+        }
+    }
+
+    fn reach(&mut self, engine: &Engine) {
+        let totals = |went: Went| [went.ended, went.once, went.idle];
+        for (kind, growths) in &mut self.kinds {
+            reach(growths, &totals(engine.went(*kind)));
+        }
+        reach(&mut self.sequences, &totals(engine.sequences_went()));
+        self.event_ids.reach(engine.event_ids_went_early());
+        self.contacts.reach(engine.contacts_not_kept());
+        self.silences.reach(engine.silences_not_kept());
+    }
+}
+
+fn reach(growths: &mut [Growth], totals: &[u64]) {
+    for (growth, total) in growths.iter_mut().zip(totals) {
+        growth.reach(*total);
     }
 }
 

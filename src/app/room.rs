@@ -16,7 +16,7 @@ pub fn options(prepared: &Prepared) -> Options {
     let whole = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Options {
         state_memory_max_bytes: whole(state.kept_max_bytes),
-        state_resident_max_bytes: whole(state.memory_max_bytes),
+        state_resident_max_bytes: state.engine_bytes_max(),
         ..prepared.config.engine.clone()
     }
 }

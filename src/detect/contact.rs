@@ -22,6 +22,11 @@ pub const NO_SMS_AFTER_SIM_CHANGE_MS: i64 = 72 * 3_600_000;
 /// Below this many changed SIMs, what no longer holds anything back is not looked for.
 const SWEEP_FROM: usize = 1024;
 
+/// An account's contact without its long texts, bytes: its place in a map that may be half empty, and that it changed.
+const KNOWN_BYTES: usize = size_of::<Known>() + 64;
+/// A changed SIM, bytes: the same.
+const SIM_BYTES: usize = 64;
+
 #[derive(Debug, Clone, PartialEq)]
 struct Replaced {
     value: CompactString,
@@ -61,6 +66,17 @@ pub struct Contacts {
     /// How many changed SIMs there may be until those are looked for that no longer hold anything back.
     sim_sweep_at: usize,
     changed: Changed<u64>,
+    /// Memory they may be accounted to take, bytes.
+    bytes_max: usize,
+    /// Memory of what is known, as accounted, bytes.
+    known_bytes: usize,
+    /// Contacts that were published and not remembered, since the start.
+    not_kept: u64,
+}
+
+/// What a text takes beside itself, bytes: a short one stands in its own place.
+fn text_bytes(text: &str) -> usize {
+    if text.len() > size_of::<CompactString>() { text.len() } else { 0 }
 }
 
 impl Default for Contacts {
@@ -70,6 +86,9 @@ impl Default for Contacts {
             sim_changed: HashMap::default(),
             sim_sweep_at: SWEEP_FROM,
             changed: Changed::everything(),
+            bytes_max: usize::MAX,
+            known_bytes: 0,
+            not_kept: 0,
         }
     }
 }
@@ -84,20 +103,26 @@ impl Contacts {
             return None;
         }
         let name = event.account.as_deref().filter(|_| account != 0)?;
-        let room = self.known.len() < CONTACTS_MAX;
+        let room_bytes = self.bytes_max.saturating_sub(self.accounted_bytes());
         let mut fresh = None;
         let known = match self.known.get_mut(&account) {
             Some(known) => known,
             None => fresh.insert(Box::new(Known { parts: Parts::default(), seen_ms: i64::MIN, as_of_ms: i64::MIN })),
         };
-        let seen_ms = known.seen_ms;
+        let (seen_ms, before_bytes) = (known.seen_ms, known.bytes());
         let changed = known.take(event);
         if changed || known.seen_ms != seen_ms {
             self.changed.note(account);
         }
         let document = changed.then(|| known.document(name));
-        if let Some(known) = fresh.filter(|_| room && changed) {
-            self.known.insert(account, known);
+        let after_bytes = known.bytes();
+        match fresh.filter(|_| changed) {
+            Some(known) if self.known.len() < CONTACTS_MAX && after_bytes <= room_bytes => {
+                self.known_bytes += after_bytes;
+                self.known.insert(account, known);
+            }
+            Some(_) => self.not_kept += 1,
+            None => self.known_bytes = (self.known_bytes + after_bytes).saturating_sub(before_bytes),
         }
         document
     }
@@ -110,6 +135,22 @@ impl Contacts {
         let count = known.len();
         known.clear();
         count
+    }
+
+    /// The same, of at most so many bytes as accounted: what is known already stays.
+    pub fn limited(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    /// Memory they are accounted to take, bytes.
+    pub fn accounted_bytes(&self) -> usize {
+        self.known_bytes + self.sim_changed.len() * SIM_BYTES
+    }
+
+    /// How many were published and not remembered for want of room, since the start.
+    pub fn not_kept(&self) -> u64 {
+        self.not_kept
     }
 
     /// The time of the newest contact that was published for an account.
@@ -135,7 +176,8 @@ impl Contacts {
             });
             self.sim_sweep_at = (2 * self.sim_changed.len()).max(SWEEP_FROM);
         }
-        if self.sim_changed.len() < CONTACTS_MAX {
+        let has_room = self.accounted_bytes() + SIM_BYTES <= self.bytes_max;
+        if self.sim_changed.contains_key(&account) || has_room && self.sim_changed.len() < CONTACTS_MAX {
             self.changed.note(account);
             let changed = self.sim_changed.entry(account).or_insert(time_ms);
             *changed = time_ms.max(*changed);
@@ -144,6 +186,18 @@ impl Contacts {
 }
 
 impl Known {
+    /// Memory it takes, by its lengths, bytes.
+    fn bytes(&self) -> usize {
+        let text = |text: &Option<CompactString>| text.as_deref().map_or(0, text_bytes);
+        let address = |address: &Address| {
+            let before = |replaced: &Replaced| size_of::<Replaced>() + text_bytes(&replaced.value);
+            text(&address.now) + address.before.as_deref().map_or(0, before)
+        };
+        let Parts { email, phone, locale, zone, anti_phishing } = &self.parts;
+        let addresses = address(email) + address(phone);
+        KNOWN_BYTES + addresses + [locale, zone, anti_phishing].into_iter().map(text).sum::<usize>()
+    }
+
     /// Whether the event changed anything.
     fn take(&mut self, event: &Event<'_>) -> bool {
         let time_ms = event.time.0;

@@ -1,13 +1,14 @@
 //! For how long a rule stays silent about an entity it has fired for.
 //!
 //! Guarantees: silent while the event's time is before the newest time fired plus the rule's `for`; an entity
-//! the event lacks is never silenced. At [`FIRED_MAX`] entries nothing more is remembered: rules then speak
+//! the event lacks is never silenced. At its limit of entries nothing more is remembered: rules then speak
 //! too often rather than too seldom. A change of the rules forgets nothing of a rule that keeps its id and the
 //! entity of its dedup, but where it was in shadow and goes live: what nobody heard silences nothing.
 
 use hashbrown::HashMap;
 
 use super::changed::Changed;
+use super::memory::SILENCE_BYTES;
 use crate::ruleset::{Key, Ruleset, State};
 
 mod durable;
@@ -39,6 +40,10 @@ struct Silenced {
 pub struct Fired {
     newest_ms: HashMap<(u16, u64, u64), i64, foldhash::fast::RandomState>,
     sweep_at: usize,
+    /// Entries that are remembered, at most.
+    fired_max: usize,
+    /// Findings that could not be remembered, since the start.
+    not_kept: u64,
     /// By number; `None`: the number is free.
     silenced: Vec<Option<Silenced>>,
     /// The number of each rule, by its place in the rule set; `None`: it never repeats.
@@ -52,12 +57,30 @@ impl Fired {
         let mut fired = Fired {
             newest_ms: HashMap::default(),
             sweep_at: SWEEP_FROM,
+            fired_max: FIRED_MAX,
+            not_kept: 0,
             silenced: Vec::new(),
             numbers: Vec::new(),
             changed: Changed::everything(),
         };
         fired.follow(rules);
         fired
+    }
+
+    /// The same, of at most so many entries, and never more than [`FIRED_MAX`].
+    pub fn limited(mut self, fired_max: usize) -> Self {
+        self.fired_max = fired_max.min(FIRED_MAX);
+        self
+    }
+
+    /// Memory it is accounted to take, bytes.
+    pub fn accounted_bytes(&self) -> usize {
+        self.newest_ms.len() * SILENCE_BYTES
+    }
+
+    /// How many findings could not be remembered, since the start.
+    pub fn not_kept(&self) -> u64 {
+        self.not_kept
     }
 
     /// Goes over to another rule set.
@@ -145,12 +168,15 @@ impl Fired {
                 stays
             });
             self.sweep_at = (2 * self.newest_ms.len()).max(SWEEP_FROM);
+            self.newest_ms.shrink_to(self.sweep_at);
         }
         self.changed.note(fired);
         if let Some(newest) = self.newest_ms.get_mut(&fired) {
             *newest = time_ms.max(*newest);
-        } else if self.newest_ms.len() < FIRED_MAX {
+        } else if self.newest_ms.len() < self.fired_max {
             self.newest_ms.insert(fired, time_ms);
+        } else {
+            self.not_kept += 1;
         }
     }
 }

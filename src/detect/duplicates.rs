@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 use prefetch_index::prefetch_index;
 
+use super::memory::EVENT_ID_BYTES;
+
 mod durable;
 
 pub use durable::Head;
@@ -59,6 +61,8 @@ pub struct Duplicates {
     lines: Vec<Line>,
     /// Places taken, by the living and by the dead.
     taken: usize,
+    /// Ids that were forgotten before the window ended, since the start.
+    went_early: u64,
     /// The line the broom comes to next.
     broom: usize,
     /// Ids accepted since the last save; `None`: nothing was ever saved, or they were more than are kept.
@@ -79,6 +83,7 @@ impl Duplicates {
             living: 0,
             lines: vec![Line::default()],
             taken: 0,
+            went_early: 0,
             broom: 0,
             fresh: None,
             saved: Saved::default(),
@@ -114,6 +119,9 @@ impl Duplicates {
         while self.living >= self.ids_max
             || self.living > 0 && self.newest_ms.saturating_sub(self.oldest_ms) > self.window_ms
         {
+            if self.newest_ms.saturating_sub(self.oldest_ms) <= self.window_ms {
+                self.went_early += self.turns.front().map_or(0, |turn| u64::from(turn.ids));
+            }
             self.forget_turn();
         }
         let turn_ids_max = (self.ids_max / TURNS_AT_LIMIT).max(1);
@@ -137,6 +145,9 @@ impl Duplicates {
         }
         self.clean(self.broom);
         self.broom = self.after(self.broom);
+        if self.broom == 0 {
+            self.shrink();
+        }
         if (self.taken + 1) * 100 > self.lines.len() * LINE_IDS * FULL_PERCENT {
             self.grow();
         }
@@ -156,6 +167,16 @@ impl Duplicates {
     /// How many ids are remembered.
     pub fn len(&self) -> usize {
         self.living
+    }
+
+    /// Memory they are accounted to take, bytes.
+    pub fn accounted_bytes(&self) -> usize {
+        self.living * EVENT_ID_BYTES
+    }
+
+    /// How many were forgotten before the window ended, since the start.
+    pub fn went_early(&self) -> u64 {
+        self.went_early
     }
 
     fn is_alive(&self, turn: u32) -> bool {
@@ -224,7 +245,19 @@ impl Duplicates {
     /// A quarter more lines, where it is not the dead who take the room. These stay behind.
     fn grow(&mut self) {
         let crowded = self.living * 2 > self.lines.len() * LINE_IDS;
-        let lines = self.lines.len() + if crowded { self.lines.len() / 4 + 1 } else { 0 };
+        self.spread_over(self.lines.len() + if crowded { self.lines.len() / 4 + 1 } else { 0 });
+    }
+
+    /// Gives back what a burst took, once the broom has been everywhere.
+    fn shrink(&mut self) {
+        let lines = self.living * 2 / LINE_IDS + 1;
+        if lines * 2 < self.lines.len() {
+            self.spread_over(lines);
+            self.turns.shrink_to(2 * self.turns.len());
+        }
+    }
+
+    fn spread_over(&mut self, lines: usize) {
         let old = std::mem::replace(&mut self.lines, vec![Line::default(); lines]);
         self.taken = 0;
         for line in &old {

@@ -13,6 +13,7 @@ use super::dedup::{Entity, Fired};
 use super::document::{AlertDocument, FindingDocument, Versions};
 use super::duplicates::Duplicates;
 use super::lateness::Lateness;
+use super::memory::Shares;
 use super::output::{Counters, Left, Options, Readable, RuleOutcome, Sink};
 use super::pins::{self, Pin};
 use super::score::{Scored, score};
@@ -27,6 +28,7 @@ use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
 mod cold;
+mod ceiling;
 mod durable;
 mod explained;
 mod sequences;
@@ -82,13 +84,14 @@ impl Engine {
     pub fn new(rules: Arc<Ruleset>, bands: Bands, options: Options, key: HashKey) -> Self {
         let rules = of_rules(&rules, &options);
         let limits = limits(&rules, &options);
+        let shares = Shares::of(options.state_memory_max_bytes.min(options.state_resident_max_bytes));
         Engine {
             index: Index::new(&rules, options.also),
             state: State::new(&rules, limits),
             lateness: Lateness::new(options.lateness_max_ms),
-            duplicates: Duplicates::new(options.event_id_window_ms, options.event_ids_max),
-            fired: Fired::new(&rules),
-            contacts: Contacts::default(),
+            duplicates: Duplicates::new(options.event_id_window_ms, options.event_ids_max.min(shares.event_ids_max)),
+            fired: Fired::new(&rules).limited(shares.silences_max),
+            contacts: Contacts::default().limited(shares.contacts_bytes_max),
             sequences: Sequences::new(&rules, options.also, options.entities_max, key),
             watermark: Watermark::default(),
             completed: Vec::new(),
@@ -178,6 +181,7 @@ impl Engine {
             }
             self.state.sweep(chunk.len(), self.lateness.horizon_ms());
             self.sequences.sweep(chunk.len() / SWEEP_EVENTS_PER_SEQUENCE, self.lateness.horizon_ms());
+            self.make_room();
         }
     }
 
@@ -235,17 +239,6 @@ impl Engine {
     /// How many entities of a kind are kept.
     pub fn entities(&self, kind: KeyField) -> usize {
         self.state.entities(kind)
-    }
-
-    /// How many entities of a kind were forgotten since the start, for want of room.
-    pub fn forgotten(&self, kind: KeyField) -> u64 {
-        self.state.forgotten(kind)
-    }
-
-    /// Memory that all entities are accounted to take, bytes: what is held against
-    /// [`Options::state_memory_max_bytes`](crate::detect::Options::state_memory_max_bytes).
-    pub fn accounted_bytes(&self) -> usize {
-        self.state.accounted_bytes()
     }
 
     /// Memory of the entities of a kind, estimated, bytes.

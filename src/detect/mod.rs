@@ -13,6 +13,7 @@ mod engine;
 mod finding;
 mod index;
 mod lateness;
+pub mod memory;
 mod output;
 mod pins;
 mod score;

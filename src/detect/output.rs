@@ -98,11 +98,12 @@ pub struct Options {
     pub event_ids_max: usize,
     /// Entities of one kind, at most.
     pub entities_max: usize,
-    /// Memory that all entities may be accounted to take, bytes: above it those that came only once are forgotten, then
-    /// the idle. [`NO_CEILING`]: it is not asked. Chains, contacts and event ids have limits of their own.
+    /// Memory that all that is remembered may be accounted to take, bytes: above it entities and chains that came only
+    /// once are forgotten, then the idle; contacts, silences and event ids have shares of it. [`NO_CEILING`]: it is not
+    /// asked.
     pub state_memory_max_bytes: usize,
-    /// Memory that entities may take beside a store to which they leave, bytes. Who leaves changes no result; half of it
-    /// is for the notes of those that left, and entities for which it has no note are forgotten, store or not.
+    /// Memory that all may take beside a store to which entities leave, bytes. Who leaves changes no result; what never
+    /// leaves, with a note of each entity, has three quarters of it, above which is forgotten, store or not.
     /// [`NO_CEILING`]: it is not asked.
     pub state_resident_max_bytes: usize,
     /// What a record may be at most.

@@ -44,6 +44,24 @@ pub enum Swept {
     Gone,
 }
 
+/// How many entities are remembered no more, by why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Went {
+    /// Nothing of them could be asked for any more.
+    pub ended: u64,
+    /// For want of room, who came only once.
+    pub once: u64,
+    /// For want of room, who came again, but not lately.
+    pub idle: u64,
+}
+
+impl Went {
+    /// Those that something could still have been asked of.
+    pub fn forgotten(self) -> u64 {
+        self.once + self.idle
+    }
+}
+
 impl Swept {
     /// Of how many parts there were before and after.
     pub fn of(before: usize, after: usize) -> Self {
@@ -98,8 +116,8 @@ pub struct Table<T> {
     entities_max: usize,
     /// Entities that are gone since the last save, of which a store has a value.
     removed: Vec<u64>,
-    /// Entities that were forgotten because there were too many.
-    forgotten: u64,
+    /// Entities that are remembered no more.
+    went: Went,
     /// What all entities point to, bytes; `None`: that is not accounted.
     heap_bytes: Option<usize>,
     /// Who is not in memory, and where they are.
@@ -131,7 +149,7 @@ impl<T: Kept> Table<T> {
             swept: 0,
             entities_max,
             removed: Vec::new(),
-            forgotten: 0,
+            went: Went::default(),
             heap_bytes: None,
             elsewhere: Elsewhere::default(),
         }
@@ -142,9 +160,9 @@ impl<T: Kept> Table<T> {
         self.index.len()
     }
 
-    /// How many entities were forgotten because there were too many.
-    pub fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// How many entities are remembered no more, since the start.
+    pub fn went(&self) -> Went {
+        self.went
     }
 
     /// Memory, bytes: the table's own is counted, what its entities point to is extrapolated from a sample that is
@@ -371,8 +389,9 @@ impl<T: Kept> Table<T> {
 
     fn forget(&mut self, next: Option<u32>) -> bool {
         if let Some(at) = next {
+            let counted = if self.marks.came_again(at) { &mut self.went.idle } else { &mut self.went.once };
+            *counted += 1;
             self.remove(at);
-            self.forgotten += 1;
         }
         next.is_some()
     }
@@ -411,7 +430,10 @@ impl<T: Kept> Table<T> {
         let after = if is_accounted { entity.kept.heap_bytes() } else { 0 };
         self.reaccount(before, after);
         match swept {
-            Swept::Gone => self.remove(at),
+            Swept::Gone => {
+                self.went.ended += 1;
+                self.remove(at);
+            }
             Swept::Less => self.marks.change(at),
             Swept::Same => {}
         }

@@ -131,6 +131,11 @@ impl Marks {
         was_stored
     }
 
+    /// Whether who stands at a place came again.
+    pub fn came_again(&self, at: u32) -> bool {
+        self.stored(at) & AGAIN != 0
+    }
+
     /// How many of `len` entities came only once.
     pub fn once(&self, len: usize) -> usize {
         len.saturating_sub(self.established)

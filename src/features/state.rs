@@ -20,7 +20,7 @@ mod cold;
 mod durable;
 mod shown;
 
-pub use ceiling::NO_CEILING;
+pub use ceiling::{NO_CEILING, Weight};
 pub use cold::Residence;
 pub use durable::StateHead;
 
@@ -44,7 +44,7 @@ pub struct Ahead {
 pub struct StateLimits {
     /// Entities of one kind, at most.
     pub entities_max: usize,
-    /// Memory all entities may be accounted to take, bytes; [`NO_CEILING`]: it is not asked.
+    /// Memory the state may be accounted to take, bytes; [`NO_CEILING`]: what entities point to is not accounted.
     pub memory_bytes_max: usize,
     /// Memory that may be asked for beside a store to which entities leave, bytes; [`NO_CEILING`]: it is not asked. What
     /// is kept of those that left must find room in a part of it: above that entities are forgotten.
@@ -345,8 +345,7 @@ impl State {
         self.accounts.get(account)?.account.profile.as_deref()
     }
 
-    /// Gives back memory of what no event at or after `horizon_ms` can ask for, a bounded step per event, and forgets
-    /// what is above the ceiling.
+    /// Gives back memory of what no event at or after `horizon_ms` can ask for, a bounded step per event.
     pub fn sweep(&mut self, events: usize, horizon_ms: i64) {
         self.unswept += events;
         let steps = self.unswept / SWEEP_EVENTS_PER_STEP;
@@ -355,7 +354,6 @@ impl State {
         for table in &mut self.others {
             table.sweep(steps, horizon_ms, &self.plan.over_ms);
         }
-        self.make_room();
     }
 }
 

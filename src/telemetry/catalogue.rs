@@ -83,7 +83,8 @@ catalogue! {
         "Chains that a sequence had begun and that went for want of room, by rule: more than 16 events of one step, or \
          more than 4 chains of one event.");
     SEQUENCES_FORGOTTEN = counter("walletwatch_sequences_forgotten_total", [],
-        "Rules and entities whose chains were forgotten because there were more than limits.entities_max.");
+        "Rules and entities whose chains were forgotten for want of room: more than limits.entities_max, or above \
+         state.memory_max_bytes.");
     ALERTS = counter("walletwatch_alerts_total", ["band"], "Alerts made, by the band of their score.");
     ALERT_LATENCY = histogram("walletwatch_alert_latency_seconds", [],
         "Time from the timestamp of an event's record to the moment its alert is acknowledged in the alerts topic.");
@@ -133,11 +134,21 @@ catalogue! {
     STATE_CAME_BACK = counter("walletwatch_state_came_back_total", ["entity"],
         "Entities that were read back from the state store because they came again or were swept.");
     STATE_RESIDENT = gauge("walletwatch_state_resident_bytes", [],
-        "Memory that entities are accounted to take, without those that are away.");
+        "Memory that what is remembered is accounted to take, without entities that are away.");
     STATE_RESIDENT_LIMIT = gauge("walletwatch_state_resident_limit_bytes", [],
-        "What walletwatch_state_resident_bytes is kept below: state.memory_max_bytes.");
+        "What walletwatch_state_resident_bytes is kept below: three quarters of state.memory_max_bytes.");
     STATE_ROOM_WAIT = histogram("walletwatch_state_room_wait_seconds", [],
         "How long detection waited for a checkpoint because memory was full of what had changed since the last one.");
+    STATE_ACCOUNTED = gauge("walletwatch_state_accounted_bytes", ["part"],
+        "Memory that what is remembered is accounted to take, by its lengths: what is held against \
+         walletwatch_state_memory_limit_bytes. Part: entities, sequences, contacts, silences (of rules, by dedup), event_ids.");
+    STATE_MEMORY_LIMIT = gauge("walletwatch_state_memory_limit_bytes", [],
+        "The sum of walletwatch_state_accounted_bytes above which somebody is forgotten: three quarters of \
+         state.memory_max_bytes.");
+    STATE_FORGOTTEN = counter("walletwatch_state_forgotten_total", ["entity", "why"],
+        "What is remembered no more. Why: ended (nothing could be asked of it any more), once (no room, and it came only \
+         once), idle (no room, and it came again but not lately), early (an event id, before its window ended), not_kept \
+         (a contact, or what a rule is silent about: no room to begin with).");
     EVENT_IDS = gauge("walletwatch_event_ids", [], "Event ids that are remembered to know an event that comes twice.");
     EVENT_IDS_LIMIT = gauge("walletwatch_event_ids_limit", [], "Event ids remembered at most: limits.event_ids_max.");
     EVENT_IDS_HELD = gauge("walletwatch_event_ids_held_seconds", [],

@@ -95,7 +95,9 @@ impl Contacts {
             self.sim_changed.insert(account, changed_ms);
         }
         if from.flag()? {
-            self.known.insert(account, Box::decode(&mut from)?);
+            let known: Box<Known> = Box::decode(&mut from)?;
+            self.known_bytes += known.bytes();
+            self.known.insert(account, known);
         }
         from.end()
     }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: what is read back is silent as long as it would have been, under the same rules or under others.
 
-use super::{Fired, Silenced, for_ms};
+use super::{FIRED_MAX, Fired, Silenced, for_ms};
 use crate::detect::changed::Changed;
 use crate::features::codec::{DecodeError, Decoder, Durable, Encoder, decode_all, encode_all};
 use crate::features::store::{Changes, Space, StoreError, Stored};
@@ -52,6 +52,8 @@ impl Fired {
         let mut fired = Fired {
             newest_ms: Default::default(),
             sweep_at: head.sweep_at,
+            fired_max: FIRED_MAX,
+            not_kept: 0,
             silenced: head.silenced,
             numbers: Vec::new(),
             changed: Changed::nothing(),

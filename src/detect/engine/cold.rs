@@ -25,10 +25,10 @@ impl Engine {
         self.state.check()
     }
 
-    /// Memory that entities are accounted to take, without those that left it, bytes: what is held against
+    /// Memory that all is accounted to take, without entities that left it, bytes: what is held against
     /// [`Options::state_resident_max_bytes`](crate::detect::Options::state_resident_max_bytes).
     pub fn resident_bytes(&self) -> usize {
-        self.state.resident_bytes()
+        self.state.resident_bytes() + self.beside_entities_bytes()
     }
 
     /// Lets entities leave memory, between two calls of [`Engine::take`], until what stays takes no more than
@@ -36,7 +36,8 @@ impl Engine {
     /// only where `also_busy`. Nobody who changed since the last save leaves, and nobody while that is on its way to the
     /// store. How many left.
     pub fn send_away(&mut self, resident_bytes_max: usize, entities_max: usize, also_busy: bool) -> usize {
-        self.state.send_away(resident_bytes_max, entities_max, also_busy)
+        let room = resident_bytes_max.saturating_sub(self.beside_entities_bytes());
+        self.state.send_away(room, entities_max, also_busy)
     }
 
     /// Where the entities of a kind are.

@@ -15,6 +15,7 @@ use crate::detect::contact::{self, Contacts};
 use crate::detect::dedup::{self, Fired};
 use crate::detect::duplicates::{self, Duplicates};
 use crate::detect::lateness::Lateness;
+use crate::detect::memory::Shares;
 use crate::detect::output::Options;
 use crate::detect::sequence::{self, Sequences};
 use crate::detect::swap::Swapped;
@@ -146,10 +147,11 @@ impl Engine {
         let (state, cold) = State::restored(head.state, rules, limits, horizon_ms, stored, shelf)?;
         let (sequences, fresh) =
             Sequences::restored(head.sequences, rules, options.also, options.entities_max, key, stored)?;
-        let (window_ms, ids_max) = (options.event_id_window_ms, options.event_ids_max);
+        let shares = Shares::of(options.state_memory_max_bytes.min(options.state_resident_max_bytes));
+        let (window_ms, ids_max) = (options.event_id_window_ms, options.event_ids_max.min(shares.event_ids_max));
         let duplicates = Duplicates::restored(&head.duplicates, window_ms, ids_max, stored)?;
-        let fired = Fired::restored(head.fired, rules, stored)?;
-        let contacts = Contacts::restored(&head.contacts, stored)?;
+        let fired = Fired::restored(head.fired, rules, stored)?.limited(shares.silences_max);
+        let contacts = Contacts::restored(&head.contacts, stored)?.limited(shares.contacts_bytes_max);
         let swapped = Swapped::new(rules, &cold, &fresh, duplicates.newest_ms());
         let engine = Engine {
             state,

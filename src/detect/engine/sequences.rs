@@ -49,7 +49,7 @@ impl Engine {
                 *overflow += gone;
             }
         }
-        self.counters.sequences_forgotten = self.sequences.forgotten();
+        self.counters.sequences_forgotten = self.sequences.went().forgotten();
         if !self.completed.is_empty() {
             self.hits.sort_by_key(|(at, _)| *at);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::room::{Room, Taken};
-use super::{Chains, Followed, Partial, Sequences, Values, Waiting, due};
+use super::{Chains, DUE_SWEEP_FROM, Followed, Partial, Sequences, Values, Waiting, all_due};
 use crate::features::codec::{DecodeError, Decoder, Durable, Encoder, decode_all, decode_each, encode_all};
 use crate::features::store::{Changes, Space, StoreError, Stored};
 use crate::features::{Table, TableHead};
@@ -61,15 +61,15 @@ impl Sequences {
         key: HashKey,
         stored: &dyn Stored,
     ) -> Result<(Self, Vec<usize>), StoreError> {
-        let chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored, None)?;
-        let waits = |(key, chains): (u64, &Chains)| {
-            chains.waiting.iter().map(|waiting| due(waiting, chains.number, key)).collect::<Vec<_>>()
-        };
+        let mut chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored, None)?;
+        chains.account();
+        let due = all_due(&chains);
         let mut sequences = Sequences {
             followed: head.followed.into_iter().map(Some).collect(),
             by_type: Vec::new(),
             next_number: head.next_number,
-            due: chains.entities().flat_map(waits).collect(),
+            due_sweep_at: (2 * due.len()).max(DUE_SWEEP_FROM),
+            due,
             chains,
             order: head.order,
             key,
@@ -224,6 +224,8 @@ impl Durable for Chains {
             let ends_ms = decode_each(from, 1, |from| from.signed())?;
             Ok(Waiting { chain, event, row, dedup, ends_ms })
         })?;
-        Ok(Chains { number, within_ms, rooms: rooms.into(), waiting })
+        let mut chains = Chains { number, within_ms, rooms: rooms.into(), waiting, heap_bytes: 0 };
+        chains.settle();
+        Ok(chains)
     }
 }

@@ -64,9 +64,10 @@ impl Values {
         }
     }
 
-    /// Memory it points to, bytes.
+    /// Memory it points to, by its lengths, bytes.
     pub fn heap_bytes(&self) -> usize {
-        let texts: usize = self.texts.iter().map(|t| if t.is_heap_allocated() { t.capacity() } else { 0 }).sum();
+        let of_text = |text: &CompactString| if text.len() > size_of::<CompactString>() { text.len() } else { 0 };
+        let texts: usize = self.texts.iter().map(of_text).sum();
         8 * (self.numbers.len() + self.ids.len()) + size_of_val(&*self.texts) + texts
     }
 }

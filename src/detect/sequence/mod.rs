@@ -29,9 +29,14 @@ pub use waiting::Waiting;
 
 use super::watermark::Watermark;
 use crate::event::{Closed, Event, EventType, TypeSet};
-use crate::features::{Banks, Ids, Kept, NOWHERE, Swept, Table};
+use crate::features::{Banks, Ids, Kept, NOWHERE, Swept, Table, Weight, Went, room_bytes};
 use crate::ruleset::sequence::{Filter, Sequence};
 use crate::ruleset::{HashKey, Rule, Ruleset, State};
+
+/// That something waits, at most, bytes: its place in the order in which it is decided.
+const DUE_BYTES: usize = 2 * size_of::<Due>();
+/// Below this many that wait, those whose chains were forgotten are not looked for.
+const DUE_SWEEP_FROM: usize = 1024;
 
 /// What is kept of one rule and entity.
 #[derive(Debug, Default)]
@@ -42,9 +47,19 @@ struct Chains {
     /// By step, but for the last: its chain is a finding.
     rooms: Box<[Room]>,
     waiting: Vec<Waiting>,
+    /// What all of it takes, as it was counted last.
+    heap_bytes: usize,
 }
 
 impl Chains {
+    /// Counts what it takes now, by lengths, bytes.
+    fn settle(&mut self) -> usize {
+        let rooms: usize = self.rooms.iter().map(|room| size_of::<Room>() + room.heap_bytes()).sum();
+        let waiting: usize = self.waiting.iter().map(|waiting| DUE_BYTES + waiting.heap_bytes()).sum();
+        self.heap_bytes = rooms + room_bytes::<Waiting>(self.waiting.len()) + waiting;
+        self.heap_bytes
+    }
+
     /// Chains that are kept, those that wait among them.
     fn len(&self) -> usize {
         self.rooms.iter().map(Room::len).sum::<usize>() + self.waiting.len()
@@ -56,13 +71,15 @@ impl Kept for Chains {
         let before_ms = horizon_ms.saturating_sub(self.within_ms);
         let before = self.len();
         self.rooms.iter_mut().for_each(|room| room.drop_begun_before(before_ms));
-        Swept::of(before, self.len())
+        let after = self.len();
+        if after != before {
+            self.settle();
+        }
+        Swept::of(before, after)
     }
 
     fn heap_bytes(&self) -> usize {
-        let rooms: usize = self.rooms.iter().map(|room| size_of::<Room>() + room.heap_bytes()).sum();
-        let waiting: usize = self.waiting.iter().map(|w| size_of::<Waiting>() + w.heap_bytes()).sum();
-        rooms + waiting
+        self.heap_bytes
     }
 }
 
@@ -95,6 +112,8 @@ pub struct Sequences {
     next_number: u32,
     chains: Table<Chains>,
     due: BTreeSet<Due>,
+    /// How many there may be until those are looked for whose chains were forgotten.
+    due_sweep_at: usize,
     /// Input order: accepted events so far.
     order: u64,
     key: HashKey,
@@ -117,9 +136,11 @@ impl Sequences {
             next_number: 0,
             chains: Table::new(entities_max),
             due: BTreeSet::new(),
+            due_sweep_at: DUE_SWEEP_FROM,
             order: 0,
             key,
         };
+        sequences.chains.account();
         sequences.follow(rules, also);
         sequences
     }
@@ -179,9 +200,24 @@ impl Sequences {
         self.chains.bytes()
     }
 
-    /// How many were forgotten because there were too many.
-    pub fn forgotten(&self) -> u64 {
-        self.chains.forgotten()
+    /// How many are remembered no more, since the start.
+    pub fn went(&self) -> Went {
+        self.chains.went()
+    }
+
+    /// Memory they are accounted to take, bytes.
+    pub fn accounted_bytes(&self) -> usize {
+        self.chains.accounted_bytes()
+    }
+
+    /// Whether they are the first to lose one, against the entities.
+    pub fn weight(&self) -> Weight {
+        (self.chains.has_many_once(), self.chains.accounted_bytes())
+    }
+
+    /// Forgets the chains of one rule and entity. False: there are none.
+    pub fn forget_one(&mut self) -> bool {
+        self.chains.forget_one()
     }
 
     fn number(&self, rule: u16) -> Option<u32> {
@@ -253,17 +289,21 @@ impl Sequences {
         let key = self.entity(number, sequence, event, ids)?;
         let mut chains = self.chains.peek(key, NOWHERE);
         let known = chains.as_deref().map(Chains::len);
+        let before_bytes = chains.as_deref().map_or(0, Kept::heap_bytes);
         if let Some(chains) = &mut chains {
             cancel_waiting(sequence, chains, event, banks, |waiting| {
                 self.due.remove(&due(waiting, number, key));
             });
         }
         let is_cancelled = is_cancelled(sequence, chains.as_deref_mut(), event, banks);
-        if chains.as_deref().map(Chains::len) != known {
+        let mut changed = chains.as_deref().map(Chains::len) != known;
+        if changed {
             // Some went: that is a change to save.
             chains = self.chains.get_mut(key, NOWHERE);
         }
         if is_cancelled {
+            let after_bytes = chains.map_or(0, Chains::settle);
+            self.chains.reaccount(before_bytes, after_bytes);
             return None;
         }
         let last = sequence.steps.len().checked_sub(1)?;
@@ -310,8 +350,12 @@ impl Sequences {
             }
             if let Some(room) = chains.rooms.get_mut(at) {
                 *overflow += room.take(&made, sequence.within_ms) as u64;
-                goes_on = known.is_some();
+                (changed, goes_on) = (true, known.is_some());
             }
+        }
+        if let Some(chains) = chains.filter(|_| changed) {
+            let after_bytes = chains.settle();
+            self.chains.reaccount(before_bytes, after_bytes);
         }
         if goes_on {
             self.chains.entry(key, NOWHERE);
@@ -338,6 +382,12 @@ impl Sequences {
             self.due.remove(&due(&gone, number, key));
             *overflow += 1;
         }
+        let (before_bytes, after_bytes) = (chains.heap_bytes(), chains.settle());
+        self.chains.reaccount(before_bytes, after_bytes);
+        if self.due.len() > self.due_sweep_at {
+            self.due = all_due(&self.chains);
+            self.due_sweep_at = (2 * self.due.len()).max(DUE_SWEEP_FROM);
+        }
     }
 
     /// Whether something is decided by now.
@@ -357,6 +407,8 @@ impl Sequences {
             let is_it = |waiting: &Waiting| waiting.end_ms() == first.end_ms && waiting.age().1 == first.order;
             let at = chains.waiting.iter().position(is_it);
             let waiting = at.map(|at| chains.waiting.remove(at));
+            let (before_bytes, after_bytes) = (chains.heap_bytes(), chains.settle());
+            self.chains.reaccount(before_bytes, after_bytes);
             decided.extend(rule.zip(waiting).map(|(rule, waiting)| (first.end_ms, first.order, rule, waiting)));
         }
         decided.sort_by_key(|(end_ms, order, rule, _)| (*end_ms, *order, *rule));
@@ -367,6 +419,14 @@ impl Sequences {
     pub fn sweep(&mut self, entities: usize, horizon_ms: i64) {
         self.chains.sweep(entities, horizon_ms, &[]);
     }
+}
+
+/// Everything that waits.
+fn all_due(chains: &Table<Chains>) -> BTreeSet<Due> {
+    let of = |(key, chains): (u64, &Chains)| {
+        chains.waiting.iter().map(|waiting| due(waiting, chains.number, key)).collect::<Vec<_>>()
+    };
+    chains.entities().flat_map(of).collect()
 }
 
 fn due(waiting: &Waiting, number: u32, key: u64) -> Due {

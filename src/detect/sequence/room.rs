@@ -10,7 +10,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::kept::Values;
+use crate::features::{room_bytes, spilled_bytes};
 use crate::ruleset::sequence::{EVENT_PARTIALS_MAX, STEP_EVENTS_MAX};
+
+/// What counting who shares an event takes, bytes.
+const SHARED_BYTES: usize = 16;
 
 /// An event that took a step.
 #[derive(Debug)]
@@ -58,6 +62,13 @@ impl Partial {
     /// The time of its last event.
     pub fn last_ms(&self) -> i64 {
         self.events.last().map_or(i64::MIN, |event| event.time_ms)
+    }
+
+    /// Memory it points to, by its lengths, bytes. An event that chains share is counted with each: which of them
+    /// goes last is not known before.
+    pub fn heap_bytes(&self) -> usize {
+        let event = |event: &Arc<Taken>| SHARED_BYTES + size_of::<Taken>() + event.values.heap_bytes();
+        spilled_bytes(&self.events) + self.events.iter().map(event).sum::<usize>()
     }
 
     fn last_order(&self) -> u64 {
@@ -136,12 +147,8 @@ impl Room {
         self.partials.len() < before
     }
 
-    /// Memory it points to, bytes; an event is counted where it is the last.
+    /// Memory it points to, by its lengths, bytes.
     pub fn heap_bytes(&self) -> usize {
-        let partial = |partial: &Partial| {
-            let spilled = if partial.events.spilled() { partial.events.capacity() * 8 } else { 0 };
-            spilled + partial.events.last().map_or(0, |event| size_of::<Taken>() + event.values.heap_bytes())
-        };
-        self.partials.capacity() * size_of::<Partial>() + self.partials.iter().map(partial).sum::<usize>()
+        room_bytes::<Partial>(self.partials.len()) + self.partials.iter().map(Partial::heap_bytes).sum::<usize>()
     }
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::kept::Values;
 use super::room::Partial;
 use crate::event::{Event, encode};
+use crate::features::spilled_bytes;
 use crate::ruleset::sequence::{STEP_EVENTS_MAX, Sequence};
 
 /// A last step that waits.
@@ -53,10 +54,9 @@ impl Waiting {
         self.ends_ms.get(item).is_some_and(|end| (self.age().0..=*end).contains(&time_ms))
     }
 
-    /// Memory it points to, bytes.
+    /// Memory it points to, by its lengths, bytes.
     pub fn heap_bytes(&self) -> usize {
-        let events: usize = self.chain.events.iter().map(|event| event.values.heap_bytes()).sum();
-        events + self.event.len() + self.row.heap_bytes()
+        self.chain.heap_bytes() + self.event.len() + self.row.heap_bytes() + spilled_bytes(&self.ends_ms)
     }
 }
 

@@ -330,6 +330,7 @@ impl<T: Kept> Table<T> {
             return;
         }
         if is_known && away.ends_whole() {
+            self.went.ended += 1;
             return self.remove(at);
         }
         let was_clean = self.marks.is_clean(at);

@@ -16,7 +16,7 @@ use ::fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::{Change, Space, Store, StoreError, Stored, Take, fjall_files, io_error, redo_file};
+use super::{Merged, Space, Store, StoreError, Stored, Take, fjall_files, io_error, redo_file};
 use crate::disk::{Disk as _, RealDisk};
 use crate::failpoint::{self, reach};
 
@@ -172,7 +172,7 @@ impl FjallStore {
         })
     }
 
-    fn ingest(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), ::fjall::Error> {
+    fn ingest(&self, changes: &Merged<'_>, mark: &Mark) -> Result<(), ::fjall::Error> {
         // Writes nothing, but says whether fjall's own thread has failed: without it tables are never merged again.
         self.database.persist(::fjall::PersistMode::Buffer)?;
         let mut run = self.tree.start_ingestion()?;
@@ -223,7 +223,7 @@ impl Store for FjallStore {
         })
     }
 
-    fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError> {
+    fn apply(&self, changes: &Merged<'_>, mark: &Mark) -> Result<(), StoreError> {
         self.run("write", None, || self.ingest(changes, mark))
     }
 

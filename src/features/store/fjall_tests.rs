@@ -21,7 +21,7 @@ fn take(store: &FjallStore, number: u64, change: impl FnOnce(&mut Redo)) {
     let mut redo = Redo::new();
     change(&mut redo);
     let chunks = redo.into_chunks().expect("small");
-    let changes = redo_file::merged(chunks.iter().map(Vec::as_slice), &PathBuf::new).expect("readable");
+    let changes = Merged::of(chunks.iter().map(Vec::as_slice), &PathBuf::new).expect("readable");
     store.apply(&changes, &mark(number)).expect("the disk works");
 }
 
@@ -102,7 +102,8 @@ fn another_format_is_refused_by_name_and_nothing_is_changed() {
     let store = FjallStore::open(folder.path()).expect("made");
     take(&store, 1, |redo| redo.put(Space::Account, b"a", b"1"));
     for format in [0, 2] {
-        store.apply(&[], &Mark { format, ..mark(2) }).expect("the disk works");
+        let nothing = Merged::of(std::iter::empty(), &PathBuf::new).expect("readable");
+        store.apply(&nothing, &Mark { format, ..mark(2) }).expect("the disk works");
         let told = store.mark().expect_err("refused").to_string();
         assert!(told.contains(&format!("store has format {format}, this version reads format 1 only")), "{told}");
     }
@@ -319,7 +320,7 @@ fn damage_that_shows_while_tables_are_merged_ends_in_an_error() {
         let mut redo = Redo::new();
         many(&mut redo);
         let chunks = redo.into_chunks().expect("small");
-        let changes = redo_file::merged(chunks.iter().map(Vec::as_slice), &PathBuf::new).expect("readable");
+        let changes = Merged::of(chunks.iter().map(Vec::as_slice), &PathBuf::new).expect("readable");
         if let Err(error) = store.apply(&changes, &mark(number)) {
             assert!(matches!(error, StoreError::Poisoned(_) | StoreError::Damaged { .. }), "{error}");
             assert!(matches!(store.mark(), Err(StoreError::Poisoned(_))), "every later call refuses");

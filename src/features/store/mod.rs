@@ -15,6 +15,7 @@ mod fjall_files;
 mod fjall_tests;
 mod hash_key;
 mod memory;
+mod merged;
 mod recover;
 mod redo;
 mod redo_file;
@@ -29,6 +30,7 @@ pub use checkpoint::{Checkpoint, FORMAT, Mark, NextOffset, Progress};
 pub use fjall::{FjallStore, SpaceSize};
 pub use hash_key::StateKey;
 pub use memory::MemoryStore;
+pub use merged::Merged;
 pub use recover::{Recovered, Redone, recover};
 pub use redo::{Change, Redo};
 pub use shelf::{Shelf, Source};
@@ -190,7 +192,7 @@ pub trait Store: Stored + Send + Sync + std::fmt::Debug {
     fn mark(&self) -> Result<Option<Mark>, StoreError>;
     /// Takes a checkpoint: all of it or nothing. It outlives a failure of the power once this returns. The changes are
     /// by space and key, each key once.
-    fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError>;
+    fn apply(&self, changes: &Merged<'_>, mark: &Mark) -> Result<(), StoreError>;
     /// Its size on disk, bytes.
     fn disk_bytes(&self) -> Result<u64, StoreError>;
 }
@@ -204,6 +206,17 @@ pub struct StateConfig {
     pub memory_max_bytes: u64,
     /// What may be remembered at all, in memory or in the store, bytes, by the same account: above it is forgotten.
     pub kept_max_bytes: u64,
+}
+
+/// One of so many parts of the state's memory is left for what stands around what is remembered: a checkpoint that is
+/// being written, the store's cache, queues.
+const AROUND_PART: u64 = 4;
+
+impl StateConfig {
+    /// What of [`StateConfig::memory_max_bytes`] all that is remembered may be accounted to take, bytes.
+    pub fn engine_bytes_max(&self) -> usize {
+        usize::try_from(self.memory_max_bytes - self.memory_max_bytes / AROUND_PART).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for StateConfig {

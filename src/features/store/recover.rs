@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, FORMAT};
+use super::merged::Merged;
 use super::redo_file::{self, ClosedRedo, Found};
 use super::steps::Place;
 use super::{StoreError, io_error};
@@ -96,7 +97,7 @@ fn apply(place: &Place, redo: &ClosedRedo, key_path: &Path, hash_key: &str) -> R
         return Err(StoreError::Key { path: key_path.to_path_buf(), stored, given });
     }
     let number = mark.checkpoint.number;
-    let changes = redo_file::merged(redo.chunks(), &|| place.path(number))?;
+    let changes = Merged::of(redo.chunks(), &|| place.path(number))?;
     place.take(mark, &changes)?;
     RedoApplied { number, changes: changes.len() }.tell();
     Ok(())

@@ -101,33 +101,38 @@ impl Changes for Redo {
     }
 }
 
-/// The changes of a chunk, in order. `None` where it is not one: its checksum is to be looked at before.
-pub(super) fn changes(chunk: &[u8]) -> Option<Vec<Change<'_>>> {
-    let mut found = Vec::new();
-    let mut rest = chunk;
-    while !rest.is_empty() {
-        let ([op, space], after) = rest.split_first_chunk()?;
-        let space = Space::numbered(*space)?;
-        let (key_len, after) = after.split_first_chunk()?;
-        let (key, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*key_len)))?;
-        let (value, after) = match *op {
-            PUT => {
-                let (value_len, after) = after.split_first_chunk()?;
-                let (value, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*value_len)).ok()?)?;
-                (Some(value), after)
-            }
-            DELETE => (None, after),
-            _ => return None,
-        };
-        found.push(Change { space, key, value });
-        rest = after;
-    }
-    Some(found)
+/// The first change of what is left of a chunk, and what is left behind it. `None` where there is none: the chunk's
+/// checksum is to be looked at before.
+pub(super) fn first(rest: &[u8]) -> Option<(Change<'_>, &[u8])> {
+    let ([op, space], after) = rest.split_first_chunk()?;
+    let space = Space::numbered(*space)?;
+    let (key_len, after) = after.split_first_chunk()?;
+    let (key, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*key_len)))?;
+    let (value, after) = match *op {
+        PUT => {
+            let (value_len, after) = after.split_first_chunk()?;
+            let (value, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*value_len)).ok()?)?;
+            (Some(value), after)
+        }
+        DELETE => (None, after),
+        _ => return None,
+    };
+    Some((Change { space, key, value }, after))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn changes(chunk: &[u8]) -> Option<Vec<Change<'_>>> {
+        let (mut found, mut rest) = (Vec::new(), chunk);
+        while !rest.is_empty() {
+            let (change, after) = first(rest)?;
+            found.push(change);
+            rest = after;
+        }
+        Some(found)
+    }
 
     #[test]
     fn what_was_put_is_read_back_in_order_over_chunks() {

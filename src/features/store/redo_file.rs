@@ -9,7 +9,7 @@
 //! ```
 
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -267,34 +267,11 @@ fn mixed(one: u64, other: u64) -> u64 {
     (one.rotate_left(23) ^ other).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The changes of all chunks as the store takes them: by space and key, each key once, the last of it.
-pub(super) fn merged<'c>(
-    chunks: impl Iterator<Item = &'c [u8]>,
-    path: &dyn Fn() -> PathBuf,
-) -> Result<Vec<Change<'c>>, StoreError> {
-    let mut all = Vec::new();
-    for chunk in chunks {
-        let unreadable = || StoreError::Damaged {
-            space: None,
-            what: format!("a chunk of {} is right by its checksum and cannot be read", path().display()),
-        };
-        all.extend(changes(chunk).ok_or_else(unreadable)?);
-    }
-    // Stable: of two changes of one key the later one stands behind.
-    all.sort_by(|a, b| (a.space, a.key).cmp(&(b.space, b.key)));
-    let mut last: Vec<Change<'c>> = Vec::with_capacity(all.len());
-    for change in all {
-        match last.last_mut() {
-            Some(before) if (before.space, before.key) == (change.space, change.key) => *before = change,
-            _ => last.push(change),
-        }
-    }
-    Ok(last)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Changes as _, Checkpoint, Progress, Redo, Space};
+    use std::path::PathBuf;
+
+    use super::super::{Change, Changes as _, Checkpoint, Merged, Progress, Redo, Space};
     use super::*;
     use crate::disk::SimulatedDisk;
 
@@ -326,7 +303,8 @@ mod tests {
             change(Space::Account, b"b", Some(b"3")),
             change(Space::Ip, b"a", None),
         ];
-        assert_eq!(merged(redo.chunks(), &PathBuf::new).expect("readable"), expected);
+        let merged = Merged::of(redo.chunks(), &PathBuf::new).expect("readable");
+        assert_eq!(merged.iter().collect::<Vec<_>>(), expected);
         assert_eq!(numbers(&disk, Path::new("/s")).expect("listed"), [5]);
     }
 

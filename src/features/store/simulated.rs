@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Changes as _, Mark, MemoryStore, Space, Store, StoreError, Stored, Take, io_error};
+use super::{Change, Changes as _, Mark, MemoryStore, Merged, Space, Store, StoreError, Stored, Take, io_error};
 use crate::disk::{Crash, SimulatedDisk};
 
 /// In one of so many failures of the power the last checkpoint is lost.
@@ -87,15 +87,15 @@ impl Store for SimulatedStore {
         Ok(self.lock().now.mark.clone())
     }
 
-    fn apply(&self, changes: &[Change<'_>], mark: &Mark) -> Result<(), StoreError> {
+    fn apply(&self, changes: &Merged<'_>, mark: &Mark) -> Result<(), StoreError> {
         let is_whole = self.disk.step().map_err(io_error("write", "(simulated)".as_ref()))?;
         if is_whole || self.disk.random(2) == 0 {
             let mut inner = self.lock();
             inner.before = inner.now.clone();
-            for Change { space, key, value } in changes {
+            for Change { space, key, value } in changes.iter() {
                 match value {
-                    Some(value) => inner.now.values.put(*space, key, value),
-                    None => inner.now.values.delete(*space, key),
+                    Some(value) => inner.now.values.put(space, key, value),
+                    None => inner.now.values.delete(space, key),
                 }
             }
             inner.now.mark = Some(mark.clone());

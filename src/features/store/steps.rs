@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Mark;
 use super::redo::Change;
+use super::merged::Merged;
 use super::{Store, StoreError, io_error, redo_file};
 use crate::disk::Disk;
 use crate::failpoint::{self, reach};
@@ -33,12 +34,12 @@ impl Place {
     /// Lets the store take what the closed redo file holds, and drops the file of the checkpoint before.
     pub(super) fn apply(&self, mark: &Mark, chunks: &[Vec<u8>]) -> Result<(), StoreError> {
         let path = || self.folder.join(redo_file::name(mark.checkpoint.number));
-        let changes = redo_file::merged(chunks.iter().map(Vec::as_slice), &path)?;
+        let changes = Merged::of(chunks.iter().map(Vec::as_slice), &path)?;
         self.take(mark, &changes)
     }
 
     /// The same for changes that are merged.
-    pub(super) fn take(&self, mark: &Mark, changes: &[Change<'_>]) -> Result<(), StoreError> {
+    pub(super) fn take(&self, mark: &Mark, changes: &Merged<'_>) -> Result<(), StoreError> {
         let number = mark.checkpoint.number;
         if mutant::is(Mutant::DropsFirst) {
             self.drop_below(number + 1)?;

@@ -1,8 +1,10 @@
 //! The ceiling of memory under keys that an attacker invents.
 
+use std::sync::Arc;
+
 use walletwatch::detect::{Engine, Input, Options};
 use walletwatch::event::Millis;
-use walletwatch::ruleset::{Bands, KeyField};
+use walletwatch::ruleset::{Bands, KeyField, Ruleset, Sources, load};
 
 use super::pack::w3;
 use super::twins::{KEY, Told};
@@ -42,7 +44,7 @@ fn a_flood_of_invented_addresses_stays_under_the_ceiling_and_hides_no_spray() {
         );
         assert!(engine.accounted_bytes() <= CEILING_BYTES, "{} after batch {batch}", engine.accounted_bytes());
     }
-    assert!(engine.forgotten(KeyField::Ip) > 50_000, "{} addresses went", engine.forgotten(KeyField::Ip));
+    assert!(engine.went(KeyField::Ip).forgotten() > 50_000, "{} addresses went", engine.went(KeyField::Ip).forgotten());
     let spray = told.0.iter().filter(|line| line.contains(" alert ") && line.contains("203.0.113.9"));
     assert!(spray.count() > 0, "the spray is found");
     assert!(told.0.iter().any(|line| line.contains("w3-accounts-per-address")));
@@ -68,4 +70,67 @@ fn who_came_again_outlives_who_came_once() {
         .filter(|line| line.contains(" alert ") && line.contains("again-") && line.contains("w3-failed-logins"))
         .count();
     assert_eq!(found, 500, "nobody who came again was forgotten");
+}
+
+/// A sequence that everybody begins and nobody goes on with, and one that waits for what does not follow.
+const SEQUENCES: &str = r#"
+  - id: begun
+    title: t
+    sequence: {by: account, within: 89d, steps: [{on: password_reset, as: r}, {on: [login, transfer], where: session == r.session}]}
+    explain: "{r.session}"
+    tests: [{name: t, given: {type: login, account: a, result: success}, events: [{expect: fire}, {expect: quiet}]}]
+  - id: waiting
+    title: t
+    sequence: {by: account, within: 1h, steps: [{on: password_reset, as: r}], absent: [{on: login, where: session == r.session, within: 89d}]}
+    explain: "{r.session}"
+    tests: [{name: t, given: {type: password_reset, account: a, stage: completed}, events: [{expect: fire}, {expect: quiet}]}]
+"#;
+
+fn with_sequences() -> Arc<Ruleset> {
+    let mut sources = Sources::new("rules");
+    sources.add("w3.yaml", format!("{}{SEQUENCES}", include_str!("../../data/rules/w3/w3.yaml")), None);
+    Arc::new(load(&sources, KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}")).ruleset)
+}
+
+fn flooded(rules: Arc<Ruleset>, line: impl Fn(usize) -> String) -> (Engine, Told) {
+    let options = Options { state_memory_max_bytes: CEILING_BYTES, ..Options::default() };
+    let mut engine = Engine::new(rules, Bands::default(), options, KEY);
+    let mut told = Told::default();
+    for first in (0..40_000).step_by(100) {
+        let lines: Vec<String> = (first..first + 100).map(&line).collect();
+        let inputs = lines.iter().map(|line| Input { lane: 0, value: Some(line.as_bytes()) });
+        engine.take(inputs, Millis(i64::MAX / 2), None, &mut told);
+        assert!(engine.accounted_bytes() <= CEILING_BYTES, "{:?} after {first}", engine.accounted());
+    }
+    (engine, told)
+}
+
+#[test]
+fn chains_that_are_begun_and_that_wait_are_under_the_ceiling() {
+    let (engine, _) = flooded(with_sequences(), |at| {
+        let time = START_MS + at as i64 * 10;
+        format!(
+            r#"{{"id":"e{at}","type":"password_reset","stage":"completed","time":{time},"account":"a{at}","session":"session-of-{at}"}}"#
+        )
+    });
+    let accounted = engine.accounted();
+    assert!(accounted.sequences > CEILING_BYTES / 2, "they take the room there is: {accounted:?}");
+    assert!(engine.sequences_went().once > 40_000, "{:?}", engine.sequences_went());
+}
+
+#[test]
+fn contacts_take_a_quarter_and_what_is_not_remembered_is_published_all_the_same() {
+    let (engine, told) = flooded(w3(), |at| {
+        let time = START_MS + at as i64 * 10;
+        format!(
+            r#"{{"id":"e{at}","type":"login","result":"success","time":{time},"account":"a{at}","contact":{{"email":"somebody-{at}@example.com"}}}}"#
+        )
+    });
+    let accounted = engine.accounted();
+    assert!(accounted.contacts <= CEILING_BYTES / 4 && accounted.contacts > CEILING_BYTES / 5, "{accounted:?}");
+    assert!(engine.contacts_not_kept() > 30_000, "{} are not remembered", engine.contacts_not_kept());
+    assert_eq!(told.0.iter().filter(|line| line.contains(" contact ")).count(), 40_000);
+    assert!(accounted.event_ids <= CEILING_BYTES / 6, "{accounted:?}");
+    assert!(engine.event_ids_went_early() > 20_000, "{} ids went early", engine.event_ids_went_early());
+    assert!(accounted.entities > CEILING_BYTES / 2, "and entities have what is left: {accounted:?}");
 }

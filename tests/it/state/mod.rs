@@ -5,6 +5,7 @@ mod ceiling;
 mod cold;
 mod damage;
 mod hostile;
+mod flood;
 mod pack;
 mod random;
 mod shown;

@@ -74,7 +74,7 @@ fn the_pack_over_a_wallet_is_stopped_and_goes_on() {
     twins.stop();
     twins.assert_same("the end");
     assert!(
-        twins.steady.forgotten(KeyField::Account) > 100 && twins.steady.accounted_bytes() > 400_000,
+        twins.steady.went(KeyField::Account).forgotten() > 100 && twins.steady.accounted_bytes() > 400_000,
         "the limits were reached"
     );
     assert!(twins.expected.0.iter().any(|line| line.contains(" alert ")));
