@@ -27,8 +27,8 @@ use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
-mod cold;
 mod ceiling;
+mod cold;
 mod durable;
 mod explained;
 mod sequences;

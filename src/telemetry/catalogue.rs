@@ -84,7 +84,7 @@ catalogue! {
          more than 4 chains of one event.");
     SEQUENCES_FORGOTTEN = counter("walletwatch_sequences_forgotten_total", [],
         "Rules and entities whose chains were forgotten for want of room: more than limits.entities_max, or above \
-         state.memory_max_bytes.");
+         state.kept_max_bytes.");
     ALERTS = counter("walletwatch_alerts_total", ["band"], "Alerts made, by the band of their score.");
     ALERT_LATENCY = histogram("walletwatch_alert_latency_seconds", [],
         "Time from the timestamp of an event's record to the moment its alert is acknowledged in the alerts topic.");
@@ -143,8 +143,7 @@ catalogue! {
         "Memory that what is remembered is accounted to take, by its lengths: what is held against \
          walletwatch_state_memory_limit_bytes. Part: entities, sequences, contacts, silences (of rules, by dedup), event_ids.");
     STATE_MEMORY_LIMIT = gauge("walletwatch_state_memory_limit_bytes", [],
-        "The sum of walletwatch_state_accounted_bytes above which somebody is forgotten: three quarters of \
-         state.memory_max_bytes.");
+        "The sum of walletwatch_state_accounted_bytes above which somebody is forgotten: state.kept_max_bytes.");
     STATE_FORGOTTEN = counter("walletwatch_state_forgotten_total", ["entity", "why"],
         "What is remembered no more. Why: ended (nothing could be asked of it any more), once (no room, and it came only \
          once), idle (no room, and it came again but not lately), early (an event id, before its window ended), not_kept \

@@ -94,6 +94,8 @@ impl Fired {
         let mut fired = Fired {
             newest_ms: Default::default(),
             sweep_at: head.sweep_at,
+            fired_max: usize::MAX,
+            not_kept: 0,
             silenced: head.silenced,
             numbers: Vec::new(),
             changed: Changed::nothing(),

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::checkpoint::{FORMAT, Mark, NoMark};
-use super::redo::{Change, changes};
 use super::{StoreError, VALUE_BYTES_MAX, io_error};
 use crate::disk::{Disk, DiskFile};
 use crate::failpoint::{self, reach};

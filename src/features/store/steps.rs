@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Mark;
-use super::redo::Change;
 use super::merged::Merged;
 use super::{Store, StoreError, io_error, redo_file};
 use crate::disk::Disk;

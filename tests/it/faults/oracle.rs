@@ -266,7 +266,8 @@ impl Oracle {
     fn options(&self) -> Options {
         let config = &self.prepared.config;
         Options {
-            state_memory_max_bytes: usize::try_from(config.state.memory_max_bytes).expect("64 bits"),
+            state_memory_max_bytes: usize::try_from(config.state.kept_max_bytes).expect("64 bits"),
+            state_resident_max_bytes: config.state.engine_bytes_max(),
             ..config.engine.clone()
         }
     }

@@ -4,8 +4,8 @@
 mod ceiling;
 mod cold;
 mod damage;
-mod hostile;
 mod flood;
+mod hostile;
 mod pack;
 mod random;
 mod shown;
