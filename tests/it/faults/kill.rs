@@ -70,8 +70,13 @@ fn kill_once(spread: &Spread, number: u64, records: &[Placed], seeded: &mut Seed
     let is_over = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
         let service = spread.start();
-        let writer = scope.spawn(|| spread.write_until(records, &is_over));
         let over = Over(&is_over);
+        if number % 4 != 3 {
+            wait_until("detection has started", BACK_WITHIN, || {
+                service.log().iter().any(|line| line["message"] == "detection started").then_some(())
+            });
+        }
+        let writer = scope.spawn(|| spread.write_until(records, &is_over));
         // Every fourth anywhere, on the start too; the others once it takes records, or has closed a checkpoint of its own.
         let is_there = || match number % 4 {
             3 => Some(()),
@@ -113,9 +118,9 @@ fn killed_at_thirty_points_under_load_it_says_what_an_undisturbed_engine_says() 
     let (agreement, delivered) = spread.agrees();
     println!("{seen:?} {agreement:?} {delivered:?} in {:?}", began.elapsed());
     // Else it would show nothing: every start would begin with the first record, and nothing would come twice.
-    assert!(seen.gone_on > kills / 4 && seen.taken_again > kills, "{seen:?}");
+    assert!(seen.gone_on > kills / 4 && seen.taken_again > kills / 3, "{seen:?}");
     assert_eq!(agreement.records, records.len());
-    assert!(agreement.batches as u64 > 10 * kills && agreement.contacts > 100, "{agreement:?}");
+    assert!(agreement.batches as u64 > kills && agreement.contacts > 100, "{agreement:?}");
     assert!(agreement.alerts > 100 && agreement.again > 0 && agreement.dead > 0, "{agreement:?}");
     assert!(delivered.notices > 50 && delivered.again > 0 && delivered.undeliverable < 10, "{delivered:?}");
 }
