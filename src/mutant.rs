@@ -40,6 +40,16 @@ pub(crate) enum Mutant {
     AcknowledgedWhenSent,
     /// Alerts are numbered as they come.
     CountedIds,
+    /// Who changed since the last save may leave memory.
+    SendsTheDirty,
+    /// Who comes back to memory is taken for one who never came again.
+    ForgetsMarks,
+    /// A sweep leaves alone whoever is not in memory.
+    SweepsOnlyHere,
+    /// Of whoever is not in memory, what a sweep would do is taken for known after a change of windows.
+    KeepsEnds,
+    /// Entities leave memory as soon as their state is taken down.
+    LeavesBeforeStored,
 }
 
 #[cfg(test)]

@@ -41,6 +41,40 @@ pub struct EngineCounts {
     contacts: Growth,
     /// Found, unknown.
     geo: [Growth; 2],
+    /// Records, alerts, contacts, dead letters.
+    replayed: [Growth; 4],
+}
+
+/// Whether what is counted was counted before, by the process that crashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// For the first time.
+    Live,
+    /// As it was logged before a crash.
+    Again,
+}
+
+impl Taken {
+    /// The total of something that is counted once.
+    fn reach(self, growth: &mut Growth, total: u64) {
+        match self {
+            Taken::Live => growth.reach(total),
+            Taken::Again => growth.pass(total),
+        }
+    }
+
+    /// The same of each of several.
+    fn reach_all(self, growths: &mut [Growth], totals: &[u64]) {
+        growths.iter_mut().zip(totals).for_each(|(growth, total)| self.reach(growth, *total));
+    }
+
+    /// The total of what is counted as replayed.
+    fn replay(self, growth: &mut Growth, total: u64) {
+        match self {
+            Taken::Live => growth.pass(total),
+            Taken::Again => growth.reach(total),
+        }
+    }
 }
 
 impl EngineCounts {
@@ -63,6 +97,8 @@ impl EngineCounts {
             alerts: BANDS.into_iter().map(band).collect(),
             contacts: Growth::new(metrics.contacts.clone()),
             geo: ["found", "unknown"].map(|outcome| Growth::new(metrics.geo.with_label_values(&[outcome]))),
+            replayed: ["records", "alerts", "contacts", "dead_letters"]
+                .map(|what| Growth::new(metrics.replayed.with_label_values(&[what]))),
             metrics: metrics.clone(),
         };
         counts.rules(rules);
@@ -95,38 +131,38 @@ impl EngineCounts {
     }
 
     /// A batch was taken: its counts.
-    pub fn take(&mut self, counters: &Counters) {
-        self.metrics.batches.inc();
-        let types = counters.accepted.iter().zip(&counters.late_by_type).zip(&counters.duplicates_by_type);
-        for ([in_time, late, duplicate], ((accepted, late_total), duplicates)) in self.events.iter_mut().zip(types) {
-            in_time.reach(accepted.saturating_sub(*late_total));
-            late.reach(*late_total);
-            duplicate.reach(*duplicates);
+    pub fn take(&mut self, counters: &Counters, taken: Taken) {
+        if taken == Taken::Live {
+            self.metrics.batches.inc();
         }
-        reach(&mut self.rejected, &counters.rejected);
+        let types = counters.accepted.iter().zip(&counters.late_by_type).zip(&counters.duplicates_by_type);
+        for (growths, ((accepted, late), duplicates)) in self.events.iter_mut().zip(types) {
+            taken.reach_all(growths, &[accepted.saturating_sub(*late), *late, *duplicates]);
+        }
+        taken.reach_all(&mut self.rejected, &counters.rejected);
         for (reason, total) in &counters.ignored {
-            if let Some(growth) = self.ignored.get_mut(reason) {
-                growth.reach(*total);
-            } else {
-                let mut growth = Growth::new(self.metrics.ignored.with_label_values(&[reason]));
-                growth.reach(*total);
-                self.ignored.insert(reason.clone(), growth);
+            let made = || Growth::new(self.metrics.ignored.with_label_values(&[reason]));
+            match self.ignored.get_mut(reason) {
+                Some(growth) => taken.reach(growth, *total),
+                None => taken.reach(self.ignored.entry(reason.clone()).or_insert_with(made), *total),
             }
         }
-        self.unknown_fields.reach(counters.unknown_fields);
+        taken.reach(&mut self.unknown_fields, counters.unknown_fields);
         for (growths, totals) in self.findings.iter_mut().zip(&counters.findings) {
-            growths.iter_mut().for_each(|growths| reach(growths, totals));
+            growths.iter_mut().for_each(|growths| taken.reach_all(growths, totals));
         }
         for (growth, total) in self.sequence_overflow.iter_mut().zip(&counters.sequence_overflow) {
-            if let Some(growth) = growth {
-                growth.reach(*total);
-            }
+            growth.iter_mut().for_each(|growth| taken.reach(growth, *total));
         }
-        self.sequences_forgotten.reach(counters.sequences_forgotten);
-        reach(&mut self.alerts, &counters.alerts);
-        self.contacts.reach(counters.contacts);
+        taken.reach(&mut self.sequences_forgotten, counters.sequences_forgotten);
+        taken.reach_all(&mut self.alerts, &counters.alerts);
+        taken.reach(&mut self.contacts, counters.contacts);
         let [asked, unknown] = counters.geo;
-        reach(&mut self.geo, &[asked.saturating_sub(unknown), unknown]);
+        taken.reach_all(&mut self.geo, &[asked.saturating_sub(unknown), unknown]);
+        let rejected = counters.rejected_total();
+        let records = counters.accepted_total() + counters.duplicates + rejected + counters.ignored_total();
+        let again = [records, counters.alerts.iter().sum(), counters.contacts, rejected];
+        self.replayed.iter_mut().zip(again).for_each(|(growth, total)| taken.replay(growth, total));
     }
 }
 
@@ -146,9 +182,9 @@ impl KeyCounts {
     }
 
     /// A batch was taken.
-    pub fn take(&mut self, keys: &Keys) {
+    pub fn take(&mut self, keys: &Keys, taken: Taken) {
         for (growths, totals) in self.topics.iter_mut().zip(keys.totals()) {
-            reach(growths, &totals);
+            taken.reach_all(growths, &totals);
         }
     }
 }
@@ -160,13 +196,15 @@ pub struct StateGauges {
     kinds: Vec<(KeyField, IntGauge, IntGauge)>,
     /// Count and bytes of the chains of sequences.
     sequences: [IntGauge; 2],
+    moves: Moves,
     queues: [IntGauge; 2],
     looked: Option<Instant>,
 }
 
 impl StateGauges {
     /// Nothing kept yet; the limits are told at once.
-    pub fn new(metrics: &Metrics, options: &Options) -> Self {
+    pub fn new(metrics: &Metrics, options: &Options, resident_bytes_max: usize) -> Self {
+        metrics.state_resident_limit.set(whole(resident_bytes_max));
         metrics.entities_limit.set(whole(options.entities_max));
         metrics.event_ids_limit.set(whole(options.event_ids_max));
         let queues = [("batches", BATCHES_MAX), ("acknowledgements", UNACKNOWLEDGED_RECORDS_MAX)];
@@ -180,7 +218,8 @@ impl StateGauges {
         };
         let kinds = KeyField::all().map(kind).collect();
         let sequences = [&metrics.entities, &metrics.state_bytes].map(|gauges| gauges.with_label_values(&["sequence"]));
-        StateGauges { metrics: metrics.clone(), kinds, sequences, queues: queues.map(queue), looked: None }
+        let (metrics, moves, queues) = (metrics.clone(), Moves::new(metrics), queues.map(queue));
+        StateGauges { metrics, kinds, sequences, moves, queues, looked: None }
     }
 
     /// Whether it is time to look; then the next time is later.
@@ -193,7 +232,7 @@ impl StateGauges {
     }
 
     /// Looks. `batches` and `unacknowledged` stand in the queues.
-    pub fn refresh(&self, engine: &Engine, batches: usize, unacknowledged: u64) {
+    pub fn refresh(&mut self, engine: &Engine, batches: usize, unacknowledged: u64) {
         for (kind, entities, bytes) in &self.kinds {
             entities.set(whole(engine.entities(*kind)));
             bytes.set(whole(engine.state_bytes(*kind)));
@@ -201,6 +240,7 @@ impl StateGauges {
         let [chains, bytes] = &self.sequences;
         chains.set(whole(engine.sequences()));
         bytes.set(whole(engine.sequence_bytes()));
+        self.moves.reach(engine);
         self.metrics.event_ids.set(whole(engine.event_ids()));
         self.metrics.event_ids_held.set(engine.event_ids_held_ms() as f64 / 1000.0);
         let [waiting, sent] = &self.queues;
@@ -210,9 +250,33 @@ impl StateGauges {
     }
 }
 
-fn reach(growths: &mut [Growth], totals: &[u64]) {
-    for (growth, total) in growths.iter_mut().zip(totals) {
-        growth.reach(*total);
+/// Where entities are, on its way to the metrics.
+struct Moves {
+    /// By kind: how many are away, left, came back.
+    kinds: Vec<(KeyField, IntGauge, [Growth; 2])>,
+    resident: IntGauge,
+}
+
+impl Moves {
+    fn new(metrics: &Metrics) -> Self {
+        let kind = |kind: KeyField| {
+            let labels = &[kind.name()];
+            let growths = [&metrics.state_left, &metrics.state_came_back];
+            let growths = growths.map(|family| Growth::new(family.with_label_values(labels)));
+            (kind, metrics.state_away.with_label_values(labels), growths)
+        };
+        Moves { kinds: KeyField::all().map(kind).collect(), resident: metrics.state_resident.clone() }
+    }
+
+    fn reach(&mut self, engine: &Engine) {
+        for (kind, away, growths) in &mut self.kinds {
+            let residence = engine.residence(*kind);
+            away.set(whole(residence.away));
+            let [left, came_back] = growths;
+            left.reach(residence.left);
+            came_back.reach(residence.came_back);
+        }
+        self.resident.set(whole(engine.resident_bytes()));
     }
 }
 
@@ -222,5 +286,28 @@ fn state_word(state: State) -> &'static str {
         State::Shadow => "shadow",
         State::Live => "live",
         State::Off => "off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_again_is_replayed_and_nothing_else() {
+        let metrics = Metrics::new().expect("metrics");
+        let reach = |growth: &mut [Growth; 2], total, taken: Taken| {
+            let [once, replayed] = growth;
+            taken.reach(once, total);
+            taken.replay(replayed, total);
+        };
+        let mut growth = ["alerts", "records"].map(|what| Growth::new(metrics.replayed.with_label_values(&[what])));
+        for (total, taken) in
+            [(3, Taken::Again), (3, Taken::Again), (5, Taken::Again), (9, Taken::Live), (10, Taken::Live)]
+        {
+            reach(&mut growth, total, taken);
+        }
+        let counted = |what| metrics.replayed.with_label_values(&[what]).get();
+        assert_eq!((counted("alerts"), counted("records")), (5, 5), "each once: live, and again");
     }
 }

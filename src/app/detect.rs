@@ -4,20 +4,24 @@
 //! letter of its records is acknowledged and the state behind them is closed; what cannot be written stops it, nothing
 //! is skipped. New rules decide from the batch after the checkpoint that they force.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges};
+use super::control::{Asker, Questions, questions};
+use super::counts::{BANDS, EngineCounts, KeyCounts, StateGauges, Taken};
 use super::current::{InForce, Mappings, Version};
 use super::durable::{At, Durable, Settled};
+use super::past::Past;
+use super::room::{Need, Room};
 use super::{RunError, Stages, Witness};
 use crate::detect::document::{AlertDocument, ContactDocument, Document};
 use crate::detect::{Engine, FindingRecord, ForeignInput, Input, Sink, Swapped};
 use crate::event::mapping::Origin;
 use crate::event::{Closed, Event, EventType, Millis, RejectReason, Rejection};
 use crate::failpoint::{self, reach};
-use crate::ingest::batch_log::Digests;
+use crate::ingest::batch_log::{Digests, Logged};
 use crate::ingest::kafka::consumer::{Batches, Consumer};
 use crate::ingest::kafka::producer::Waiting;
 use crate::ingest::kafka::{Error as KafkaError, KafkaConfig, Offsets, Outgoing, Producer};
@@ -26,9 +30,10 @@ use crate::ingest::{Batch, DeadLetter, Position, Record};
 use crate::mutant::{self, Mutant};
 use crate::ruleset::Ruleset;
 use crate::telemetry::Metrics;
-use crate::telemetry::events::{DetectionStarted, KeysAreNotAccounts, Summary};
+use crate::telemetry::events::{Begins, DetectionStarted, KeysAreNotAccounts, Summary};
 use crate::telemetry::health::Pulse;
 use crate::telemetry::reload::{RuleWarming, RulesSwapped};
+use crate::telemetry::state::RoomWaited;
 
 /// How long it waits for a batch before it looks after offsets.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,9 +48,16 @@ pub struct Detection {
     stages: Stages,
     engine: Engine,
     durable: Durable,
+    /// What the engine's entities may take of memory.
+    room: Room,
     /// What the engine decides with.
     in_force: InForce,
     digests: Digests,
+    /// Batches that are taken again: from which number on under what.
+    again: VecDeque<(u64, Arc<Digests>)>,
+    /// The last of them that is still to come; until then nothing that was reloaded comes into force.
+    last_again: Option<u64>,
+    past: Option<Past>,
     /// How far it has followed the reloads.
     version: Version,
     /// What was reloaded and waits until everything before it is at rest.
@@ -59,6 +71,8 @@ pub struct Detection {
     ticket: usize,
     counts: EngineCounts,
     gauges: StateGauges,
+    /// What people want to know of entities.
+    questions: Option<Questions>,
     pulse: Pulse,
 }
 
@@ -70,23 +84,43 @@ impl Detection {
         let (engine, mut durable) = state;
         durable.set_epoch(offsets.epoch());
         let topics = prepared.config.kafka.topics.len();
+        let room = Room::new(prepared);
         Detection {
             producer,
             counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),
-            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine),
+            gauges: StateGauges::new(&stages.metrics, &prepared.config.engine, room.bytes_max()),
             key_counts: KeyCounts::new(&stages.metrics, &prepared.config.kafka.topics),
             keys: Keys::new(topics),
-            digests: digests(&in_force),
+            digests: in_force.digests(&prepared.config.kafka.topics),
+            again: VecDeque::new(),
+            last_again: None,
+            past: None,
             engine,
             durable,
+            room,
             in_force,
             version: Version::default(),
             next: None,
             offsets,
             ticket: 0,
+            questions: None,
             stages,
             pulse,
         }
+    }
+
+    /// Begins with what the batches that are taken again were decided with; behind the last of them it goes over to what
+    /// is in force.
+    pub fn begin_with(&mut self, in_force: InForce, again: &[Logged], past: Past) {
+        for Logged { taken, in_force, .. } in again {
+            if self.again.back().is_none_or(|(_, before)| before != in_force) {
+                self.again.push_back((taken.number, Arc::clone(in_force)));
+            }
+        }
+        self.last_again = again.last().map(|logged| logged.taken.number);
+        self.counts.rules(&in_force.ruleset);
+        self.digests = in_force.digests(&self.stages.prepared.config.kafka.topics);
+        (self.in_force, self.past) = (in_force, Some(past));
     }
 
     /// Tells that it starts, and from where.
@@ -96,7 +130,11 @@ impl Detection {
             topics: &self.stages.prepared.config.kafka.topics,
             partitions: lanes.iter().filter(|lane| lane.topic.is_some()).count(),
             behind_records: lanes.iter().map(|lane| lane.end - lane.start).sum(),
-            goes_on: consumer.goes_on(),
+            begins: match (self.durable.is_restored(), consumer.goes_on()) {
+                (true, _) => Begins::State,
+                (false, true) => Begins::Cold,
+                (false, false) => Begins::Start,
+            },
             rules_digest: &self.in_force.ruleset.digest,
             rules: self.in_force.ruleset.running().count(),
             geo: self.in_force.geo.date().as_deref(),
@@ -107,6 +145,13 @@ impl Detection {
     /// What Kafka has not acknowledged yet.
     pub fn waiting(&self) -> Waiting {
         self.producer.waiting()
+    }
+
+    /// Where it is asked what it knows of an entity: it answers between two batches.
+    pub fn asker(&mut self) -> Asker {
+        let (asker, asked) = questions();
+        self.questions = Some(asked);
+        asker
     }
 
     /// Takes batches until the reader has ended, then writes out and commits what was taken.
@@ -134,11 +179,15 @@ impl Detection {
         self.producer.check()?;
         self.offsets.check()?;
         let (durable, at) = self.at();
-        durable.tick(at, now)
+        durable.tick(at, now)?;
+        self.make_room()
     }
 
-    /// What it keeps, once a second.
+    /// What it was asked; and what it keeps, once a second.
     fn tell(&mut self, batches: &Batches) {
+        if let Some(questions) = &self.questions {
+            questions.answer(&self.engine);
+        }
         let now = Instant::now();
         if !self.gauges.are_due(now) {
             return;
@@ -151,20 +200,29 @@ impl Detection {
         if let Some(next) = self.stages.current.newer_than(&mut self.version) {
             self.next = Some(next);
         }
+        if self.last_again.is_some() {
+            return Ok(());
+        }
         let Some(next) = self.next.take() else { return Ok(()) };
         if self.settle(Instant::now() + SWAP_WAIT_MAX)? != Settled::Closed {
             self.next = Some(next);
             return Ok(());
         }
+        self.go_over(next);
+        Ok(())
+    }
+
+    /// Decides with this from now on.
+    fn go_over(&mut self, next: InForce) {
         if !Arc::ptr_eq(&next.ruleset, &self.in_force.ruleset) {
             let begun = Instant::now();
             let swapped = self.engine.swap(Arc::clone(&next.ruleset), next.policy.bands);
             self.counts.rules(&next.ruleset);
             tell_swapped(&swapped, &next.ruleset, begun.elapsed(), &self.stages.metrics);
         }
-        self.digests = digests(&next);
+        self.digests = next.digests(&self.stages.prepared.config.kafka.topics);
+        self.stages.current.decides_with(&self.digests);
         self.in_force = next;
-        Ok(())
     }
 
     /// Brings all that was decided to rest: acknowledged by Kafka, and its state closed.
@@ -173,13 +231,55 @@ impl Detection {
         durable.settle(at, deadline)
     }
 
+    /// Lets entities leave memory for the store. Where too much of it changed since the last checkpoint, one begins at
+    /// once, and no batch is taken before the store has it.
+    fn make_room(&mut self) -> Result<(), RunError> {
+        match self.room.make(&mut self.engine) {
+            Need::Nothing => return Ok(()),
+            Need::Checkpoint => return Ok(self.durable.hurry()),
+            Need::Wait => {}
+        }
+        let begun = Instant::now();
+        // A stop brings everything to rest itself.
+        while !self.stages.shutdown.is_requested() && self.settle(Instant::now() + SWAP_WAIT_MAX)? != Settled::Closed {
+            self.pulse.beat(Instant::now());
+            self.producer.check()?;
+            self.offsets.check()?;
+        }
+        RoomWaited { resident_bytes: self.engine.resident_bytes(), waited: begun.elapsed() }.tell(&self.stages.metrics);
+        self.room.make(&mut self.engine);
+        Ok(())
+    }
+
     /// Where it stands, for what writes that down.
     fn at(&mut self) -> (&mut Durable, At<'_>) {
         let Detection { durable, engine, offsets, producer, ticket, digests, .. } = self;
         (durable, At { engine, offsets, producer, ticket: *ticket, in_force: digests })
     }
 
+    /// Before a batch that is taken again: goes over to what it was decided with.
+    fn go_back(&mut self, number: u64) {
+        while self.again.front().is_some_and(|(from, _)| *from <= number) {
+            let Some((_, logged)) = self.again.pop_front() else { return };
+            let Some(past) = self.past.as_ref().filter(|_| *logged != self.digests) else { continue };
+            let next = past.of(&logged, &self.stages.prepared.in_force).in_force;
+            self.go_over(next);
+        }
+    }
+
+    /// Behind the last batch that is taken again: what is in force now comes next.
+    fn caught_up(&mut self) {
+        (self.last_again, self.past) = (None, None);
+        let now = self.stages.current.get();
+        if now.digests(&self.stages.prepared.config.kafka.topics) != self.digests {
+            self.next.get_or_insert(now);
+        }
+    }
+
     fn take(&mut self, batch: &Batch) -> Result<(), RunError> {
+        if let Some(number) = batch.again {
+            self.go_back(number);
+        }
         if !mutant::is(Mutant::LogsAfterwards) {
             self.durable.log(batch, &self.digests)?;
         }
@@ -207,19 +307,24 @@ impl Detection {
         if let Some(error) = outputs.failed {
             return Err(error.into());
         }
+        self.engine.check()?;
         reach(failpoint::DECIDE_DONE);
         if mutant::is(Mutant::LogsAfterwards) {
             self.durable.log(batch, &self.digests)?;
         }
         self.offsets.handled(batch);
-        self.counts.take(self.engine.counters());
-        self.name_other_keys(batch.moment);
+        let taken = if batch.again.is_some() { Taken::Again } else { Taken::Live };
+        self.counts.take(self.engine.counters(), taken);
+        self.name_other_keys(batch.moment, taken);
+        if batch.again.is_some() && batch.again >= self.last_again {
+            self.caught_up();
+        }
         Ok(())
     }
 
     /// Counts records whose key is not the account, and names the topics where they are many.
-    fn name_other_keys(&mut self, moment: Millis) {
-        self.key_counts.take(&self.keys);
+    fn name_other_keys(&mut self, moment: Millis, taken: Taken) {
+        self.key_counts.take(&self.keys, taken);
         let topics = &self.stages.prepared.config.kafka.topics;
         for OtherKeys { topic, records, others } in self.keys.to_name(moment) {
             KeysAreNotAccounts { topic: topics.get(topic).map_or("", String::as_str), records, others }.tell();
@@ -256,19 +361,30 @@ impl Detection {
     }
 }
 
-/// What the engine decides with, in the words of the batch log. The rules' digest covers lists and policy.
-pub fn digests(in_force: &InForce) -> Digests {
-    let rules = in_force.ruleset.digest.clone();
-    Digests { rules, lists: String::new(), geo: in_force.geo.digest().unwrap_or_default() }
+/// What a simulation moves by hand, for in it nothing happens by itself.
+#[cfg(test)]
+pub struct Hand<'d> {
+    pub engine: &'d mut Engine,
+    pub checkpoints: &'d mut crate::features::store::Checkpoints,
+    pub offsets: &'d Offsets,
+}
+
+#[cfg(test)]
+impl Detection {
+    /// The parts that have threads of their own, and the engine.
+    pub fn hand(&mut self) -> Hand<'_> {
+        let Detection { engine, durable, offsets, .. } = self;
+        Hand { engine, checkpoints: durable.checkpoints(), offsets }
+    }
 }
 
 /// A record of our own events.
-fn input<'r>(record: Record<'r>) -> Input<'r> {
+pub(super) fn input<'r>(record: Record<'r>) -> Input<'r> {
     Input { lane: record.lane, value: record.value }
 }
 
 /// A record of a topic that may have a mapping.
-fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
+pub(super) fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings) -> ForeignInput<'r> {
     let topic = usize::from(record.position.topic);
     let Position { partition, offset, .. } = record.position;
     let name = topics.get(topic).map_or("", String::as_str);
@@ -280,15 +396,15 @@ fn foreign<'r>(record: Record<'r>, topics: &'r [String], mappings: &'r Mappings)
 }
 
 /// Takes what the engine finds in one batch to Kafka.
-struct Outputs<'o> {
-    producer: &'o Producer,
-    config: &'o KafkaConfig,
-    batch: &'o Batch,
-    ticket: usize,
-    keys: &'o mut Keys,
-    witness: Option<&'o dyn Witness>,
+pub struct Outputs<'o> {
+    pub producer: &'o Producer,
+    pub config: &'o KafkaConfig,
+    pub batch: &'o Batch,
+    pub ticket: usize,
+    pub keys: &'o mut Keys,
+    pub witness: Option<&'o dyn Witness>,
     /// The first failure; after it nothing more is written.
-    failed: Option<KafkaError>,
+    pub failed: Option<KafkaError>,
 }
 
 impl Outputs<'_> {
@@ -357,8 +473,8 @@ impl Sink for Outputs<'_> {
         }
         let config = self.config;
         let key = document.account.clone();
-        // Its latency counts from here.
-        let cause = self.batch.record(input).map(|record| record.stamp);
+        // Its latency counts from here; one that is made again was told before, or had to wait for a restart.
+        let cause = self.batch.record(input).filter(|_| self.batch.again.is_none()).map(|record| record.stamp);
         self.send_document(&config.alerts_topic, key.as_deref(), cause, &Document::Alert(Box::new(document)));
     }
 }
@@ -402,6 +518,7 @@ pub fn summary(metrics: &Metrics) -> Summary {
         contacts: metrics.contacts.get(),
         desk_alerts: metrics.desk_alerts.with_label_values(&["new"]).get(),
         desk_known: metrics.desk_alerts.with_label_values(&["known"]).get(),
+        replayed: metrics.replayed.with_label_values(&["records"]).get(),
         ..Summary::default()
     };
     for word in EventType::WORDS {

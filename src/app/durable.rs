@@ -8,12 +8,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::current::InForce;
 use super::{Prepared, RunError, private_folder};
 use crate::detect::{Engine, Options, Swapped};
 use crate::disk::{DiskFile, RealDisk};
 use crate::failpoint::{self, reach};
 use crate::features::store::{
-    CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo, StateKey, recover,
+    Checkpoint, CheckpointWatch, Checkpoints, FjallStore, Hands, NextOffset, Place, Progress, Recovered, Redo, Source,
+    StateKey, Store, recover,
 };
 use crate::ingest::batch_log::{BatchLog, Digests, Logged};
 use crate::ingest::kafka::consumer::{Begin, Standing};
@@ -21,7 +23,7 @@ use crate::ingest::kafka::{Offsets, Producer};
 use crate::ingest::{Batch, Lanes, Partition};
 use crate::mutant::{self, Mutant};
 use crate::telemetry::Metrics;
-use crate::telemetry::state::{StateOpened, TakenAgainUnderOthers};
+use crate::telemetry::state::StateOpened;
 
 /// The folder of the batch log, in that of the state.
 const LOG_FOLDER: &str = "batches";
@@ -32,6 +34,10 @@ pub fn begin(found: Option<&Found>, cold: bool) -> Begin {
     let Some((found, checkpoint)) = checkpoint else {
         return if cold { Begin::Group } else { Begin::Fresh };
     };
+    if checkpoint.progress.offsets.is_empty() {
+        // Made from a file: no partition was read yet.
+        return Begin::Group;
+    }
     let again = if mutant::is(Mutant::CutsAgainOtherwise) { Arc::default() } else { Arc::clone(&found.again) };
     Begin::State(Standing { next: next_of(&checkpoint.progress), again })
 }
@@ -102,12 +108,25 @@ impl Found {
 
     /// The engine as it was, or a new one; with what the rules change of it.
     pub fn engine(&self, prepared: &Prepared, options: Options) -> Result<(Engine, Option<Swapped>), RunError> {
-        let (rules, bands) = (Arc::clone(&prepared.in_force.ruleset), prepared.in_force.policy.bands);
+        self.engine_under(&prepared.in_force, prepared, options)
+    }
+
+    /// The same under other rules than those of the start.
+    pub fn engine_under(
+        &self,
+        in_force: &InForce,
+        prepared: &Prepared,
+        options: Options,
+    ) -> Result<(Engine, Option<Swapped>), RunError> {
+        let (rules, bands) = (Arc::clone(&in_force.ruleset), in_force.policy.bands);
+        let store: Source = Arc::<dyn Store>::clone(&self.home.place.store);
         if self.recovered.checkpoint.is_none() {
-            return Ok((Engine::new(rules, bands, options, prepared.key), None));
+            let mut engine = Engine::new(rules, bands, options, prepared.key);
+            engine.keep_in(store);
+            return Ok((engine, None));
         }
         let begun = Instant::now();
-        let (engine, swapped) = Engine::restore_and_tell(rules, bands, options, prepared.key, &*self.home.place.store)?;
+        let (engine, swapped) = Engine::restore_beside(rules, bands, options, prepared.key, store)?;
         StateOpened {
             checkpoint: self.recovered.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number),
             batches_again: self.again.len(),
@@ -115,6 +134,23 @@ impl Found {
         }
         .tell();
         Ok((engine, Some(swapped)))
+    }
+
+    /// The batches that are taken again.
+    pub fn again(&self) -> Arc<[Logged]> {
+        Arc::clone(&self.again)
+    }
+
+    /// The last checkpoint; `None` in a new store.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.recovered.checkpoint.as_ref()
+    }
+
+    /// What writes checkpoints, without a batch log: for a state that is made out of history.
+    pub fn checkpoints(self) -> Result<Checkpoints, RunError> {
+        let Found { home: Home { place, key, hands, every }, recovered, metrics, .. } = self;
+        Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
+            .map_err(|error| RunError::System("start a thread", error))
     }
 
     /// Starts writing. The state of a new store is its first checkpoint, closed before this returns: whatever happens
@@ -126,10 +162,6 @@ impl Found {
         starts: Vec<(Partition, i64)>,
         in_force: &Digests,
     ) -> Result<Durable, RunError> {
-        let others = self.again.iter().filter(|logged| *logged.in_force != *in_force).count();
-        if others > 0 {
-            TakenAgainUnderOthers { batches: others }.tell();
-        }
         let Found { home: Home { place, key, hands, every }, recovered, log, metrics, .. } = self;
         let checkpoints = Checkpoints::start(hands, place, &recovered, &key.id, every, metrics)
             .map_err(|error| RunError::System("start a thread", error))?;
@@ -139,6 +171,8 @@ impl Found {
             names,
             checkpoints,
             waiting: None,
+            saved_as: Saved::Stored,
+            is_hurried: false,
             told: last.map_or(0, |checkpoint| checkpoint.number),
             covered: None,
             batch: last.map_or(0, |checkpoint| checkpoint.progress.batch),
@@ -146,11 +180,12 @@ impl Found {
             saved: last.map(|checkpoint| checkpoint.progress.batch),
             epoch: last.map_or(0, |checkpoint| checkpoint.progress.epoch),
         };
-        if last.is_none() {
-            let (redo, progress) = durable.capture(engine, starts, in_force);
-            durable.checkpoints.begin(redo, progress)?;
+        if last.is_none_or(|checkpoint| checkpoint.progress.offsets.is_empty()) {
+            let (redo, progress) = durable.capture(engine, starts, in_force)?;
+            durable.saved_as = Saved::In(durable.checkpoints.begin(redo, progress)?);
             durable.checkpoints.wait(None);
             durable.checkpoints.check()?;
+            durable.rest(engine);
         }
         Ok(durable)
     }
@@ -164,6 +199,17 @@ struct Waiting {
     progress: Progress,
     /// The end of the log as of then: synced before the checkpoint is closed.
     log_file: Option<Box<dyn DiskFile>>,
+}
+
+/// Where the last state that was taken down is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Saved {
+    /// In our hands.
+    Here,
+    /// In a checkpoint.
+    In(u64),
+    /// In the store.
+    Stored,
 }
 
 /// Where detection stands between two batches.
@@ -193,6 +239,9 @@ pub struct Durable {
     names: Arc<Lanes>,
     checkpoints: Checkpoints,
     waiting: Option<Waiting>,
+    saved_as: Saved,
+    /// A checkpoint is wanted before its time.
+    is_hurried: bool,
     /// The last closed checkpoint that offsets and log know of.
     told: u64,
     /// It and its last batch, until the store has taken it.
@@ -230,7 +279,9 @@ impl Durable {
         self.checkpoints.check()?;
         self.hand_over(producer)?;
         self.let_go(offsets)?;
-        let is_due = self.checkpoints.is_due(now) || (self.log.wants_checkpoint() && !self.checkpoints.is_busy());
+        self.rest(engine);
+        let is_wanted = self.log.wants_checkpoint() || self.is_hurried;
+        let is_due = self.checkpoints.is_due(now) || (is_wanted && !self.checkpoints.is_busy());
         if self.waiting.is_none() && self.saved != Some(self.batch) && is_due {
             self.take_down(engine, offsets, ticket, in_force)?;
         }
@@ -254,12 +305,39 @@ impl Durable {
         let is_closed = self.checkpoints.wait(Some(deadline));
         self.checkpoints.check()?;
         self.let_go(offsets)?;
+        self.rest(engine);
         Ok(if is_closed { Settled::Closed } else { Settled::NotClosed })
+    }
+
+    /// Whether it went on with the state of an earlier start: asked before the first batch.
+    pub fn is_restored(&self) -> bool {
+        self.told > 0
+    }
+
+    /// The next checkpoint begins as soon as none is under way.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// Tells the engine once the store has all that was taken down: from then on entities may leave for it.
+    fn rest(&mut self, engine: &mut Engine) {
+        if let Saved::In(number) = self.saved_as
+            && (self.checkpoints.applied() >= Some(number) || mutant::is(Mutant::LeavesBeforeStored))
+        {
+            self.saved_as = Saved::Stored;
+            engine.at_rest();
+        }
     }
 
     /// For whoever watches over the service.
     pub fn watch(&self) -> CheckpointWatch {
         self.checkpoints.watch()
+    }
+
+    /// What writes checkpoints, for whoever does their steps.
+    #[cfg(test)]
+    pub fn checkpoints(&mut self) -> &mut Checkpoints {
+        &mut self.checkpoints
     }
 
     fn take_down(
@@ -270,7 +348,8 @@ impl Durable {
         in_force: &Digests,
     ) -> Result<(), RunError> {
         let log_file = self.log.roll()?;
-        let (redo, progress) = self.capture(engine, offsets.next(), in_force);
+        let (redo, progress) = self.capture(engine, offsets.next(), in_force)?;
+        self.is_hurried = false;
         if mutant::is(Mutant::CommitsBeforeClosed) {
             offsets.closed(&next_of(&progress));
         }
@@ -282,10 +361,17 @@ impl Durable {
         Ok(())
     }
 
-    fn capture(&mut self, engine: &mut Engine, next: Vec<(Partition, i64)>, in_force: &Digests) -> (Redo, Progress) {
+    fn capture(
+        &mut self,
+        engine: &mut Engine,
+        next: Vec<(Partition, i64)>,
+        in_force: &Digests,
+    ) -> Result<(Redo, Progress), RunError> {
         let mut redo = Redo::new();
         engine.save(&mut redo);
-        self.saved = Some(self.batch);
+        // Of an entity that is away the save may need what the store has.
+        engine.check()?;
+        (self.saved, self.saved_as) = (Some(self.batch), Saved::Here);
         let offset = |(Partition { topic, partition }, offset)| NextOffset { topic, partition, offset };
         let progress = Progress {
             batch: self.batch,
@@ -296,7 +382,7 @@ impl Durable {
             geo: in_force.geo.clone(),
             epoch: self.epoch,
         };
-        (redo, progress)
+        Ok((redo, progress))
     }
 
     /// Begins the checkpoint that waits, once Kafka has acknowledged all that came before it.
@@ -314,7 +400,7 @@ impl Durable {
             file.sync().map_err(|error| RunError::System("sync the batch log", error))?;
         }
         reach(failpoint::CHECKPOINT_LOG_SYNCED);
-        self.checkpoints.begin(redo, progress)?;
+        self.saved_as = Saved::In(self.checkpoints.begin(redo, progress)?);
         Ok(())
     }
 

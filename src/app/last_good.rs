@@ -19,6 +19,10 @@ use crate::ruleset::{Layer, Sources};
 const FOLDER: &str = "last-good-rules";
 /// The file that names the copy.
 const CURRENT: &str = "current.json";
+/// The file in a copy that says what is in it.
+const CONTENT: &str = "copy.json";
+/// How the name of a copy ends that was written anew because the one before was damaged.
+const AGAIN: &str = "-again";
 /// All files of a copy together, at most, bytes.
 pub const COPY_BYTES_MAX: usize = 256 << 20;
 
@@ -72,8 +76,9 @@ impl LastGood {
         LastGood { folder: directory.join(FOLDER) }
     }
 
-    /// Keeps a set that is good. Does nothing where it is the one that is kept.
-    pub fn keep(&self, sources: &Sources, now: Millis) -> Result<(), CopyError> {
+    /// Keeps a set that is good. Does nothing where it is the one that is kept. Copies of the sets of these digests stay
+    /// beside it: batches that may be taken again were decided with them.
+    pub fn keep(&self, sources: &Sources, now: Millis, needed: &[String]) -> Result<(), CopyError> {
         let bytes = sources.files().map(|(_, bytes, _)| bytes.len()).sum();
         if bytes > COPY_BYTES_MAX {
             return Err(CopyError::TooLarge(bytes));
@@ -83,25 +88,42 @@ impl LastGood {
             return Ok(());
         }
         let before = self.current().map(|current| current.folder).unwrap_or_default();
-        let short: String = digest.chars().skip(3).take(16).collect();
+        let short = short(&digest);
         // A damaged copy of the same set is not written over while it is the one that is named.
-        let name = if before == short { format!("{short}-again") } else { short };
+        let name = if before == short { format!("{short}{AGAIN}") } else { short };
         let folder = self.folder.join(&name);
         self.write(&folder, sources).and_then(|files| {
             let present = sources.present().map(str::to_owned).collect();
             let current = Current { digest, kept_ms: now.0, folder: name.clone(), files, present };
             let text = serde_json::to_vec_pretty(&current).map_err(|error| io_at(&folder, error.into()))?;
             let (next, place) = (self.folder.join(".next"), self.folder.join(CURRENT));
+            write_file(&folder.join(CONTENT), &text)?;
             write_file(&next, &text)?;
             fs::rename(&next, &place).and_then(|()| sync_folder(&self.folder)).map_err(|error| io_at(&place, error))
         })?;
-        self.remove_others(&name);
+        let needed: Vec<String> = needed.iter().map(|digest| self::short(digest)).collect();
+        self.remove_others(|copy| {
+            copy == name || needed.iter().any(|needed| copy == needed || copy.strip_suffix(AGAIN) == Some(needed))
+        });
         Ok(())
     }
 
     /// The copy, and when it was kept.
     pub fn read(&self) -> Result<(Sources, Millis), CopyError> {
-        let current = self.current()?;
+        self.read_copy(&self.current()?)
+    }
+
+    /// The copy of the set of a digest, whether it is the last or one before.
+    pub fn of(&self, digest: &str) -> Result<Sources, CopyError> {
+        let short = short(digest);
+        let contents = [short.clone(), format!("{short}{AGAIN}")].map(|name| self.folder.join(name).join(CONTENT));
+        let current = self.current().ok().filter(|current| current.digest == digest);
+        let others = contents.iter().filter_map(|path| current_at(path).ok());
+        let found = current.into_iter().chain(others).find(|copy| copy.digest == digest);
+        self.read_copy(&found.ok_or(CopyError::None)?).map(|(sources, _)| sources)
+    }
+
+    fn read_copy(&self, current: &Current) -> Result<(Sources, Millis), CopyError> {
         let folder = self.folder.join(&current.folder);
         let damaged = |why: String| CopyError::Damaged(folder.clone(), why);
         let mut sources = Sources::new(folder.join("own").to_string_lossy());
@@ -126,12 +148,7 @@ impl LastGood {
     }
 
     fn current(&self) -> Result<Current, CopyError> {
-        let path = self.folder.join(CURRENT);
-        let text = fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => CopyError::None,
-            _ => io_at(&path, error),
-        })?;
-        serde_json::from_slice(&text).map_err(|error| CopyError::Damaged(path, error.to_string()))
+        current_at(&self.folder.join(CURRENT))
     }
 
     /// Writes the files of a copy that nothing names yet.
@@ -153,13 +170,27 @@ impl LastGood {
     }
 
     /// Copies that nothing names any more. What cannot be removed is left for the next time.
-    fn remove_others(&self, name: &str) {
+    fn remove_others(&self, stays: impl Fn(&str) -> bool) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name() != *name && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let is_copy = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_copy && !entry.file_name().to_str().is_some_and(&stays) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
     }
+}
+
+/// The name of a copy: the beginning of its digest behind what says how that was made.
+fn short(digest: &str) -> String {
+    digest.chars().skip(3).take(16).collect()
+}
+
+fn current_at(path: &Path) -> Result<Current, CopyError> {
+    let text = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CopyError::None,
+        _ => io_at(path, error),
+    })?;
+    serde_json::from_slice(&text).map_err(|error| CopyError::Damaged(path.to_owned(), error.to_string()))
 }
 
 fn layer_folder(is_pack: bool) -> &'static str {
@@ -170,7 +201,7 @@ fn private_folder(folder: &Path) -> Result<(), CopyError> {
     super::private_folder(folder).map_err(|error| io_at(folder, error))
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
     let written =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).and_then(|mut file| {
             file.write_all(bytes)?;
@@ -207,7 +238,7 @@ mod tests {
         assert!(matches!(good.read(), Err(CopyError::None)));
         for (text, now) in [("one", 1), ("two", 2), ("two", 3)] {
             let kept = sources(text);
-            good.keep(&kept, Millis(now)).expect("kept");
+            good.keep(&kept, Millis(now), &[]).expect("kept");
             let (read, at) = good.read().expect("a copy");
             assert_eq!((read.digest(), at), (kept.digest(), Millis(now.min(2))), "the same again is not written");
             assert_eq!(read.files().count(), kept.files().count());
@@ -219,14 +250,31 @@ mod tests {
     }
 
     #[test]
+    fn copies_that_batches_need_stay_beside_the_newest_and_are_found_by_their_digest() {
+        let state = tempfile::tempdir().expect("a folder");
+        let good = LastGood::in_state(state.path());
+        let sets = ["one", "two", "three", "four"].map(sources);
+        let digests = sets.each_ref().map(Sources::digest);
+        for (set, now) in sets.iter().zip(1..) {
+            good.keep(set, Millis(now), &digests[1..2]).expect("kept");
+        }
+        let found = digests.each_ref().map(|digest| good.of(digest).map(|set| set.digest()).ok());
+        assert_eq!(found, [None, Some(digests[1].clone()), None, Some(digests[3].clone())]);
+        assert_eq!(good.read().expect("a copy").0.digest(), digests[3]);
+        // What is damaged is no copy.
+        fs::write(good.folder.join(short(&digests[1])).join("own/a.yaml"), "onf").expect("flipped");
+        assert!(matches!(good.of(&digests[1]), Err(CopyError::Damaged(..))));
+    }
+
+    #[test]
     fn a_damaged_copy_is_told_and_written_anew() {
         let state = tempfile::tempdir().expect("a folder");
         let good = LastGood::in_state(state.path());
-        good.keep(&sources("one"), Millis(1)).expect("kept");
+        good.keep(&sources("one"), Millis(1), &[]).expect("kept");
         let folder = good.folder.join(good.current().expect("named").folder);
         fs::write(folder.join("own/a.yaml"), "onf").expect("flipped");
         assert!(matches!(good.read(), Err(CopyError::Damaged(..))));
-        good.keep(&sources("one"), Millis(2)).expect("kept");
+        good.keep(&sources("one"), Millis(2), &[]).expect("kept");
         assert_eq!(good.read().expect("a copy").0.digest(), sources("one").digest());
         fs::write(good.folder.join(CURRENT), "{\"digest\":").expect("torn");
         assert!(matches!(good.read(), Err(CopyError::Damaged(..))));
@@ -240,7 +288,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let state = tempfile::tempdir().expect("a folder");
         let good = LastGood::in_state(state.path());
-        good.keep(&sources("one"), Millis(1)).expect("kept");
+        good.keep(&sources("one"), Millis(1), &[]).expect("kept");
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o077;
         let folder = good.folder.join(good.current().expect("named").folder);
         let all = [good.folder.clone(), good.folder.join(CURRENT), folder.clone(), folder.join("own/lists/l.txt")];

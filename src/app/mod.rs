@@ -5,20 +5,16 @@
 //! drain.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::alert::DeskError;
 use crate::clock;
-use crate::detect::{Engine, Options, RestoreError};
+use crate::detect::{Engine, Options};
 use crate::disk::RealDisk;
-use crate::features::store::StoreError;
-use crate::ingest::batch_log::LogError;
+use crate::ingest::batch_log::Logged;
 use crate::ingest::kafka::consumer::{Consumer, End, batches};
 use crate::ingest::kafka::owner::Timing;
 use crate::ingest::kafka::producer::Acknowledged;
@@ -29,24 +25,33 @@ use crate::telemetry::health::{self, State};
 use crate::telemetry::http::Server;
 use crate::telemetry::{Health, Metrics};
 
+mod beginning;
 pub mod control;
 mod counts;
 mod current;
 pub mod demo;
 mod detect;
 mod durable;
+mod error;
+pub mod history;
 mod last_good;
 mod notify;
 mod owner;
+mod past;
 mod prepare;
 mod reload;
+mod room;
+pub mod shown;
+#[cfg(test)]
+mod simulation;
 mod watch;
 mod witness;
 
-pub use prepare::{BadRules, KeyFrom, Prepared, prepare};
+pub use error::RunError;
+pub use prepare::{BadRules, KeyFrom, Prepared, prepare, rules_to_look};
 pub use witness::Witness;
 
-use current::Current;
+use current::{Current, InForce};
 use durable::{Durable, Found};
 use reload::Reloader;
 use watch::{Watch, Watched};
@@ -74,54 +79,6 @@ impl Role {
     fn notifies(self) -> bool {
         self != Role::Detect
     }
-}
-
-/// Why a run ended badly.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Kafka.
-    #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    /// The desk.
-    #[error("{0}")]
-    Desk(Arc<DeskError>),
-    /// The folder of the state.
-    #[error("failed to use state.directory = {path}: {1}", path = .0.display())]
-    StateDirectory(PathBuf, #[source] std::io::Error),
-    /// The state as it was saved.
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-    /// The batch log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The state.
-    #[error(transparent)]
-    State(#[from] StoreError),
-    /// Threads, signals.
-    #[error("failed to {0}: {1}")]
-    System(&'static str, #[source] std::io::Error),
-    /// The socket in the state folder.
-    #[error("failed to listen on {path}, which commands ask the service by: {1}", path = .0.display())]
-    Control(PathBuf, #[source] std::io::Error),
-    /// A counter that cannot be made.
-    #[error("failed to make the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// The address of metrics and health.
-    #[error("failed to listen on http.listen = {0}: {1}")]
-    Listen(SocketAddr, #[source] std::io::Error),
-    /// The last checkpoint of a stop is not on the disk in time.
-    #[error(
-        "the last checkpoint was not closed within {} s: the disk is slow; everything is written to Kafka, and the next \
-         start takes the last batches again",
-        .0.as_secs()
-    )]
-    NotClosedInTime(Duration),
-    /// A stop took too long.
-    #[error("the stop took longer than {} s; what was not acknowledged comes again after the next start", DRAIN_TIME_MAX.as_secs())]
-    DrainTooLong,
-    /// A thread ended by a panic.
-    #[error("the thread of {0} ended by a bug; nothing it had not finished was committed")]
-    Panic(&'static str),
 }
 
 /// When a run ends by itself.
@@ -173,7 +130,7 @@ struct Beginning {
 }
 
 /// The group is ours: the reader, the engine with what writes its state down, and what commits.
-type Reader = (Consumer, (Engine, Durable), Offsets);
+type Reader = (Consumer, (Engine, Durable), Offsets, (InForce, Arc<[Logged]>));
 
 /// What a thread ended with.
 type Done = (&'static str, Result<(), RunError>);
@@ -256,7 +213,7 @@ impl Stages {
     ) -> Result<Summary, RunError> {
         let config = &self.prepared.config;
         // What is read is looked at before anything is made: neither topics nor a desk come of a start that fails there.
-        let opened = match role.detects().then(|| self.open_reader(beginning)).transpose() {
+        let opened = match role.detects().then(|| self.open_state(beginning)).transpose() {
             // Whoever is asked to stop while it watches has begun nothing.
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             opened => opened?,
@@ -270,8 +227,14 @@ impl Stages {
             Err(RunError::Kafka(KafkaError::StoppedEarly)) => return Ok(detect::summary(&self.metrics)),
             claimed => claimed?,
         };
-        let detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
-        let _control = self.listen(role, &watched, runtime.handle())?;
+        let mut detection = reader.map(|reader| self.open_detection(reader, &mut watched)).transpose()?;
+        let asker = detection.as_mut().map(|(_, detection)| detection.asker());
+        let _control = self.listen(role, asker, &watched, runtime.handle())?;
+        // What the service runs with is good: a later start may need it, and be it for the first batch.
+        if self.prepared.fell_back.is_none() {
+            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.current, &self.health);
+        }
+        reload::keep_mappings(&self.prepared.config, &self.prepared.in_force, self.prepared.key, &self.current);
         let (done, ended) = sync_channel::<Done>(4);
         let mut running = 0;
         if let Some((consumer, detection)) = detection {
@@ -304,10 +267,6 @@ impl Stages {
         drop(done);
         let watch = Watch::start(self.clone(), watched)?;
         self.health.tell(health::SERVICE, State::Ok, "running", Instant::now());
-        // What the service runs with is good: a later start may need it.
-        if self.prepared.fell_back.is_none() {
-            reload::keep_copy(&self.prepared.config, &self.prepared.sources, &self.health);
-        }
         let result = self.wait(running, &ended);
         watch.stop();
         result?;
@@ -318,6 +277,7 @@ impl Stages {
     fn listen(
         &self,
         role: Role,
+        asker: Option<control::Asker>,
         watched: &Watched,
         runtime: &tokio::runtime::Handle,
     ) -> Result<control::Server, RunError> {
@@ -325,6 +285,9 @@ impl Stages {
         private_folder(folder).map_err(|error| RunError::StateDirectory(folder.clone(), error))?;
         let mut router = control::Router::default();
         router.on("status", control::status(watched.sight.clone(), role, clock::now()));
+        if let Some(asker) = asker {
+            router.on("state.show", control::show(asker, self.prepared.key));
+        }
         let path = folder.join(control::socket(role));
         control::Server::start(&path, router, runtime).map_err(|error| RunError::Control(path, error))
     }
@@ -340,6 +303,7 @@ impl Stages {
     /// The state, where there is one, and the reader that goes on where it stands. Makes nothing.
     fn open_reader(&self, beginning: Beginning) -> Result<(Consumer, Option<Found>), RunError> {
         let kafka = &self.prepared.config.kafka;
+        self.is_finished(beginning)?;
         let found = Found::existing(&self.prepared, &self.metrics)?;
         let consumer = Consumer::open(kafka, durable::begin(found.as_ref(), beginning.cold));
         if let Err(KafkaError::StateLost { .. }) = &consumer {
@@ -353,7 +317,11 @@ impl Stages {
     }
 
     /// Makes the group ours: there is one detector.
-    fn claim(&self, (consumer, found): (Consumer, Option<Found>), beginning: Beginning) -> Result<Reader, RunError> {
+    fn claim_as_it_is(
+        &self,
+        (consumer, found): (Consumer, Option<Found>),
+        beginning: Beginning,
+    ) -> Result<Reader, RunError> {
         let prepared = &self.prepared;
         let found = found.map_or_else(|| Found::open(prepared, &self.metrics), Ok)?;
         let folder = &prepared.config.state_directory;
@@ -361,31 +329,31 @@ impl Stages {
         let stop = || self.shutdown.is_requested();
         // A second one leaves nothing behind: it watches before there is a checkpoint.
         let claimable = consumer.watch(&claim_of(owner, beginning), &stop)?;
-        let options = Options {
-            findings: self.witness.is_some(),
-            state_memory_max_bytes: usize::try_from(prepared.config.state.memory_max_bytes).unwrap_or(usize::MAX),
-            ..prepared.config.engine.clone()
-        };
-        let (mut engine, swapped) = found.engine(prepared, options)?;
+        let options = Options { findings: self.witness.is_some(), ..room::options(prepared) };
+        let again = found.again();
+        let begins_with = self.begins_with(&again);
+        let (mut engine, swapped) = found.engine_under(&begins_with, prepared, options)?;
         if let Some(swapped) = swapped {
             detect::tell_warming(&swapped, &self.metrics);
         }
         let (names, starts) = (consumer.names(), consumer.starts());
-        let durable = found.start(&mut engine, names, starts, &detect::digests(&prepared.in_force))?;
+        let durable = found.start(&mut engine, names, starts, &begins_with.digests(&prepared.config.kafka.topics))?;
         // Only now may the group have commits: without the first checkpoint they would mean a lost state.
         let offsets = consumer.take(claimable, &stop)?;
-        Ok((consumer, (engine, durable), offsets))
+        Ok((consumer, (engine, durable), offsets, (begins_with, again)))
     }
 
     fn open_detection(
         &self,
-        (consumer, state, offsets): Reader,
+        (consumer, state, offsets, (begins_with, again)): Reader,
         watched: &mut Watched,
     ) -> Result<(Consumer, detect::Detection), RunError> {
         let pulse = self.pulse("detection", watched);
         watched.checkpoints = Some(state.1.watch());
+        watched.commits = Some(offsets.watch());
         let producer = Producer::open_telling(&self.prepared.config.kafka, acknowledged(self))?;
-        let detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        let mut detection = detect::Detection::new(self.clone(), state, producer, offsets, pulse);
+        detection.begin_with(begins_with, &again, self.past());
         detection.tell_started(&consumer);
         watched.writing = Some(detection.waiting());
         watched.given_up = Some(consumer.given_up());

@@ -80,6 +80,8 @@ pub enum KeyFrom {
     Nowhere,
     /// The one in the folder of the state; drawn where there is no state yet, and kept by whoever makes the state.
     State,
+    /// The same for a state that is made anew: drawn too where the one that is there cannot be used.
+    Anew,
 }
 
 /// Builds it, or tells every problem, warnings among them. `problems` are those of the configuration itself.
@@ -92,7 +94,7 @@ pub fn prepare(
     let Some(config) = config else { return Err(problems) };
     let state_key = match key_from {
         KeyFrom::Nowhere => None,
-        KeyFrom::State => state_key(&config).unwrap_or_else(|why| {
+        KeyFrom::State | KeyFrom::Anew => state_key(&config, key_from).unwrap_or_else(|why| {
             problems.push(Problem::nowhere("C006", why).about("state.directory"));
             None
         }),
@@ -213,6 +215,17 @@ pub fn load_rules(config: &Config, key: HashKey) -> ReadRules {
     load_sources(sources, key)
 }
 
+/// The rules for whoever only looks at a state: those of the configuration, or where they do not load the last good
+/// copy; `None` where there is neither.
+pub fn rules_to_look(config: &Config, key: HashKey) -> Option<Arc<Ruleset>> {
+    let own = load_rules(config, key).0.and_then(Result::ok);
+    let last_good = || {
+        let (sources, _) = LastGood::in_state(&config.state_directory).read().ok()?;
+        load_sources(sources, key).0?.ok()
+    };
+    own.or_else(last_good).map(|rules| rules.ruleset)
+}
+
 fn load_sources(sources: Sources, key: HashKey) -> ReadRules {
     let (loaded, mentions) = load_partly(&sources, key, Some(clock::now()));
     (Some(loaded.and_then(|loaded| tested(loaded, sources, key))), mentions)
@@ -301,12 +314,16 @@ pub fn routes(config: &Config, mentions: &Mentions) -> Vec<Problem> {
 
 /// The key of the state's folder; nothing is written. None where the configuration does not say which folder it is:
 /// that was told.
-fn state_key(config: &Config) -> Result<Option<StateKey>, String> {
+fn state_key(config: &Config, key_from: KeyFrom) -> Result<Option<StateKey>, String> {
     let directory = &config.state_directory;
     if directory.as_os_str().is_empty() {
         return Ok(None);
     }
-    StateKey::of(directory, random_bytes()).map(Some).map_err(|error| error.to_string())
+    let found = match key_from {
+        KeyFrom::Anew => StateKey::anew(directory, random_bytes()),
+        KeyFrom::State | KeyFrom::Nowhere => StateKey::of(directory, random_bytes()),
+    };
+    found.map(Some).map_err(|error| error.to_string())
 }
 
 /// 16 bytes an outsider cannot guess; each `RandomState` has keys of its own.

@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod backfill;
 mod check;
 mod config;
 mod dead;
 mod demo;
 mod generate;
 mod geo;
+mod history;
 mod look;
 mod mapping;
 mod output;
@@ -50,6 +52,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Replay(replay::Args),
+    Backfill(backfill::Args),
     Generate(generate::Args),
     #[command(subcommand)]
     Rules(rules::Command),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Config(command) => config::run(command),
         Command::Replay(args) => replay::run(args),
+        Command::Backfill(args) => backfill::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Mapping(command) => mapping::run(command),

@@ -32,7 +32,8 @@ pub struct Args {
     /// Take over from another detector of the same group that still works: it stops by itself.
     #[arg(long)]
     take_over: bool,
-    /// Go on at the group's offsets with an empty state: what was known of accounts and addresses is given up.
+    /// Where there is no state, or one that cannot go on, begin with an empty one at the group's offsets: what was known
+    /// of accounts and addresses is given up. One that cannot go on is set aside; one that can is kept.
     #[arg(long)]
     cold: bool,
 }
@@ -82,8 +83,11 @@ pub(super) fn exit(error: &RunError) -> Exit {
         RunError::Control(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => Exit::TryAgain,
         RunError::Control(..) => Exit::Io,
         RunError::Desk(_) | RunError::StateDirectory(..) | RunError::System(..) | RunError::Listen(..) => Exit::Io,
+        RunError::Unfinished(..) | RunError::HasState(..) => Exit::Config,
+        RunError::Older { .. } => Exit::Data,
+        RunError::File(..) => Exit::Io,
         RunError::Metrics(_) | RunError::Panic(_) => Exit::Bug,
-        RunError::DrainTooLong | RunError::NotClosedInTime(_) => Exit::TryAgain,
+        RunError::DrainTooLong | RunError::CutOff(..) | RunError::NotClosedInTime(_) => Exit::TryAgain,
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) fn ask(folder: &Path, role: Role, request: &Value) -> anyhow::Result<
                 AskError::NotAllowed(_) => Exit::NotAllowed,
                 AskError::Refused { word, .. } if word == "busy" => Exit::TryAgain,
                 AskError::Refused { word, .. } if word == "bad" => Exit::Usage,
+                // Another version, or another command than it has.
+                AskError::Refused { word, .. } if word == "unknown" => Exit::Unavailable,
                 AskError::Refused { .. } => Exit::No,
                 AskError::NoAnswer(_) | AskError::NobodyThere => Exit::Unavailable,
             };

@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::secrets::Folders;
 use super::table::Section;
-use crate::features::store::StateConfig;
+use crate::features::store::{FjallStore, StateConfig};
 
 /// Reads `[state]`: its folder, and how it is kept.
 pub fn read(section: Section<'_, '_>, folders: &Folders) -> (Option<PathBuf>, StateConfig) {
@@ -31,8 +32,11 @@ pub fn read(section: Section<'_, '_>, folders: &Folders) -> (Option<PathBuf>, St
     if let Some(n) = whole("checkpoint_ms", 1000..=3_600_000) {
         state.checkpoint_ms = n;
     }
-    if let Some(n) = whole("memory_max_bytes", 64 << 20..=1 << 40) {
+    if let Some(n) = whole("memory_max_bytes", 1 << 20..=1 << 40) {
         state.memory_max_bytes = n;
+    }
+    if let Some(n) = whole("kept_max_bytes", 1 << 20..=1 << 44) {
+        state.kept_max_bytes = n;
     }
     section.done();
     (directory, state)
@@ -48,6 +52,9 @@ fn no_state_folder(path: &Path) -> Option<String> {
             Ok(_) if folder == path => {
                 return rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
                     .err()
+                    // A folder with a state could be written once. That it cannot be now is the disk's doing, no mistake
+                    // of the configuration: whoever opens it fails with that.
+                    .filter(|error| !matches!(*error, Errno::ROFS | Errno::IO) || !FjallStore::is_there(folder))
                     .map(|error| format!("{shown}: {}", std::io::Error::from(error)));
             }
             Ok(_) => return None,

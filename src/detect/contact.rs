@@ -102,6 +102,16 @@ impl Contacts {
         document
     }
 
+    /// Forgets every contact, for none was published: each is with the next event that carries it. Changed SIMs stay.
+    /// Returns how many they were.
+    pub fn forget_unpublished(&mut self) -> usize {
+        let Contacts { known, changed, .. } = self;
+        known.keys().for_each(|account| changed.note(*account));
+        let count = known.len();
+        known.clear();
+        count
+    }
+
     /// The time of the newest contact that was published for an account.
     pub fn as_of(&self, account: u64) -> Option<Millis> {
         self.known.get(&account).map(|known| Millis(known.as_of_ms))

@@ -11,8 +11,10 @@ use super::changed::Changed;
 use crate::ruleset::{Key, Ruleset, State};
 
 mod durable;
+mod shown;
 
 pub use durable::Head;
+pub use shown::FiredShown;
 
 /// Pairs of rule and entity that are remembered.
 pub const FIRED_MAX: usize = 4_000_000;
@@ -115,6 +117,14 @@ impl Fired {
         }
         self.keep(fired, time_ms, horizon_ms);
         true
+    }
+
+    /// Forgets every firing: nobody heard of any.
+    pub fn forget_all(&mut self) {
+        let Fired { newest_ms, changed, .. } = self;
+        newest_ms.keys().for_each(|fired| changed.note(*fired));
+        newest_ms.clear();
+        self.sweep_at = SWEEP_FROM;
     }
 
     /// Until when a rule is silent about an entity, ms of event time; `None`: it never fired for it.

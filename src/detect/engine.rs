@@ -26,11 +26,14 @@ use crate::geo::Databases;
 use crate::ruleset::row::Row;
 use crate::ruleset::{self, Band, Bands, HashKey, KeyField, Rule, Ruleset};
 
+mod cold;
 mod durable;
 mod explained;
 mod sequences;
+mod shown;
 
 pub use durable::{RestoreError, STATE_VERSION};
+pub use shown::{EntityShown, Whose};
 
 /// Events that are decoded and looked up ahead.
 const CHUNK: usize = 32;
@@ -120,6 +123,21 @@ impl Engine {
         Swapped::new(&self.rules, &cold, &fresh, self.duplicates.newest_ms())
     }
 
+    /// Turns what it took into history that nobody was told of: rules are silent about nothing, contacts count as
+    /// never published (returns how many they were), and partitions, whose numbers were those of a file, begin anew.
+    /// Windows, habits, risks, chains and event ids stay.
+    pub fn nobody_heard(&mut self) -> usize {
+        self.fired.forget_all();
+        self.lateness = Lateness::new(self.options.lateness_max_ms);
+        self.watermark = Watermark::default();
+        self.contacts.forget_unpublished()
+    }
+
+    /// The newest time of an accepted event; `None` before the first.
+    pub fn newest(&self) -> Option<Millis> {
+        self.duplicates.newest_ms().map(Millis)
+    }
+
     /// Pins values on every event from now on, as a rule's test may.
     pub fn pin(&mut self, pins: Vec<Pin>) {
         self.pins = pins;
@@ -153,6 +171,9 @@ impl Engine {
             }
             self.bring_near(&chunk);
             for (place, taken) in chunk.iter_mut().enumerate() {
+                if self.state.has_failed() {
+                    return;
+                }
                 self.record(place, taken, geo, sink);
             }
             self.state.sweep(chunk.len(), self.lateness.horizon_ms());
@@ -288,11 +309,14 @@ impl Engine {
             sink.contact(at, document);
         }
         self.fill(event, late);
+        if self.state.has_failed() {
+            return;
+        }
         self.judge(event, late);
         if !late {
             self.follow_sequences(event);
         }
-        if !self.hits.is_empty() {
+        if !self.hits.is_empty() && self.has_account(event) {
             self.decide(at, event, geo, sink);
             if !late && self.state.takes_findings() {
                 self.tell_findings(event);
@@ -476,7 +500,12 @@ fn of_rules(rules: &Arc<Ruleset>, options: &Options) -> Arc<Ruleset> {
 
 fn limits(rules: &Ruleset, options: &Options) -> StateLimits {
     let profiles = rules.rules.iter().any(|rule| rule.state == ruleset::State::Live);
-    StateLimits { entities_max: options.entities_max, memory_bytes_max: options.state_memory_max_bytes, profiles }
+    StateLimits {
+        entities_max: options.entities_max,
+        memory_bytes_max: options.state_memory_max_bytes,
+        resident_bytes_max: options.state_resident_max_bytes,
+        profiles,
+    }
 }
 
 fn count(counts: &mut [u64], at: u8) {

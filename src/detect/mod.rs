@@ -21,11 +21,12 @@ mod swap;
 mod watermark;
 
 pub use alert::id as alert_id;
-pub use engine::{Engine, RestoreError, STATE_VERSION};
+pub use dedup::FiredShown;
+pub use engine::{Engine, EntityShown, RestoreError, STATE_VERSION, Whose};
 pub use output::{Counters, FindingRecord, ForeignInput, Input, Left, Options, Readable, RuleOutcome, Sink};
 pub use pins::Pin;
 pub use score::{Score, Scored, score};
-pub use sequence::Partial as Chain;
+pub use sequence::{ChainsShown, Partial as Chain};
 pub use swap::Swapped;
 pub use watermark::SLACK_MS as WATERMARK_SLACK_MS;
 

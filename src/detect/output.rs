@@ -101,6 +101,10 @@ pub struct Options {
     /// Memory that all entities may be accounted to take, bytes: above it those that came only once are forgotten, then
     /// the idle. [`NO_CEILING`]: it is not asked. Chains, contacts and event ids have limits of their own.
     pub state_memory_max_bytes: usize,
+    /// Memory that entities may take beside a store to which they leave, bytes. Who leaves changes no result; half of it
+    /// is for the notes of those that left, and entities for which it has no note are forgotten, store or not.
+    /// [`NO_CEILING`]: it is not asked.
+    pub state_resident_max_bytes: usize,
     /// What a record may be at most.
     pub limits: Limits,
     /// Whether findings are handed to the sink: `replay --findings` and tests want them.
@@ -118,6 +122,7 @@ impl Default for Options {
             event_ids_max: EVENT_IDS_MAX,
             entities_max: ENTITIES_MAX,
             state_memory_max_bytes: NO_CEILING,
+            state_resident_max_bytes: NO_CEILING,
             limits: Limits::default(),
             findings: false,
             also: None,

@@ -29,7 +29,7 @@ pub struct SimulatedDisk {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     random: u64,
     files: Vec<Inode>,
@@ -126,6 +126,11 @@ impl SimulatedDisk {
         }
         inner.keep();
         (inner.is_down, inner.crash_at, inner.fail_at) = (false, None, None);
+    }
+
+    /// Another disk that is as this one is now: what happens to one does not happen to the other.
+    pub fn fork(&self) -> Self {
+        SimulatedDisk { inner: Arc::new(Mutex::new(self.lock().clone())) }
     }
 
     /// For whoever shares this disk's crashes without writing on it: a step. `Ok(false)` where the crash comes now;

@@ -78,6 +78,16 @@ impl Account {
         (self.first_ms < time_ms).then(|| time_ms.saturating_sub(self.first_ms))
     }
 
+    /// Since when it is known; `None` where nothing asked for that.
+    pub fn first_ms(&self) -> Option<i64> {
+        (self.first_ms != i64::MAX).then_some(self.first_ms)
+    }
+
+    /// When it last scored; `None`: never.
+    pub fn scored_ms(&self) -> Option<i64> {
+        Some(self.risk.newest_ms()).filter(|newest| *newest != i64::MIN)
+    }
+
     /// Takes the time of one of its events.
     pub fn see(&mut self, time_ms: i64) {
         self.first_ms = self.first_ms.min(time_ms);

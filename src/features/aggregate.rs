@@ -6,9 +6,9 @@
 use prefetch_index::prefetch_index;
 
 use super::Banks;
-use super::baseline::Baseline;
+use super::baseline::{Baseline, SILENCE_MS_MAX};
 use super::codec::{DecodeError, Decoder, Durable, Encoder};
-use super::decayed::Decayed;
+use super::decayed::{Decayed, HALF_LIVES_KEPT};
 use super::distinct::Distinct;
 use super::first_seen::{Seen, SeenKeys};
 use super::habit::Habit;
@@ -195,6 +195,18 @@ impl Aggregate {
             Aggregate::Decayed(decayed) => decayed.is_dead(span.over_ms, span.horizon_ms),
             Aggregate::Baseline(baseline) => baseline.is_dead(span.horizon_ms),
             other => other.newest_ms() <= span.dead(),
+        }
+    }
+
+    /// The first horizon at which it is dead, ms.
+    pub fn ends_ms(&self, over_ms: i64) -> i64 {
+        let newest_ms = self.newest_ms();
+        match self {
+            _ if newest_ms == i64::MIN => i64::MIN,
+            Aggregate::Decayed(_) => newest_ms.saturating_add(over_ms.saturating_mul(HALF_LIVES_KEPT)),
+            Aggregate::Baseline(_) => newest_ms.saturating_add(SILENCE_MS_MAX),
+            Aggregate::Pairs(pairs) => pairs.ends_ms(over_ms),
+            _ => newest_ms.saturating_add(over_ms),
         }
     }
 

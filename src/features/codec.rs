@@ -180,6 +180,11 @@ impl<'b> Decoder<'b> {
         if *sum == checksum(space, key, body) { Ok(Decoder { rest: body }) } else { Err(DecodeError::Checksum) }
     }
 
+    /// What is left.
+    pub fn rest(&self) -> &'b [u8] {
+        self.rest
+    }
+
     /// Nothing may be left.
     pub fn end(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long(self.rest.len())) }

@@ -14,9 +14,18 @@ use super::marks::Marks;
 use super::places::Places;
 
 mod ceiling;
+mod cold;
+#[cfg(test)]
+mod cold_tests;
 mod durable;
+mod thin;
 
-pub use durable::Head;
+pub use cold::{AWAY_BYTES, Leaving, Room};
+pub use durable::{Head, stored};
+pub use thin::Ends;
+
+use cold::Elsewhere;
+use thin::Thin;
 
 /// Entities in one piece of memory.
 const CHUNK: usize = 1024;
@@ -56,6 +65,10 @@ pub trait Kept: Default {
     fn bring_heap_near(&self) {}
     /// Memory it points to, bytes.
     fn heap_bytes(&self) -> usize;
+    /// From which horizon on a sweep may take something of it; below it a sweep changes nothing.
+    fn ends(&self, _over_ms: &[i64]) -> Ends {
+        Ends { ms: i64::MIN, whole: false }
+    }
 }
 
 /// Begins a line of a cache, with its key: whoever compares the key has the first part of what is kept.
@@ -71,8 +84,11 @@ struct Entity<T> {
 #[derive(Debug)]
 pub struct Table<T> {
     index: Places,
-    /// Pieces of memory; one that nobody stands in is empty, but for the last.
+    /// Pieces of memory; one that nobody stands in is empty, but for the last, and so is one that is thinned.
     chunks: Vec<Vec<Entity<T>>>,
+    /// Pieces of which some entities are away, where there are any.
+    thinned: Vec<Option<Box<Thin<T>>>>,
+    places: u32,
     /// How many stand in each.
     standing: Vec<u16>,
     /// Places nobody stands at: the lowest is taken first, so that which are free says all of it.
@@ -86,6 +102,18 @@ pub struct Table<T> {
     forgotten: u64,
     /// What all entities point to, bytes; `None`: that is not accounted.
     heap_bytes: Option<usize>,
+    /// Who is not in memory, and where they are.
+    elsewhere: Elsewhere<T>,
+}
+
+/// Where an entity is.
+enum Whereabouts {
+    /// At a place.
+    At(u32),
+    /// There is none.
+    Nowhere,
+    /// It is away and could not be read back.
+    Lost,
 }
 
 impl<T: Kept> Table<T> {
@@ -95,6 +123,8 @@ impl<T: Kept> Table<T> {
         Table {
             index: Places::new(),
             chunks: Vec::new(),
+            thinned: Vec::new(),
+            places: 0,
             standing: Vec::new(),
             free: BinaryHeap::new(),
             marks: Marks::default(),
@@ -103,6 +133,7 @@ impl<T: Kept> Table<T> {
             removed: Vec::new(),
             forgotten: 0,
             heap_bytes: None,
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -119,29 +150,45 @@ impl<T: Kept> Table<T> {
     /// Memory, bytes: the table's own is counted, what its entities point to is extrapolated from a sample that is
     /// spread over the table, so that asking costs the same for a million entities as for a hundred.
     pub fn bytes(&self) -> usize {
-        let step = (self.places() as usize / SAMPLE_ENTITIES).max(1);
-        let sample = (0..self.places()).step_by(step).filter_map(|at| self.entity(at).filter(|e| e.key != 0));
+        let step = (self.places as usize / SAMPLE_ENTITIES).max(1);
+        let sample = (0..self.places).step_by(step).filter_map(|at| self.entity(at).filter(|e| e.key != 0));
         let (seen, heap) = sample.fold((0, 0), |(n, heap), entity| (n + 1, heap + entity.kept.heap_bytes()));
-        let heap = heap as f64 * self.len() as f64 / f64::from(seen.max(1));
+        let heap = heap as f64 * (self.len() - self.away()) as f64 / f64::from(seen.max(1));
         self.table_bytes() + heap as usize
     }
 
     fn table_bytes(&self) -> usize {
         let places: usize = self.chunks.iter().map(Vec::capacity).sum();
+        let thinned: usize = self.thinned.iter().flatten().map(|thin| thin.bytes()).sum();
         let lists = self.free.capacity() * size_of::<u32>() + self.removed.capacity() * size_of::<u64>();
-        places * size_of::<Entity<T>>() + self.index.bytes() + self.marks.bytes() + lists
+        places * size_of::<Entity<T>>() + thinned + self.index.bytes() + self.marks.bytes() + lists
     }
 
+    /// Who stands at a place, if in memory.
     fn entity(&self, at: u32) -> Option<&Entity<T>> {
-        self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK)
+        match self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK) {
+            Some(entity) => Some(entity),
+            None => self.thin(at)?.get(at as usize % CHUNK),
+        }
     }
 
     fn entity_mut(&mut self, at: u32) -> Option<&mut Entity<T>> {
-        self.chunks.get_mut(at as usize / CHUNK)?.get_mut(at as usize % CHUNK)
+        let (number, within) = (at as usize / CHUNK, at as usize % CHUNK);
+        let chunk = self.chunks.get_mut(number)?;
+        if chunk.is_empty() { self.thinned.get_mut(number)?.as_mut()?.get_mut(within) } else { chunk.get_mut(within) }
+    }
+
+    /// The key of who stands at a place, in memory or not; 0: nobody.
+    fn key_at(&self, at: u32) -> u64 {
+        let Some(chunk) = self.chunks.get(at as usize / CHUNK) else { return 0 };
+        match chunk.get(at as usize % CHUNK) {
+            Some(entity) => entity.key,
+            None => self.thin(at).map_or(0, |thin| thin.key(at as usize % CHUNK)),
+        }
     }
 
     fn find(&self, key: u64) -> Option<u32> {
-        self.index.find(key, |at| self.entity(at).is_some_and(|e| e.key == key))
+        self.index.find(key, |at| self.key_at(at) == key)
     }
 
     /// Asks for the memory that tells where an entity stands.
@@ -163,20 +210,32 @@ impl<T: Kept> Table<T> {
         at
     }
 
-    /// Where an entity stands, if it still stands at `place`, else wherever it is found.
-    fn find_near(&self, key: u64, place: u32) -> Option<u32> {
+    /// Where an entity stands, if it still stands at `place`, else wherever it is found; then it is in memory.
+    fn find_near(&mut self, key: u64, place: u32) -> Whereabouts {
         match self.entity(place) {
-            Some(entity) if entity.key == key => Some(place),
-            _ => self.find(key),
+            Some(entity) if entity.key == key => Whereabouts::At(place),
+            _ => match self.find(key) {
+                None => Whereabouts::Nowhere,
+                Some(at) if self.entity(at).is_some() || self.bring_back(at) => Whereabouts::At(at),
+                Some(_) => Whereabouts::Lost,
+            },
         }
     }
 
-    /// What is kept of an entity.
+    /// The same, of an entity that may not be there.
+    fn known_near(&mut self, key: u64, place: u32) -> Option<u32> {
+        match self.find_near(key, place) {
+            Whereabouts::At(at) => Some(at),
+            Whereabouts::Nowhere | Whereabouts::Lost => None,
+        }
+    }
+
+    /// What is kept of an entity that is in memory, as one is that just came.
     pub fn get(&self, key: u64) -> Option<&T> {
         self.find(key).and_then(|at| self.entity(at)).map(|entity| &entity.kept)
     }
 
-    /// What is kept at a place.
+    /// What is kept at a place, if in memory.
     pub fn at(&self, place: u32) -> Option<&T> {
         self.entity(place).map(|entity| &entity.kept)
     }
@@ -184,25 +243,27 @@ impl<T: Kept> Table<T> {
     /// What is kept of an entity, to read: who changes it asks [`Table::get_mut`]. `place` is where it stood a moment
     /// ago.
     pub fn peek(&mut self, key: u64, place: u32) -> Option<&mut T> {
-        let at = self.find_near(key, place)?;
+        let at = self.known_near(key, place)?;
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
     /// What is kept of an entity, to change; `place` is where it stood a moment ago.
     pub fn get_mut(&mut self, key: u64, place: u32) -> Option<&mut T> {
-        let at = self.find_near(key, place)?;
+        let at = self.known_near(key, place)?;
         self.marks.change(at);
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
 
     /// What is kept of an entity that comes, which is made where there is none; `place` is where it stood a moment ago.
+    /// `None`: it could not be read back.
     pub fn entry(&mut self, key: u64, place: u32) -> Option<&mut T> {
         let at = match self.find_near(key, place) {
-            Some(at) => {
+            Whereabouts::At(at) => {
                 self.marks.visit(at);
                 at
             }
-            None => self.insert(key),
+            Whereabouts::Nowhere => self.insert(key),
+            Whereabouts::Lost => return None,
         };
         self.entity_mut(at).map(|entity| &mut entity.kept)
     }
@@ -210,17 +271,19 @@ impl<T: Kept> Table<T> {
     /// The same for more of an event with which it came already: that makes nobody come again.
     pub fn entry_of_same(&mut self, key: u64, place: u32) -> Option<&mut T> {
         match self.find_near(key, place) {
-            Some(at) => {
+            Whereabouts::At(at) => {
                 self.marks.change(at);
                 self.entity_mut(at).map(|entity| &mut entity.kept)
             }
-            None => self.entry(key, place),
+            Whereabouts::Nowhere => self.entry(key, place),
+            Whereabouts::Lost => None,
         }
     }
 
-    /// Every entity with its key, in the order of their places.
+    /// Every entity in memory with its key, in the order of their places.
     pub fn entities(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.chunks.iter().flatten().filter(|entity| entity.key != 0).map(|entity| (entity.key, &entity.kept))
+        let all = (0..self.places).filter_map(|at| self.entity(at));
+        all.filter(|entity| entity.key != 0).map(|entity| (entity.key, &entity.kept))
     }
 
     /// The same, taken apart.
@@ -234,46 +297,59 @@ impl<T: Kept> Table<T> {
         let at = match self.free.pop() {
             Some(Reverse(at)) => {
                 self.enter(at);
-                if let Some(place) = self.entity_mut(at) {
-                    *place = made;
-                }
                 at
             }
-            None => {
-                let at = self.push(made);
-                self.enter(at);
-                at
-            }
+            None => self.push(),
         };
+        self.stand(at, made);
         self.index.insert(key, at);
         self.marks.insert(at);
         at
     }
 
-    fn push(&mut self, made: Entity<T>) -> u32 {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+    /// One place more.
+    fn push(&mut self) -> u32 {
+        let at = self.places;
+        if at as usize / CHUNK == self.chunks.len() {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        let chunks = self.chunks.len() - 1;
-        let at = self.chunks.last_mut().map_or(0, |chunk| {
-            chunk.push(made);
-            chunks * CHUNK + chunk.len() - 1
-        });
-        at as u32
+        self.places += 1;
+        self.enter(at);
+        at
     }
 
-    fn places(&self) -> u32 {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        (self.chunks.len().saturating_sub(1) * CHUNK + last) as u32
+    /// Somebody stands at a place where nobody does.
+    fn stand(&mut self, at: u32, entity: Entity<T>) {
+        let (number, within) = (at as usize / CHUNK, at as usize % CHUNK);
+        if let Some(Some(thin)) = self.thinned.get_mut(number) {
+            return thin.put(within, entity);
+        }
+        let Some(chunk) = self.chunks.get_mut(number) else { return };
+        match chunk.get_mut(within) {
+            Some(place) => *place = entity,
+            None => chunk.push(entity),
+        }
+    }
+
+    /// Takes who stands at a place away from there: their key, and what they pointed to, bytes.
+    fn unstand(&mut self, at: u32) -> Option<(u64, usize)> {
+        if let Some(away) = self.take_note(at) {
+            return Some((away.key, away.heap_bytes as usize));
+        }
+        let (number, within) = (at as usize / CHUNK, at as usize % CHUNK);
+        let gone = match self.thinned.get_mut(number) {
+            Some(Some(thin)) => thin.take(within)?,
+            _ => {
+                let entity = self.entity_mut(at).filter(|e| e.key != 0)?;
+                std::mem::replace(entity, Entity { key: 0, kept: T::default() })
+            }
+        };
+        Some((gone.key, if self.heap_bytes.is_some() { gone.kept.heap_bytes() } else { 0 }))
     }
 
     fn remove(&mut self, at: u32) {
-        let Some(entity) = self.entity_mut(at).filter(|e| e.key != 0) else { return };
-        let key = entity.key;
-        let gone = std::mem::replace(entity, Entity { key: 0, kept: T::default() });
-        if self.heap_bytes.is_some() {
-            self.reaccount(gone.kept.heap_bytes(), 0);
-        }
+        let Some((key, heap_bytes)) = self.unstand(at) else { return };
+        self.reaccount(heap_bytes, 0);
         self.index.remove(key, at);
         self.leave(at);
         if self.marks.remove(at) {
@@ -283,7 +359,7 @@ impl<T: Kept> Table<T> {
     }
 
     fn next_place(&mut self) -> u32 {
-        let at = if self.swept >= self.places() { 0 } else { self.swept };
+        let at = if self.swept >= self.places { 0 } else { self.swept };
         self.swept = at + 1;
         at
     }
@@ -317,20 +393,29 @@ impl<T: Kept> Table<T> {
     /// Looks at the next few entities and drops what can no longer be asked for. `over_ms`: each feature's
     /// window.
     pub fn sweep(&mut self, steps: usize, horizon_ms: i64, over_ms: &[i64]) {
-        for _ in 0..steps.min(self.places() as usize) {
+        for _ in 0..steps.min(self.places as usize) {
             let at = self.next_place();
-            let is_accounted = self.heap_bytes.is_some();
-            let Some(entity) = self.entity_mut(at).filter(|entity| entity.key != 0) else { continue };
-            let before = if is_accounted { entity.kept.heap_bytes() } else { 0 };
-            let swept = entity.kept.sweep(horizon_ms, over_ms);
-            let after = if is_accounted { entity.kept.heap_bytes() } else { 0 };
-            self.reaccount(before, after);
-            match swept {
-                Swept::Gone => self.remove(at),
-                Swept::Less => self.marks.change(at),
-                Swept::Same => {}
+            match self.entity(at) {
+                Some(entity) if entity.key == 0 => {}
+                Some(_) => drop(self.sweep_one(at, horizon_ms, over_ms)),
+                None => self.sweep_away(at, horizon_ms, over_ms),
             }
         }
+    }
+
+    fn sweep_one(&mut self, at: u32, horizon_ms: i64, over_ms: &[i64]) -> Swept {
+        let is_accounted = self.heap_bytes.is_some();
+        let Some(entity) = self.entity_mut(at) else { return Swept::Same };
+        let before = if is_accounted { entity.kept.heap_bytes() } else { 0 };
+        let swept = entity.kept.sweep(horizon_ms, over_ms);
+        let after = if is_accounted { entity.kept.heap_bytes() } else { 0 };
+        self.reaccount(before, after);
+        match swept {
+            Swept::Gone => self.remove(at),
+            Swept::Less => self.marks.change(at),
+            Swept::Same => {}
+        }
+        swept
     }
 }
 
@@ -368,7 +453,7 @@ mod tests {
         for n in 5000..7500 {
             table.entry(key(n), NOWHERE).unwrap().0 = n as i64;
         }
-        assert_eq!((table.len(), table.places()), (5000, 5000));
+        assert_eq!((table.len(), table.places), (5000, 5000));
         assert!((2500..7500).all(|n| table.get(key(n)).unwrap().0 == n as i64));
     }
 
@@ -397,6 +482,6 @@ mod tests {
             table.entry(key(n), NOWHERE).unwrap().0 = n as i64;
             assert_eq!(table.get(key(n)).unwrap().0, n as i64);
         }
-        assert_eq!((table.len(), table.places()), (100, 100));
+        assert_eq!((table.len(), table.places), (100, 100));
     }
 }

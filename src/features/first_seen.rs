@@ -120,6 +120,11 @@ impl SeenKeys {
         self.keys.partition_point(|(k, _)| *k < key)
     }
 
+    /// Every second key with its newest time.
+    pub fn newest(&self) -> impl Iterator<Item = (u64, i64)> {
+        self.keys.iter().map(|(key, seen)| (*key, seen.newest_ms))
+    }
+
     /// The age of a key at a time; `None` where it is missing.
     pub fn age_ms(&self, key: u64, time_ms: i64, over_ms: i64) -> Option<i64> {
         let at = self.keys.binary_search_by_key(&key, |(k, _)| *k).ok()?;

@@ -105,6 +105,18 @@ impl Habit {
         (usual.total > 0).then_some(usual)
     }
 
+    /// All events that had a value, at a time, and how many values are told apart.
+    pub fn known(&self, time_ms: i64, over_ms: i64) -> (u64, usize) {
+        let from = time_ms.max(self.newest_ms).saturating_sub(over_ms);
+        let mut counts: Vec<u64> = self.values.iter().map(|(_, n)| *n).collect();
+        let mut rest = self.rest;
+        for gone in self.entries.iter().take_while(|e| e.time_ms <= from) {
+            let count = counts.get_mut(usize::from(gone.place)).unwrap_or(&mut rest);
+            *count = count.saturating_sub(u64::from(gone.n));
+        }
+        (counts.iter().sum::<u64>() + rest, counts.iter().filter(|n| **n > 0).count())
+    }
+
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         room_bytes::<Entry>(self.entries.len()) + room_bytes::<(u64, u64)>(self.values.len())

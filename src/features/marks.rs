@@ -9,7 +9,7 @@ use prefetch_index::prefetch_index;
 use super::codec::{DecodeError, Decoder, Encoder};
 
 /// Places of one line.
-const PLACES: usize = u64::BITS as usize;
+pub const PLACES: usize = u64::BITS as usize;
 /// Of so many entities one may have come only once before such are the first to go: room in which a new one can
 /// come again.
 const PROBATION_PART: usize = 10;
@@ -32,6 +32,21 @@ struct Line {
     again: u64,
     /// It came since the hand passed.
     lately: u64,
+    /// It came again since the hand passed that sends entities out of memory. Decides no result and is not stored.
+    warm: u64,
+    /// It is not in memory.
+    away: u64,
+}
+
+/// Who leaves memory before whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Who came only once.
+    Once,
+    /// Who did not come since the hand passed.
+    Idle,
+    /// Everybody.
+    Any,
 }
 
 /// The marks of all places.
@@ -91,6 +106,7 @@ impl Marks {
         line.dirty |= bit;
         line.again |= bit;
         line.lately |= bit;
+        line.warm |= bit;
         self.established += usize::from(is_first);
     }
 
@@ -107,7 +123,8 @@ impl Marks {
         let bit = bit(at);
         let Some(line) = self.line(at) else { return false };
         let (was_again, was_stored) = (line.again & bit != 0, line.stored & bit != 0);
-        for marks in [&mut line.taken, &mut line.dirty, &mut line.stored, &mut line.again, &mut line.lately] {
+        let Line { taken, dirty, stored, again, lately, warm, away } = line;
+        for marks in [taken, dirty, stored, again, lately, warm, away] {
             *marks &= !bit;
         }
         self.established -= usize::from(was_again);
@@ -165,6 +182,37 @@ impl Marks {
         None
     }
 
+    /// Those of a line that may leave memory: who stands there is in a store as it is. As a mask of the line's places.
+    pub fn may_leave(&self, number: usize, rank: Rank, only_clean: bool) -> u64 {
+        let Line { taken, dirty, stored, again, warm, away, .. } = self.lines.get(number).copied().unwrap_or_default();
+        let may = taken & stored & !away & if only_clean { !dirty } else { u64::MAX };
+        match rank {
+            Rank::Once => may & !again,
+            Rank::Idle => may & !warm,
+            Rank::Any => may,
+        }
+    }
+
+    /// The hand passes a line: who does not come again is idle.
+    pub fn pass(&mut self, number: usize) {
+        if let Some(line) = self.lines.get_mut(number) {
+            line.warm = 0;
+        }
+    }
+
+    /// The entity at a place left memory, or is back.
+    pub fn set_away(&mut self, at: u32, is_away: bool) {
+        let bit = bit(at);
+        if let Some(line) = self.line(at) {
+            line.away = if is_away { line.away | bit } else { line.away & !bit };
+        }
+    }
+
+    /// Whether what a store has of a place is what it is.
+    pub fn is_clean(&self, at: u32) -> bool {
+        self.lines.get(at as usize / PLACES).is_some_and(|line| line.stored & !line.dirty & bit(at) != 0)
+    }
+
     /// How many lines there are.
     pub fn lines(&self) -> usize {
         self.lines.len()
@@ -206,6 +254,15 @@ impl Marks {
             line.again |= bit;
             self.established += 1;
         }
+    }
+
+    /// Forgets that the entity at a place came again: a fault that a test must find.
+    pub fn restore_once(&mut self, at: u32) {
+        let bit = bit(at);
+        let Some(line) = self.line(at) else { return };
+        let was_again = line.again & bit != 0;
+        (line.again, line.lately) = (line.again & !bit, line.lately & !bit);
+        self.established -= usize::from(was_again);
     }
 
     /// Writes where the hands stand.

@@ -97,7 +97,12 @@ struct Part<'r> {
 
 impl<'r> Part<'r> {
     fn new(rules: &'r Ruleset) -> Self {
-        let limits = StateLimits { entities_max: 1000, memory_bytes_max: NO_CEILING, profiles: false };
+        let limits = StateLimits {
+            entities_max: 1000,
+            memory_bytes_max: NO_CEILING,
+            resident_bytes_max: NO_CEILING,
+            profiles: false,
+        };
         Part { rules, state: State::new(rules, limits), banks: Banks::new(&rules.layout), ids: Ids::new(KEY) }
     }
 

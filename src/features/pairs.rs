@@ -24,6 +24,11 @@ impl Pairs {
         self.keys.get(at).map(|(_, kept)| kept)
     }
 
+    /// Every second key with what is kept of it.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Aggregate)> {
+        self.keys.iter().map(|(key, kept)| (*key, kept))
+    }
+
     /// The same, made by `make` where there is none.
     pub fn entry(&mut self, key: u64, span: Span, make: impl FnOnce() -> Aggregate) -> Option<&mut Aggregate> {
         let at = match self.keys.binary_search_by_key(&key, |(k, _)| *k) {
@@ -76,6 +81,11 @@ impl Pairs {
     /// Whether nothing in it can be asked for any more.
     pub fn is_dead(&self, span: Span) -> bool {
         self.keys.iter().all(|(_, kept)| kept.is_dead(span))
+    }
+
+    /// The first horizon at which it is dead, ms.
+    pub fn ends_ms(&self, over_ms: i64) -> i64 {
+        self.keys.iter().map(|(_, kept)| kept.ends_ms(over_ms)).max().unwrap_or(i64::MIN)
     }
 
     /// The newest time in it.

@@ -159,6 +159,16 @@ impl Plan {
         }
     }
 
+    /// The number under which entities hold a feature of the rule set in force.
+    pub fn number_of(&self, feature: &Feature) -> Option<u16> {
+        let is_it = |planned: &Planned| {
+            planned.standing == Standing::InForce
+                && planned.identity == feature.identity
+                && planned.name == feature.name
+        };
+        self.features.iter().position(is_it).and_then(|at| u16::try_from(at).ok())
+    }
+
     /// The number of each feature of the next rule set: that of the same definition, if any, else a free one.
     fn numbers(&self, rules: &Ruleset) -> Vec<u16> {
         let mut taken = vec![false; self.features.len()];

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::account::Account;
 use super::aggregate::Aggregate;
 use super::codec::{DecodeError, Decoder, Durable, Encoder, decode_each};
-use super::entity::{Kept, Swept};
+use super::entity::{Ends, Kept, Swept};
 use super::plan::{Planned, RETIRED_MS};
 use super::window::{Span, spilled_bytes};
 
@@ -26,6 +26,11 @@ impl Slots {
     /// What is kept of a feature.
     pub fn get(&self, feature: u16) -> Option<&Aggregate> {
         self.kept.iter().find(|(f, _)| *f == feature).map(|(_, kept)| kept)
+    }
+
+    /// Everything that is kept, by the number of its feature.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Aggregate)> {
+        self.kept.iter().map(|(feature, kept)| (*feature, kept))
     }
 
     /// The same, made where there is none.
@@ -98,6 +103,16 @@ impl Kept for Slots {
         }
         Swept::of(before, self.kept.len())
     }
+
+    fn ends(&self, over_ms: &[i64]) -> Ends {
+        let each = self.kept.iter().map(|(feature, kept)| {
+            let over_ms = over_ms.get(usize::from(*feature)).copied().unwrap_or_default();
+            if over_ms == RETIRED_MS { i64::MIN } else { kept.ends_ms(over_ms) }
+        });
+        let (first, last) = each.fold((i64::MAX, i64::MIN), |(first, last), ends| (first.min(ends), last.max(ends)));
+        // Of one who keeps nothing nothing is left at once.
+        Ends { ms: first.min(last), whole: first >= last }
+    }
 }
 
 /// What is kept of one account. In this order: the account ends the second line of an entity, which its key begins the first of.
@@ -126,6 +141,15 @@ impl Kept for AccountKept {
             Swept::Gone if had_features => Swept::Less,
             Swept::Gone => Swept::Same,
             swept => swept,
+        }
+    }
+
+    fn ends(&self, over_ms: &[i64]) -> Ends {
+        let ends = self.slots.ends(over_ms);
+        match self.account.is_known() {
+            false => ends,
+            true if self.slots.kept.is_empty() => Ends { ms: i64::MAX, whole: false },
+            true => Ends { whole: false, ..ends },
         }
     }
 

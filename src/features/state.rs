@@ -16,9 +16,12 @@ use crate::event::{Event, EventType, Outcome};
 use crate::ruleset::{KeyField, Ruleset};
 
 mod ceiling;
+mod cold;
 mod durable;
+mod shown;
 
 pub use ceiling::NO_CEILING;
+pub use cold::Residence;
 pub use durable::StateHead;
 
 /// One entity of each kind is looked at for so many events, to find what is idle.
@@ -43,6 +46,9 @@ pub struct StateLimits {
     pub entities_max: usize,
     /// Memory all entities may be accounted to take, bytes; [`NO_CEILING`]: it is not asked.
     pub memory_bytes_max: usize,
+    /// Memory that may be asked for beside a store to which entities leave, bytes; [`NO_CEILING`]: it is not asked. What
+    /// is kept of those that left must find room in a part of it: above that entities are forgotten.
+    pub resident_bytes_max: usize,
     /// Whether accounts keep a profile for alerts.
     pub profiles: bool,
 }
@@ -63,6 +69,8 @@ pub struct State {
     ahead: Vec<Ahead>,
     /// Events since the last step of sweeping.
     unswept: usize,
+    /// Who may leave memory.
+    leave: cold::Leave,
 }
 
 impl State {
@@ -79,6 +87,7 @@ impl State {
             counts: Vec::new(),
             ahead: Vec::new(),
             unswept: 0,
+            leave: cold::Leave::default(),
         };
         state.account();
         state
@@ -88,7 +97,9 @@ impl State {
     /// nothing is known yet. Returns the new ones, by their place in the rule set. No entity is touched, but for
     /// one change in hundreds.
     pub fn follow(&mut self, rules: &Ruleset, limits: StateLimits, horizon_ms: i64) -> Vec<usize> {
-        self.plan = self.plan.followed_by(rules);
+        let next = self.plan.followed_by(rules);
+        let before = std::mem::replace(&mut self.plan, next);
+        self.change_windows(&before.over_ms);
         self.limits = limits;
         self.captured = Banks::new(&rules.layout);
         if self.plan.is_cluttered() {
@@ -104,9 +115,10 @@ impl State {
     /// Takes in the state of other events under the same rules: of each entity what is kept in either. Below the
     /// caps of each aggregate the parts of a stream come, in whatever grouping and order they are merged, to the
     /// state of the whole; a `baseline` stays the one that knows the newer event, and a profile is not merged.
-    /// Where the rules differ nothing is taken, and that is false.
+    /// Where the rules differ, or some of the others are not in memory, nothing is taken, and that is false.
     pub fn merge(&mut self, other: State, horizon_ms: i64) -> bool {
-        if !self.plan.is_alike(&other.plan) {
+        let is_whole = KeyField::all().all(|kind| other.residence(kind).away == 0);
+        if !is_whole || !self.plan.is_alike(&other.plan) {
             return false;
         }
         let over_ms = self.plan.over_ms.as_slice();
@@ -328,12 +340,7 @@ impl State {
         }
     }
 
-    /// `account.risk` as it stands, for an event whose features were not read.
-    pub fn risk(&self, account: u64, time_ms: i64) -> f64 {
-        self.accounts.get(account).map_or(0.0, |kept| kept.account.risk(time_ms))
-    }
-
-    /// The profile of an account.
+    /// The profile of an account, which must be in memory: it came just now, or was asked back.
     pub fn profile(&self, account: u64) -> Option<&Profile> {
         self.accounts.get(account)?.account.profile.as_deref()
     }
@@ -353,9 +360,14 @@ impl State {
 }
 
 impl StateLimits {
+    /// Whether what entities point to is accounted.
+    fn accounts(&self) -> bool {
+        self.memory_bytes_max != NO_CEILING || self.resident_bytes_max != NO_CEILING
+    }
+
     /// What an entity points to, bytes, where that is accounted.
     fn accounted<T: Kept>(&self, kept: Option<&T>) -> usize {
-        if self.memory_bytes_max == NO_CEILING { 0 } else { kept.map_or(0, Kept::heap_bytes) }
+        if !self.accounts() { 0 } else { kept.map_or(0, Kept::heap_bytes) }
     }
 }
 

@@ -230,6 +230,11 @@ impl Stats {
         self.units.iter().find(|(u, _)| *u == unit).map(|(_, series)| series)
     }
 
+    /// The units that amounts were of.
+    pub fn units(&self) -> impl Iterator<Item = u8> {
+        self.units.iter().map(|(unit, _)| *unit)
+    }
+
     /// Takes in what another one of the same feature and entity holds.
     pub fn merge(&mut self, other: Self, span: Span) {
         for (unit, series) in other.units {

@@ -56,6 +56,12 @@ impl Sum {
         others.iter().find(|(u, _)| *u == unit).map_or(0, |(_, window)| window.sum(time_ms, over_ms))
     }
 
+    /// The units that amounts were of, the first one first.
+    pub fn units(&self) -> impl Iterator<Item = u8> {
+        let others = self.others.as_deref().map(Vec::as_slice).unwrap_or_default();
+        std::iter::once(self.unit).chain(others.iter().map(|(unit, _)| *unit))
+    }
+
     /// Memory it points to, bytes.
     pub fn heap_bytes(&self) -> usize {
         let of = |others: &Vec<(u8, Window)>| {

@@ -93,6 +93,13 @@ pub(super) struct FeatureSpec {
     pub include_current: bool,
 }
 
+impl Aggregate {
+    /// As files write it.
+    pub fn word(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| kind.aggregate() == self).map_or("", |(word, _)| word)
+    }
+}
+
 impl Kind {
     /// What is kept of it.
     pub fn aggregate(self) -> Aggregate {

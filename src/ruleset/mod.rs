@@ -55,6 +55,7 @@ pub use load::{Loaded, Mention, Mentions, load, load_partly};
 pub use model::*;
 pub use mutation::declares_rule;
 pub use param_place::{ParamPlace, parse_constant};
+pub use parts::written as written_part;
 pub use policy::{Band, Bands, Policy, Route};
 pub use read::RULE_FILES;
 pub use sources::{FilePath, Layer, OVERLAY, POLICY, Sources};

@@ -8,7 +8,7 @@ use super::consequences::text_at;
 use super::expr::{self, Ty};
 use super::feature::{FeatureSpec, Kind};
 use super::finding::{event_field, field_names};
-use super::model::{FindingField, Key, Measure, Part};
+use super::model::{Aggregate, Feature, FindingField, Key, Measure, Part};
 use crate::event::{Field, FieldKind, TypeSet};
 use crate::report::Problem;
 
@@ -120,8 +120,45 @@ fn at_most(part: &str) -> Option<u32> {
     part.strip_prefix("share(")?.strip_suffix(')')?.parse().ok()
 }
 
+impl Feature {
+    /// Every value that it can have without an event to ask about, with its type: what is shown of an entity, whether
+    /// some rule reads it or not. Of a `last` only the age: its fields are those that are kept. None of a `habit`,
+    /// which is about an event's own value.
+    pub fn shown_parts(&self) -> Vec<(Part, Ty)> {
+        let measured = match self.measure {
+            Some(Measure::Field(field)) => Ty::of(field),
+            Some(Measure::Finding(field)) => field.ty(),
+            _ => Ty::Int,
+        };
+        let worked_out = if measured == Ty::Money { Ty::Money } else { Ty::Float };
+        match self.aggregate {
+            Aggregate::Count | Aggregate::Distinct => vec![(Part::Value, Ty::Int)],
+            Aggregate::Sum => vec![(Part::Value, measured)],
+            Aggregate::Rate | Aggregate::Decayed | Aggregate::Share => vec![(Part::Value, Ty::Float)],
+            Aggregate::Last | Aggregate::FirstSeen => vec![(Part::Age, Ty::Duration)],
+            Aggregate::Habit => Vec::new(),
+            Aggregate::Spread => {
+                let asked = self.parts.iter().filter(|(part, ..)| matches!(part, Part::ShareUpTo(_)));
+                let shares = asked.map(|(part, ty, _)| (*part, *ty));
+                [(Part::Keys, Ty::Int), (Part::MaxPerKey, Ty::Int)].into_iter().chain(shares).collect()
+            }
+            Aggregate::Stats => vec![
+                (Part::Count, Ty::Int),
+                (Part::Mean, worked_out),
+                (Part::Stddev, worked_out),
+                (Part::P50, worked_out),
+                (Part::P95, worked_out),
+                (Part::Max, measured),
+            ],
+            Aggregate::Baseline => {
+                vec![(Part::Now, Ty::Int), (Part::Mean, Ty::Float), (Part::Stddev, Ty::Float), (Part::Ratio, Ty::Float)]
+            }
+        }
+    }
+}
+
 /// A part as files write it after the point; empty for the value of a feature that has only one.
-pub(super) fn written(part: Part) -> String {
+pub fn written(part: Part) -> String {
     let word = match part {
         Part::Value => "",
         Part::Age => "age",

@@ -74,6 +74,9 @@ catalogue! {
     EVENT_FIELDS_UNKNOWN = counter("walletwatch_event_fields_unknown_total", [],
         "Fields that were dropped because the schema does not have them.");
     BATCHES = counter("walletwatch_batches_total", [], "Batches of records that were decided.");
+    REPLAYED = counter("walletwatch_replayed_total", ["what"],
+        "What was taken, or made, again after a crash, exactly as it was logged, and is in no other count of this \
+         process: records, alerts, contacts, dead_letters. Those told before keep their ids.");
     FINDINGS = counter("walletwatch_findings_total", ["rule", "state", "outcome"],
         "Rules that were true. Outcome: fired, repeated (within its dedup time), excepted.");
     SEQUENCE_OVERFLOW = counter("walletwatch_sequence_overflow_total", ["rule"],
@@ -123,6 +126,18 @@ catalogue! {
     STATE_BYTES = gauge("walletwatch_state_bytes", ["entity"],
         "Memory of the entities of a kind, estimated: their tables are counted, what the entities point to is \
          extrapolated from a sample.");
+    STATE_AWAY = gauge("walletwatch_state_away_entities", ["entity"],
+        "Entities that are remembered and not in memory: the state store has them.");
+    STATE_LEFT = counter("walletwatch_state_left_total", ["entity"],
+        "Entities that left memory for the state store; who changed since the last checkpoint stays.");
+    STATE_CAME_BACK = counter("walletwatch_state_came_back_total", ["entity"],
+        "Entities that were read back from the state store because they came again or were swept.");
+    STATE_RESIDENT = gauge("walletwatch_state_resident_bytes", [],
+        "Memory that entities are accounted to take, without those that are away.");
+    STATE_RESIDENT_LIMIT = gauge("walletwatch_state_resident_limit_bytes", [],
+        "What walletwatch_state_resident_bytes is kept below: state.memory_max_bytes.");
+    STATE_ROOM_WAIT = histogram("walletwatch_state_room_wait_seconds", [],
+        "How long detection waited for a checkpoint because memory was full of what had changed since the last one.");
     EVENT_IDS = gauge("walletwatch_event_ids", [], "Event ids that are remembered to know an event that comes twice.");
     EVENT_IDS_LIMIT = gauge("walletwatch_event_ids_limit", [], "Event ids remembered at most: limits.event_ids_max.");
     EVENT_IDS_HELD = gauge("walletwatch_event_ids_held_seconds", [],
@@ -134,6 +149,8 @@ catalogue! {
          offsets may be committed up to it.");
     CHECKPOINT_AGE = gauge("walletwatch_checkpoint_age_seconds", [],
         "Time since the last checkpoint was closed, or since the start.");
+    COMMIT_AGE = gauge("walletwatch_commit_age_seconds", [],
+        "Time since offsets were last committed, or since the start: they are every few seconds, idle or not.");
     CHECKPOINT_CHANGES = gauge("walletwatch_checkpoint_changes", [], "Keys that the last checkpoint changed.");
     CHECKPOINT_BYTES = gauge("walletwatch_checkpoint_bytes", [], "Size of the last checkpoint's redo file.");
     STORE_BYTES = gauge("walletwatch_state_store_bytes", [], "Size of the state store on disk.");

@@ -14,14 +14,25 @@ pub struct DetectionStarted<'a> {
     pub partitions: usize,
     /// Records up to the ends at the start.
     pub behind_records: i64,
-    /// Whether it goes on at the group's offsets.
-    pub goes_on: bool,
+    /// Where it begins.
+    pub begins: Begins,
     /// The rule set.
     pub rules_digest: &'a str,
     /// How many rules.
     pub rules: usize,
     /// Build date of the oldest geo database.
     pub geo: Option<&'a str>,
+}
+
+/// Where detection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// Where its state stands.
+    State,
+    /// At the group's offsets, with an empty state.
+    Cold,
+    /// Where `kafka.start` says.
+    Start,
 }
 
 impl DetectionStarted<'_> {
@@ -36,13 +47,14 @@ impl DetectionStarted<'_> {
             geo = self.geo.unwrap_or("none"),
             "detection started"
         );
-        if self.goes_on {
-            tracing::warn!(
-                "state is kept in memory: detection is cold after this restart (what happened before it is not \
-                 remembered) and goes on at the committed offsets"
-            );
-        } else {
-            tracing::info!("this is the first start of this group: it begins where kafka.start says");
+        match self.begins {
+            // What was found is told where it is opened.
+            Begins::State => {}
+            Begins::Cold => tracing::warn!(
+                "detection is cold: it goes on at the group's offsets with an empty state, and what happened before is \
+                 not remembered"
+            ),
+            Begins::Start => tracing::info!("this is the first start of this group: it begins where kafka.start says"),
         }
     }
 }
@@ -133,6 +145,8 @@ impl TopicSpeaks<'_> {
 pub struct Summary {
     /// Records taken.
     pub records: u64,
+    /// Records taken again after a crash, which an earlier run counted: not among these.
+    pub replayed: u64,
     /// Accepted events, duplicates not among them.
     pub accepted: u64,
     /// Duplicates.
@@ -169,6 +183,7 @@ impl Summary {
         let map = |map: &BTreeMap<String, u64>| serde_json::to_string(map).unwrap_or_default();
         tracing::info!(
             records = self.records,
+            replayed = self.replayed,
             accepted = self.accepted,
             duplicates = self.duplicates,
             rejected = self.rejected,

@@ -27,6 +27,7 @@ pub struct Metrics {
     pub other_keys: IntCounterVec,
     pub unknown_fields: IntCounter,
     pub batches: IntCounter,
+    pub replayed: IntCounterVec,
     pub findings: IntCounterVec,
     pub sequence_overflow: IntCounterVec,
     pub sequences_forgotten: IntCounter,
@@ -54,12 +55,19 @@ pub struct Metrics {
     pub entities: IntGaugeVec,
     pub entities_limit: IntGauge,
     pub state_bytes: IntGaugeVec,
+    pub state_away: IntGaugeVec,
+    pub state_left: IntCounterVec,
+    pub state_came_back: IntCounterVec,
+    pub state_resident: IntGauge,
+    pub state_resident_limit: IntGauge,
+    pub room_wait: Histogram,
     pub event_ids: IntGauge,
     pub event_ids_limit: IntGauge,
     pub event_ids_held: Gauge,
     pub checkpoint: Histogram,
     pub checkpoint_close: Histogram,
     pub checkpoint_age: Gauge,
+    pub commit_age: Gauge,
     pub checkpoint_changes: IntGauge,
     pub checkpoint_bytes: IntGauge,
     pub store_bytes: IntGauge,
@@ -95,6 +103,7 @@ impl Metrics {
             other_keys: make.counters(&c::EVENTS_KEY_NOT_ACCOUNT)?,
             unknown_fields: make.counter(&c::EVENT_FIELDS_UNKNOWN)?,
             batches: make.counter(&c::BATCHES)?,
+            replayed: make.counters(&c::REPLAYED)?,
             findings: make.counters(&c::FINDINGS)?,
             sequence_overflow: make.counters(&c::SEQUENCE_OVERFLOW)?,
             sequences_forgotten: make.counter(&c::SEQUENCES_FORGOTTEN)?,
@@ -122,12 +131,19 @@ impl Metrics {
             entities: make.gauges(&c::STATE_ENTITIES)?,
             entities_limit: make.gauge(&c::STATE_ENTITIES_LIMIT)?,
             state_bytes: make.gauges(&c::STATE_BYTES)?,
+            state_away: make.gauges(&c::STATE_AWAY)?,
+            state_left: make.counters(&c::STATE_LEFT)?,
+            state_came_back: make.counters(&c::STATE_CAME_BACK)?,
+            state_resident: make.gauge(&c::STATE_RESIDENT)?,
+            state_resident_limit: make.gauge(&c::STATE_RESIDENT_LIMIT)?,
+            room_wait: make.histogram(&c::STATE_ROOM_WAIT, c::CHECKPOINT_BUCKETS_S)?,
             event_ids: make.gauge(&c::EVENT_IDS)?,
             event_ids_limit: make.gauge(&c::EVENT_IDS_LIMIT)?,
             event_ids_held: make.kept(&c::EVENT_IDS_HELD, Gauge::with_opts(opts(&c::EVENT_IDS_HELD))?)?,
             checkpoint: make.histogram(&c::CHECKPOINT, c::CHECKPOINT_BUCKETS_S)?,
             checkpoint_close: make.histogram(&c::CHECKPOINT_CLOSE, c::CHECKPOINT_BUCKETS_S)?,
             checkpoint_age: make.kept(&c::CHECKPOINT_AGE, Gauge::with_opts(opts(&c::CHECKPOINT_AGE))?)?,
+            commit_age: make.kept(&c::COMMIT_AGE, Gauge::with_opts(opts(&c::COMMIT_AGE))?)?,
             checkpoint_changes: make.gauge(&c::CHECKPOINT_CHANGES)?,
             checkpoint_bytes: make.gauge(&c::CHECKPOINT_BYTES)?,
             store_bytes: make.gauge(&c::STORE_BYTES)?,
@@ -207,6 +223,11 @@ impl Growth {
             self.counter.inc_by(total - self.seen);
             self.seen = total;
         }
+    }
+
+    /// The total as it stands; its growth was counted elsewhere.
+    pub fn pass(&mut self, total: u64) {
+        self.seen = self.seen.max(total);
     }
 }
 

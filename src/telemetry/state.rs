@@ -48,6 +48,25 @@ impl CheckpointDone {
     }
 }
 
+/// Detection waited for the store: too much of what is in memory had changed since the last checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomWaited {
+    /// What entities took when it was over, before others left, bytes.
+    pub resident_bytes: usize,
+    /// How long.
+    pub waited: Duration,
+}
+
+impl RoomWaited {
+    /// Tells it.
+    pub fn tell(&self, metrics: &Metrics) {
+        let RoomWaited { resident_bytes, waited } = *self;
+        metrics.room_wait.observe(waited.as_secs_f64());
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(resident_bytes, waited_ms, "memory was full of what had changed: a checkpoint was waited for");
+    }
+}
+
 /// Detection goes on with the state of an earlier start.
 #[derive(Debug)]
 pub struct StateOpened {
@@ -65,6 +84,30 @@ impl StateOpened {
         let StateOpened { checkpoint, batches_again, took } = *self;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(checkpoint, batches_again, took_ms, "the state is read back: going on where it stands");
+    }
+}
+
+/// A state that could not go on was set aside, as `--cold` asks for: detection begins with an empty one.
+#[derive(Debug)]
+pub struct StateSetAside<'s> {
+    /// Why it could not.
+    pub why: &'s str,
+    /// Where it stands now.
+    pub aside: &'s std::path::Path,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl StateSetAside<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        let StateSetAside { why, aside, bytes } = *self;
+        let aside = aside.display();
+        tracing::warn!(
+            why, %aside, bytes,
+            "the state was set aside and detection begins with an empty one: what was known of accounts is given up; \
+             the folder may be removed"
+        );
     }
 }
 

@@ -79,3 +79,50 @@ fn a_running_service_says_how_far_it_is_and_none_is_told_apart() {
     assert!(!socket.exists());
     assert_eq!(status(folder.path(), &[]).0, Some(69));
 }
+
+fn show(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_walletwatch"));
+    let output = command.args(["state", "show"]).args(args).current_dir(folder).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn an_entity_is_shown_by_the_running_service_and_from_the_files_where_none_runs() {
+    let (folder, topic) = wallet();
+    let (code, _, said) = show(folder.path(), &["acount:acc-1"]);
+    assert!(code == Some(64) && said.contains("one of account, login_name, ip, "), "{said}");
+    let (code, _, said) = show(folder.path(), &["account:acc-1"]);
+    assert!(code == Some(66) && said.contains("there is no state in "), "{said}");
+    let service = Running::start(folder.path(), &[]);
+    service.is_ready();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &broker().bootstrap).create().expect("a producer");
+    for n in 0..3 {
+        let event = format!(
+            r#"{{"id":"f-{n}","type":"login","result":"failure","reason":"wrong_password","time":{},"account":"acc-1"}}"#,
+            1_767_225_600_000_i64 + n * 1000
+        );
+        let record = BaseRecord::to(&topic).partition(0).key("acc-1").payload(&event);
+        producer.send(record).map_err(|(error, _)| error).expect("taken");
+    }
+    producer.flush(Duration::from_secs(60)).expect("written");
+    let running = wait_until("it has counted three", Duration::from_secs(30), || {
+        let (code, printed, said) = show(folder.path(), &["account:acc-1", "--format", "json"]);
+        assert!(matches!(code, Some(0 | 1)), "{said}");
+        let told: Value = serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"));
+        assert_eq!(told["known"].as_bool(), Some(code == Some(0)), "{told}");
+        (told["state"]["features"][0]["values"][0]["value"] == 3).then_some(told)
+    });
+    assert_eq!((&running["entity"], &running["checkpoint"]), (&"account:acc-1".into(), &Value::Null));
+    assert_eq!(running["state"]["features"][0]["name"], "acct_fail_10m");
+    let (code, told, _) = show(folder.path(), &["account:nobody"]);
+    assert_eq!((code, told.as_str()), (Some(1), "account:nobody: nothing is known of it in the running service\n"));
+    assert_eq!(show(folder.path(), &[]).0, Some(75), "the whole of it belongs to the service");
+    service.terminate();
+    let (code, printed, said) = show(folder.path(), &["account:acc-1", "--format", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let stored: Value = serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"));
+    assert_eq!(stored["state"], running["state"]);
+    assert!(stored["checkpoint"].as_u64() > Some(0), "{stored}");
+}

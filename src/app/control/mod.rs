@@ -20,10 +20,12 @@ use serde_json::{Value, json};
 use super::Role;
 
 mod ask;
+mod entity;
 mod serve;
 mod status;
 
 pub use ask::{AskError, ask};
+pub use entity::{Asker, Questions, questions, show, whose};
 pub use serve::Server;
 pub use status::{Sight, status};
 

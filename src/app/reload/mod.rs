@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::current::{Current, InForce};
 use super::last_good::LastGood;
+use super::past::Past;
 use super::prepare::{self, Prepared, Rules};
 use crate::config::{Config, MappingSource};
 use crate::deliver::notice_files::unknown_notices;
@@ -229,6 +230,10 @@ impl Reloader {
         let read = rules.as_ref().and_then(|rules| rules.as_ref().ok());
         let sources = read.map(|(rules, _)| Arc::clone(&rules.sources));
         let judged = judge(&self.current.get(), rules, notices.flatten());
+        if let (Some(Ok(())), Some(sources)) = (&judged.rules, &sources) {
+            // Before anything is decided with them: batches may have to be taken again.
+            keep_copy(&self.config, sources, &self.current, &self.health);
+        }
         if judged.is_any_taken() {
             self.current.put(judged.next.clone());
         }
@@ -236,9 +241,6 @@ impl Reloader {
             let ruleset = &judged.next.ruleset;
             for warning in ruleset.warnings.iter().filter(|_| result.is_ok()) {
                 tracing::warn!(code = warning.code, "{}", warning.message);
-            }
-            if let Some(sources) = sources.filter(|_| result.is_ok()) {
-                keep_copy(&self.config, &sources, &self.health);
             }
             self.tell(What::Rules, result, &ruleset.digest);
         }
@@ -263,6 +265,7 @@ impl Reloader {
         let mut next = self.current.get();
         let result = read.map(|mappings| {
             next.mappings = Arc::new(mappings);
+            keep_mappings(&self.config, &next, self.key, &self.current);
             self.current.put(next.clone());
         });
         let names: BTreeSet<&str> = next.mappings.iter().flatten().map(Mapping::name).collect();
@@ -311,18 +314,27 @@ impl Reloader {
 }
 
 /// Keeps the rules in force for a start that finds bad ones. Where that fails the service goes on, and warns.
-pub fn keep_copy(config: &Config, sources: &Sources, health: &Health) {
+pub fn keep_copy(config: &Config, sources: &Sources, current: &Current, health: &Health) {
     // The pack alone is compiled in: it is always good.
     if config.rules.directory.is_none() {
         return;
     }
-    match LastGood::in_state(&config.state_directory).keep(sources, crate::clock::now()) {
+    let needed: Vec<String> = current.decided_with().into_iter().map(|digests| digests.rules).collect();
+    match LastGood::in_state(&config.state_directory).keep(sources, crate::clock::now(), &needed) {
         Ok(()) => health.forget(COPY_CHECK),
         Err(error) => {
             tracing::error!(%error, "the last good copy of the rules cannot be kept: a start with bad rules would fail");
             let detail = format!("the last good copy of the rules cannot be kept: {error}");
             health.tell(COPY_CHECK, State::Warning, detail, Instant::now());
         }
+    }
+}
+
+/// Keeps the mappings that come into force for batches that may be taken again. Where that fails the service goes on.
+pub fn keep_mappings(config: &Config, in_force: &InForce, key: HashKey, current: &Current) {
+    let past = Past::in_state(&config.state_directory, &config.kafka.topics, key);
+    if let Err(error) = past.keep_mappings(in_force, &current.decided_with()) {
+        tracing::error!(%error, "no copy of the mappings can be kept: after a crash what was read under them may be read otherwise");
     }
 }
 

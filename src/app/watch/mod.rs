@@ -21,6 +21,7 @@ use crate::deliver::service::View;
 use crate::features::store::{CHECK, CheckpointWatch};
 use crate::geo::Databases;
 use crate::ingest::kafka::Lag;
+use crate::ingest::kafka::offsets::CommitWatch;
 use crate::ingest::kafka::producer::Waiting;
 use crate::telemetry::Metrics;
 use crate::telemetry::health::{Pulse, State};
@@ -54,6 +55,8 @@ pub struct Watched {
     pub given_up: Option<Arc<AtomicU64>>,
     /// The checkpoints.
     pub checkpoints: Option<CheckpointWatch>,
+    /// The commits of offsets.
+    pub commits: Option<CommitWatch>,
 }
 
 /// The running watcher.
@@ -156,6 +159,9 @@ impl Watcher {
             checkpoints.tell(&self.stages.health, &self.stages.metrics, Instant::now());
             let age_ms = i64::try_from(checkpoints.age(Instant::now()).as_millis()).unwrap_or(i64::MAX);
             self.watched.sight.checkpoint(clock::now().plus(age_ms.saturating_neg()));
+        }
+        if let Some(commits) = &self.watched.commits {
+            self.stages.metrics.commit_age.set(commits.age(Instant::now()).as_secs_f64());
         }
         self.writing();
         if !self.stages.shutdown.is_requested() {

@@ -17,7 +17,7 @@ mod explain_code;
 mod fmt;
 mod mutate;
 mod new;
-mod progress;
+pub(super) mod progress;
 mod recording;
 mod schema;
 mod score;

@@ -79,6 +79,15 @@ impl Contacts {
         Ok(contacts)
     }
 
+    /// The contact of a store that is an account's, and no others.
+    pub fn of_stored(account: u64, stored: &dyn Stored) -> Result<Self, StoreError> {
+        let (mut contacts, key) = (Contacts::default(), account.to_be_bytes());
+        if let Some(value) = stored.get(Space::Contact, &key)? {
+            contacts.take_stored(&key, &value).map_err(|e| e.under(Space::Contact, &key))?;
+        }
+        Ok(contacts)
+    }
+
     fn take_stored(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         let mut from = Decoder::unseal(Space::Contact, key, value)?;
         let account = u64::from_be_bytes(key.try_into().map_err(|_| DecodeError::Wrong("a key"))?);

@@ -11,8 +11,8 @@ use crate::ruleset::{Key, KeyField, Ruleset, State};
 /// What there is once, read before the firings.
 #[derive(Debug)]
 pub struct Head {
-    silenced: Vec<Option<Silenced>>,
-    sweep_at: usize,
+    pub(super) silenced: Vec<Option<Silenced>>,
+    pub(super) sweep_at: usize,
     len: usize,
 }
 
@@ -67,7 +67,7 @@ impl Fired {
         Ok(fired)
     }
 
-    fn take_stored(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+    pub(super) fn take_stored(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         let mut from = Decoder::unseal(Space::Fired, key, value)?;
         let newest_ms = from.signed()?;
         from.end()?;
@@ -94,7 +94,7 @@ impl Fired {
     }
 }
 
-fn key_bytes((number, first, second): (u16, u64, u64)) -> Vec<u8> {
+pub(super) fn key_bytes((number, first, second): (u16, u64, u64)) -> Vec<u8> {
     [number.to_be_bytes().as_slice(), &first.to_be_bytes(), &second.to_be_bytes()].concat()
 }
 

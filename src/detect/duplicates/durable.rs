@@ -51,6 +51,13 @@ impl Head {
     }
 }
 
+impl Head {
+    /// The newest time of an accepted event, ms; `None`: there was none.
+    pub fn newest_ms(&self) -> Option<i64> {
+        (self.newest_ms != i64::MIN).then_some(self.newest_ms)
+    }
+}
+
 impl Duplicates {
     /// Writes what they have once.
     pub fn encode_head(&self, to: &mut Encoder) {

@@ -21,14 +21,14 @@ use crate::detect::swap::Swapped;
 use crate::detect::watermark::Watermark;
 use crate::event::{Currency, Field};
 use crate::features::codec::{DecodeError, Decoder, Durable, Encoder};
-use crate::features::store::{Changes, Space, StoreError, Stored};
+use crate::features::store::{Changes, Source, Space, StoreError, Stored};
 use crate::features::{State, StateHead};
 use crate::ruleset::{Bands, HashKey, Ruleset};
 
 /// The format of what is saved. It changes with every change of what any value means.
 pub const STATE_VERSION: u16 = 2;
 /// The key of what the engine has once.
-const HEAD: &[u8] = b"engine";
+pub(super) const HEAD: &[u8] = b"engine";
 /// Hashed with the state's key: tells another key.
 const KEY_SAMPLE: &str = "walletwatch state";
 
@@ -67,14 +67,14 @@ pub enum RestoreError {
 }
 
 /// What the engine has once, as it is read.
-struct Head {
-    state: StateHead,
+pub(super) struct Head {
+    pub(super) state: StateHead,
     lateness: Lateness,
     watermark: Watermark,
-    duplicates: duplicates::Head,
-    fired: dedup::Head,
+    pub(super) duplicates: duplicates::Head,
+    pub(super) fired: dedup::Head,
     contacts: contact::Head,
-    sequences: sequence::Head,
+    pub(super) sequences: sequence::Head,
 }
 
 impl Engine {
@@ -114,13 +114,36 @@ impl Engine {
         key: HashKey,
         stored: &dyn Stored,
     ) -> Result<(Self, Swapped), RestoreError> {
+        Self::restored(rules, bands, options, key, stored, None)
+    }
+
+    /// The same beside a store to which entities may leave: those above [`Options::state_resident_max_bytes`] stay there
+    /// and are read back when they come.
+    pub fn restore_beside(
+        rules: Arc<Ruleset>,
+        bands: Bands,
+        options: Options,
+        key: HashKey,
+        stored: Source,
+    ) -> Result<(Self, Swapped), RestoreError> {
+        Self::restored(rules, bands, options, key, &*Arc::clone(&stored), Some(stored))
+    }
+
+    fn restored(
+        rules: Arc<Ruleset>,
+        bands: Bands,
+        options: Options,
+        key: HashKey,
+        stored: &dyn Stored,
+        shelf: Option<Source>,
+    ) -> Result<(Self, Swapped), RestoreError> {
         let head = stored.get(Space::Meta, HEAD)?.ok_or(RestoreError::Empty)?;
         let head = read_head(&head, &options, key)?;
         let empty = Engine::new(rules, bands, options.clone(), key);
         let rules = &empty.rules;
         let limits = limits(rules, &options);
         let horizon_ms = head.lateness.horizon_ms();
-        let (state, cold) = State::restored(head.state, rules, limits, horizon_ms, stored)?;
+        let (state, cold) = State::restored(head.state, rules, limits, horizon_ms, stored, shelf)?;
         let (sequences, fresh) =
             Sequences::restored(head.sequences, rules, options.also, options.entities_max, key, stored)?;
         let (window_ms, ids_max) = (options.event_id_window_ms, options.event_ids_max);
@@ -170,7 +193,7 @@ impl Engine {
     }
 }
 
-fn read_head(value: &[u8], options: &Options, key: HashKey) -> Result<Head, RestoreError> {
+pub(super) fn read_head(value: &[u8], options: &Options, key: HashKey) -> Result<Head, RestoreError> {
     let damaged = |e: DecodeError| e.under(Space::Meta, HEAD);
     let mut from = Decoder::unseal(Space::Meta, HEAD, value).map_err(damaged)?;
     let found = from.narrow().map_err(damaged)?;

@@ -83,6 +83,9 @@ impl Engine {
         geo: Option<&Databases>,
         sink: &mut impl Sink,
     ) {
+        if !self.has_account(event) {
+            return;
+        }
         let Some(rule) = self.rules.rules.get(usize::from(rule_at)) else { return };
         let Some(sequence) = &rule.sequence else { return };
         self.banks.clear();

@@ -18,8 +18,8 @@ use crate::ruleset::{HashKey, Ruleset};
 /// What there is once, read before the chains.
 #[derive(Debug)]
 pub struct Head {
-    followed: Vec<Followed>,
-    next_number: u32,
+    pub(super) followed: Vec<Followed>,
+    pub(super) next_number: u32,
     order: u64,
     chains: TableHead,
 }
@@ -61,7 +61,7 @@ impl Sequences {
         key: HashKey,
         stored: &dyn Stored,
     ) -> Result<(Self, Vec<usize>), StoreError> {
-        let chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored)?;
+        let chains: Table<Chains> = Table::restored(head.chains, entities_max, Space::Sequence, stored, None)?;
         let waits = |(key, chains): (u64, &Chains)| {
             chains.waiting.iter().map(|waiting| due(waiting, chains.number, key)).collect::<Vec<_>>()
         };

@@ -10,6 +10,7 @@ mod kept;
 #[cfg(test)]
 mod oracle;
 mod room;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -23,6 +24,7 @@ pub use durable::Head;
 pub use kept::Values;
 pub use room::Partial;
 use room::{Room, Taken};
+pub use shown::ChainsShown;
 pub use waiting::Waiting;
 
 use super::watermark::Watermark;
@@ -187,12 +189,16 @@ impl Sequences {
     }
 
     fn entity(&self, number: u32, sequence: &Sequence, event: &Event<'_>, ids: &mut Ids) -> Option<u64> {
-        let (first, second) = ids.pair(sequence.by, event)?;
+        Some(self.key_of(number, ids.pair(sequence.by, event)?))
+    }
+
+    /// Under what the chains of a sequence are kept for an entity.
+    fn key_of(&self, number: u32, (first, second): (u64, u64)) -> u64 {
         let mut bytes = [0; 20];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
         bytes[4..12].copy_from_slice(&first.to_be_bytes());
         bytes[12..].copy_from_slice(&second.to_be_bytes());
-        Some(self.key.bytes(&bytes))
+        self.key.bytes(&bytes)
     }
 
     /// How many chains of what an event is about stand behind each step, and when the newest of them took it, ms:

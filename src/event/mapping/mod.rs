@@ -99,6 +99,11 @@ pub enum Mapped<'a> {
 }
 
 impl Mapping {
+    /// Its file: path and text.
+    pub fn source(&self) -> &SourceFile {
+        &self.file
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

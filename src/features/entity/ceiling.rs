@@ -6,14 +6,15 @@
 use super::{CHUNK, Entity, Kept, Table};
 
 /// An entity's part of the index, its marks, and what allocating for it costs, bytes.
-const OVERHEAD_BYTES: usize = 48;
+pub(super) const OVERHEAD_BYTES: usize = 48;
 /// Of so many entities of a kind more than one that came only once: then this kind is the first to lose one.
 const ONCE_PART: usize = 10;
 
 impl<T: Kept> Table<T> {
     /// From now on what entities point to is accounted.
     pub fn account(&mut self) {
-        self.heap_bytes = Some(self.entities().map(|(_, kept)| kept.heap_bytes()).sum());
+        let here: usize = self.entities().map(|(_, kept)| kept.heap_bytes()).sum();
+        self.heap_bytes = Some(here + self.away_heap_bytes());
     }
 
     /// Memory it is accounted to take, bytes.
@@ -50,6 +51,7 @@ impl<T: Kept> Table<T> {
             && let Some(chunk) = self.chunks.get_mut(number)
         {
             *chunk = Vec::new();
+            self.thinned.get_mut(number).into_iter().for_each(|thin| *thin = None);
         }
     }
 
@@ -62,8 +64,11 @@ impl<T: Kept> Table<T> {
         if let Some(standing) = self.standing.get_mut(number) {
             *standing += 1;
         }
+        // The last piece grows place by place, and one that is thinned has what it needs.
+        let is_whole = number + 1 < self.chunks.len() && self.thinned.get(number).is_none_or(Option::is_none);
         if let Some(chunk) = self.chunks.get_mut(number)
             && chunk.is_empty()
+            && is_whole
         {
             chunk.reserve_exact(CHUNK);
             chunk.resize_with(CHUNK, || Entity { key: 0, kept: T::default() });

@@ -5,9 +5,12 @@
 //! a limit of its own.
 
 use super::State;
-use crate::features::entity::Table;
+use crate::features::entity::{AWAY_BYTES, Table};
 use crate::features::slots::{AccountKept, Slots};
 use crate::ruleset::KeyField;
+
+/// What is kept in memory of entities that are not in it takes so much of the room for all at most, one part of.
+const NOTES_PART: usize = 2;
 
 /// Above it there is no ceiling, bytes.
 pub const NO_CEILING: usize = usize::MAX;
@@ -28,7 +31,7 @@ impl State {
 
     /// Accounts what entities point to from now on, where there is a ceiling.
     pub(super) fn account(&mut self) {
-        if self.limits.memory_bytes_max != NO_CEILING {
+        if self.limits.accounts() {
             self.accounts.account();
             self.others.iter_mut().for_each(Table::account);
         }
@@ -36,10 +39,18 @@ impl State {
 
     /// Forgets entities until they take no more than the ceiling.
     pub(super) fn make_room(&mut self) {
-        if self.limits.memory_bytes_max == NO_CEILING {
-            return;
+        let limits = self.limits;
+        if limits.memory_bytes_max != NO_CEILING {
+            while self.accounted_bytes() > limits.memory_bytes_max && self.forget_one() {}
         }
-        while self.accounted_bytes() > self.limits.memory_bytes_max && self.forget_one() {}
+        if limits.resident_bytes_max != NO_CEILING {
+            let notes_max = limits.resident_bytes_max / NOTES_PART / AWAY_BYTES;
+            while self.all_entities() > notes_max && self.forget_one() {}
+        }
+    }
+
+    fn all_entities(&self) -> usize {
+        self.accounts.len() + self.others.iter().map(Table::len).sum::<usize>()
     }
 
     fn forget_one(&mut self) -> bool {

@@ -90,6 +90,27 @@ impl FjallStore {
         Self::open_locked(directory, lock).map(Some)
     }
 
+    /// Whether nobody has the state of a folder open.
+    pub fn check_free(directory: &Path) -> Result<(), StoreError> {
+        lock(directory).map(drop)
+    }
+
+    /// The store that was set aside last, if it still stands, and its size, bytes.
+    pub fn aside(directory: &Path) -> Option<(PathBuf, u64)> {
+        let aside = directory.join(ASIDE);
+        aside.exists().then(|| (aside.clone(), bytes_below(&aside)))
+    }
+
+    /// Takes a state away that was never whole, for good; one that was set aside before it stays.
+    pub fn discard(directory: &Path) -> Result<(), StoreError> {
+        let _lock = lock(directory)?;
+        let folder = directory.join(FOLDER);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
+        }
+        remove_redo_files(directory)
+    }
+
     /// Takes a state away so that it can be made anew, by replay: the store keeps standing beside it under another
     /// name until the next time, its redo files go, the key of its hashes stays.
     pub fn set_aside(directory: &Path) -> Result<(), StoreError> {
@@ -102,11 +123,7 @@ impl FjallStore {
             fs::rename(&folder, &aside).map_err(io_error("rename", &folder))?;
         }
         // The last one first: a crash in between leaves what a start refuses, never what it would apply.
-        for number in redo_file::numbers(&RealDisk, directory)?.into_iter().rev() {
-            let path = directory.join(redo_file::name(number));
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
-        }
-        RealDisk.sync_folder(directory).map_err(io_error("sync", directory))
+        remove_redo_files(directory)
     }
 
     fn open_locked(directory: &Path, lock: File) -> Result<Self, StoreError> {
@@ -213,6 +230,25 @@ impl Store for FjallStore {
     fn disk_bytes(&self) -> Result<u64, StoreError> {
         self.run("measure", None, || self.database.disk_space())
     }
+}
+
+fn remove_redo_files(directory: &Path) -> Result<(), StoreError> {
+    for number in redo_file::numbers(&RealDisk, directory)?.into_iter().rev() {
+        let path = directory.join(redo_file::name(number));
+        fs::remove_file(&path).map_err(io_error("remove", &path))?;
+    }
+    RealDisk.sync_folder(directory).map_err(io_error("sync", directory))
+}
+
+/// The bytes of all files below a folder, as far as they can be seen.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes).sum()
 }
 
 fn builder(folder: &Path) -> ::fjall::DatabaseBuilder<Database> {

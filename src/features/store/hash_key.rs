@@ -54,6 +54,29 @@ impl StateKey {
         }
     }
 
+    /// The same for a state that is made anew: where the file that is there cannot be used, `random` is to become it.
+    pub fn anew(directory: &Path, random: [u8; 16]) -> Result<StateKey, StoreError> {
+        match Self::existing(directory) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) | Err(StoreError::KeyFile { .. }) => {
+                let (key, id, path) = (HashKey::new(random), id(&random), directory.join(FILE));
+                Ok(StateKey { key, id, path, unkept: Some(random) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a file out of its way that cannot be used; it keeps standing beside it under another name. One that can
+    /// be used stays.
+    pub fn make_way(&self) -> Result<Option<PathBuf>, StoreError> {
+        let aside = self.path.with_extension("key.old");
+        if self.unkept.is_none() || !self.path.exists() {
+            return Ok(None);
+        }
+        fs::rename(&self.path, &aside).map_err(io_error("rename", &self.path))?;
+        Ok(Some(aside))
+    }
+
     /// Writes it into its folder, which is there, unless it is written already: to be done before the store is made.
     pub fn keep(&mut self) -> Result<(), StoreError> {
         let Some(bytes) = self.unkept else { return Ok(()) };

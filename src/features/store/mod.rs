@@ -18,6 +18,7 @@ mod memory;
 mod recover;
 mod redo;
 mod redo_file;
+mod shelf;
 mod simulated;
 #[cfg(test)]
 mod simulation_tests;
@@ -30,6 +31,7 @@ pub use hash_key::StateKey;
 pub use memory::MemoryStore;
 pub use recover::{Recovered, Redone, recover};
 pub use redo::{Change, Redo};
+pub use shelf::{Shelf, Source};
 pub use simulated::SimulatedStore;
 pub use steps::Place;
 pub use writer::{CHECK, CheckpointWatch, Checkpoints, Hands, LATENCY_MAX, LATENCY_WARN};
@@ -198,13 +200,15 @@ pub trait Store: Stored + Send + Sync + std::fmt::Debug {
 pub struct StateConfig {
     /// Time between the beginnings of two checkpoints at least, ms.
     pub checkpoint_ms: u64,
-    /// Memory that entities may take, bytes, by the engine's own account of it.
+    /// Memory that entities may take, bytes, by the engine's own account of it: above it who is in the store leaves.
     pub memory_max_bytes: u64,
+    /// What may be remembered at all, in memory or in the store, bytes, by the same account: above it is forgotten.
+    pub kept_max_bytes: u64,
 }
 
 impl Default for StateConfig {
     fn default() -> Self {
-        StateConfig { checkpoint_ms: 30_000, memory_max_bytes: 2 << 30 }
+        StateConfig { checkpoint_ms: 30_000, memory_max_bytes: 2 << 30, kept_max_bytes: 8 << 30 }
     }
 }
 

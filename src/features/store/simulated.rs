@@ -18,7 +18,7 @@ pub struct SimulatedStore {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Inner {
     now: Held,
     /// Before the last checkpoint.
@@ -35,6 +35,11 @@ impl SimulatedStore {
     /// An empty one on a disk.
     pub fn new(disk: &SimulatedDisk) -> Self {
         SimulatedStore { disk: disk.clone(), inner: Arc::default() }
+    }
+
+    /// Another store that is as this one is now, on a fork of its disk.
+    pub fn fork(&self, disk: &SimulatedDisk) -> Self {
+        SimulatedStore { disk: disk.clone(), inner: Arc::new(Mutex::new(self.lock().clone())) }
     }
 
     /// What it holds.

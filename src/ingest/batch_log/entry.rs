@@ -5,13 +5,17 @@
 use crate::event::Millis;
 use crate::ingest::lanes::Partition;
 
-/// The format that this build writes and reads.
-pub const FORMAT: u16 = 1;
+/// The format that this build writes: 2 says which mappings were in force.
+pub const FORMAT: u16 = 2;
+/// The oldest format that this build reads.
+pub const FORMAT_OLDEST: u16 = 1;
 
 const HEADER: u8 = 1;
 const LANES: u8 = 2;
 const IN_FORCE: u8 = 3;
 const BATCH: u8 = 4;
+/// The same as `IN_FORCE` with mappings.
+const IN_FORCE_WHOLE: u8 = 5;
 
 /// What the engine decided with: the digests of rules, lists and geo files, in the words of whoever made them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct Digests {
     pub lists: String,
     /// Of the geo files; empty without any.
     pub geo: String,
+    /// Of the mappings, `none` without any; empty where the log does not say it, being of format 1.
+    pub mappings: String,
 }
 
 /// The records of one partition in one batch.
@@ -79,7 +85,7 @@ impl Entry {
             }
             Entry::InForce(digests) => {
                 put_digests(digests, out);
-                IN_FORCE
+                IN_FORCE_WHOLE
             }
             Entry::Batch(taken) => {
                 put_batch(taken, out);
@@ -94,7 +100,11 @@ impl Entry {
         let entry = match kind {
             HEADER => Entry::Header(u16::from_le_bytes(rest.array()?), u64::from_le_bytes(rest.array()?)),
             LANES => Entry::Lanes(rest.lanes()?),
-            IN_FORCE => Entry::InForce(Digests { rules: rest.text()?, lists: rest.text()?, geo: rest.text()? }),
+            IN_FORCE => Entry::InForce(rest.digests()?),
+            IN_FORCE_WHOLE => {
+                let digests = rest.digests()?;
+                Entry::InForce(Digests { mappings: rest.text()?, ..digests })
+            }
             BATCH => Entry::Batch(rest.batch()?),
             _ => return None,
         };
@@ -130,7 +140,8 @@ fn put_lanes(lanes: &[Partition], out: &mut Vec<u8>) {
 }
 
 fn put_digests(digests: &Digests, out: &mut Vec<u8>) {
-    [&digests.rules, &digests.lists, &digests.geo].into_iter().for_each(|text| put_text(text, out));
+    let Digests { rules, lists, geo, mappings } = digests;
+    [rules, lists, geo, mappings].into_iter().for_each(|text| put_text(text, out));
 }
 
 /// Names of topics and digests are far shorter than 64 KiB; a longer text does not fit and is refused on reading.
@@ -159,6 +170,10 @@ impl Reader<'_> {
     fn text(&mut self) -> Option<String> {
         let bytes = self.count()?;
         std::str::from_utf8(self.take(bytes)?).ok().map(str::to_owned)
+    }
+
+    fn digests(&mut self) -> Option<Digests> {
+        Some(Digests { rules: self.text()?, lists: self.text()?, geo: self.text()?, mappings: String::new() })
     }
 
     fn lanes(&mut self) -> Option<Vec<Partition>> {
@@ -208,15 +223,21 @@ mod tests {
         prop_oneof![
             (any::<u16>(), any::<u64>()).prop_map(|(format, first)| Entry::Header(format, first)),
             prop::collection::vec(partition, 0..9).prop_map(Entry::Lanes),
-            (".{0,20}", ".{0,20}", ".{0,20}").prop_map(|(rules, lists, geo)| Entry::InForce(Digests {
-                rules,
-                lists,
-                geo
-            })),
+            (".{0,20}", ".{0,20}", ".{0,20}", ".{0,20}")
+                .prop_map(|(rules, lists, geo, mappings)| Entry::InForce(Digests { rules, lists, geo, mappings })),
             batch.prop_map(|(number, moment, at_end, spans)| {
                 Entry::Batch(Taken { number, moment: Millis(moment), at_end, spans })
             }),
         ]
+    }
+
+    #[test]
+    fn what_format_1_says_to_be_in_force_is_read_without_mappings() {
+        let mut content = Vec::new();
+        ["r", "l", "g"].into_iter().for_each(|text| put_text(text, &mut content));
+        let text = str::to_owned;
+        let digests = Digests { rules: text("r"), lists: text("l"), geo: text("g"), mappings: String::new() };
+        assert_eq!(Entry::read(IN_FORCE, &content), Some(Entry::InForce(digests)));
     }
 
     proptest! {

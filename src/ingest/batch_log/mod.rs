@@ -30,7 +30,7 @@ mod read;
 pub use entry::{Digests, Span, Taken};
 pub use read::{Cut, Logged, Why};
 
-use entry::{Entry, FORMAT};
+use entry::{Entry, FORMAT, FORMAT_OLDEST};
 use read::File;
 
 /// Bytes of one file, at most, but for the batch that reaches it.
@@ -53,7 +53,7 @@ pub enum LogError {
     },
     /// A file of another build.
     #[error(
-        "batch log: {file} has format {found}, this build knows {FORMAT}: start the version that wrote it and stop it \
+        "batch log: {file} has format {found}, this build knows {FORMAT_OLDEST} to {FORMAT}: start the version that wrote it and stop it \
          cleanly",
         file = .file.display()
     )]

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entry::{Digests, Entry, FORMAT, Taken};
+use super::entry::{Digests, Entry, FORMAT, FORMAT_OLDEST, Taken};
 use super::{LogError, frame};
 use crate::disk::Disk;
 use crate::ingest::lanes::Partition;
@@ -152,7 +152,7 @@ impl Reading {
 
     fn take(&mut self, file: &File, place: usize, entry: Option<Entry>) -> Result<Option<Why>, LogError> {
         match entry {
-            Some(Entry::Header(FORMAT, _)) if place == 0 => Ok(None),
+            Some(Entry::Header(FORMAT_OLDEST..=FORMAT, _)) if place == 0 => Ok(None),
             Some(Entry::Header(found, _)) if place == 0 => Err(LogError::Format { file: file.path.clone(), found }),
             Some(Entry::Lanes(lanes)) => {
                 self.lanes = lanes.into();

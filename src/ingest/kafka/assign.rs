@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::config::{KafkaConfig, Start};
 use super::context::Context;
 use super::error::{Error, patiently};
+use crate::event::Millis;
 use crate::ingest::Partition;
 use crate::ingest::batch_log::Logged;
 
@@ -49,6 +50,9 @@ pub enum Begin {
     Fresh,
     /// Where the state stands.
     State(Standing),
+    /// What was written from a moment on, up to where a start without a state would begin: at the group's offsets, or
+    /// at `start` where it has none. For a state that is made anew.
+    Anew(Millis),
 }
 
 /// Where a state stands.
@@ -62,7 +66,7 @@ pub struct Standing {
 
 impl Standing {
     /// Every lane that the checkpoint or a logged batch knows, and where reading of it begins, where that is known.
-    fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
+    pub fn lanes(&self) -> Result<Vec<(Partition, Option<i64>)>, Error> {
         let mut lanes: Vec<(Partition, Option<i64>)> =
             self.next.iter().map(|(lane, next)| (lane.clone(), Some(*next))).collect();
         for logged in self.again.iter() {
@@ -99,7 +103,7 @@ pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig, begin: &
     let timeout = Duration::from_millis(config.request_timeout_ms);
     let standing = match begin {
         Begin::State(standing) => standing.lanes()?,
-        Begin::Group | Begin::Fresh => Vec::new(),
+        Begin::Group | Begin::Fresh | Begin::Anew(_) => Vec::new(),
     };
     let topics = look(consumer, config, &standing, timeout)?;
     if let Begin::Fresh = begin
@@ -114,6 +118,18 @@ pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig, begin: &
         for (at, partition) in topic.partitions.iter().enumerate() {
             let (low, high) = ends(consumer, topic.name, *partition, timeout)?;
             let of_state = names.iter().position(|lane| lane.topic == topic.name && lane.partition == *partition);
+            if let Begin::Anew(from) = begin {
+                let committed = topic.committed.get(at).copied().flatten();
+                let goes_on = match committed {
+                    Some(offset) => offset,
+                    None => first_of(consumer, topic.name, *partition, topic.first(config), (low, high), timeout)?,
+                };
+                let first = first_of(consumer, topic.name, *partition, Start::Time(*from), (low, high), timeout)?;
+                let (start, end) = of_history(first, goes_on, (low, high));
+                lanes.push(Lane { topic: Some(number), partition: *partition, start, end });
+                names.push(Partition::new(topic.name, *partition));
+                continue;
+            }
             let start = match (of_state.and_then(|lane| standing.get(lane)?.1), topic.first(config)) {
                 (Some(next), _) => next,
                 (None, _) if of_state.is_some() => low,
@@ -133,6 +149,9 @@ pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig, begin: &
             }
         }
     }
+    if matches!(begin, Begin::Anew(_)) {
+        return Ok(Found { lanes, names, goes_on });
+    }
     if let Some(at) = lanes.iter().zip(&reached).position(|(lane, reached)| lane.topic.is_some() && !reached) {
         return Err(gone(names.get(at), lanes.get(at), 0, 0));
     }
@@ -140,6 +159,14 @@ pub fn discover(consumer: &BaseConsumer<Context>, config: &KafkaConfig, begin: &
         check_again(&standing.again, &lanes, &names)?;
     }
     Ok(Found { lanes, names, goes_on })
+}
+
+/// What of a partition is history: from the first record of a moment on, up to where reading goes on. Where that is
+/// not there any more, for records were deleted before they were read or the topic was made anew, it goes on with the
+/// oldest record that is there.
+fn of_history(first: i64, goes_on: i64, (low, high): (i64, i64)) -> (i64, i64) {
+    let end = if (low..=high).contains(&goes_on) { goes_on } else { low };
+    (first.clamp(low, end), end)
 }
 
 /// The lanes that the state knows, not looked for yet.
@@ -162,7 +189,7 @@ fn check(topic: &str, lane: Lane, low: i64, begin: &Begin, config: &KafkaConfig)
     let name = Partition::new(topic, partition);
     Err(match begin {
         Begin::State(_) => gone(Some(&name), Some(&lane), low, end),
-        Begin::Group | Begin::Fresh => {
+        Begin::Group | Begin::Fresh | Begin::Anew(_) => {
             let (topic, group) = (topic.to_owned(), config.group.clone());
             Error::Lost { topic, partition, offset: start, low, high: end, group }
         }
@@ -341,4 +368,19 @@ fn offsets(list: &TopicPartitionList, topic: &str, partitions: &[i32]) -> Vec<Op
         _ => None,
     };
     partitions.iter().map(offset).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_ends_where_reading_goes_on_and_never_skips_what_is_there() {
+        let of = |first, goes_on| of_history(first, goes_on, (100, 200));
+        assert_eq!(of(120, 150), (120, 150), "from the moment to the group's offset");
+        assert_eq!(of(180, 150), (150, 150), "the moment is later: there is no history of it");
+        assert_eq!(of(100, 200), (100, 200));
+        assert_eq!(of(100, 60), (100, 100), "deleted before they were read: goes on with the oldest");
+        assert_eq!(of(150, 900), (100, 100), "made anew: all that is there is unread");
+    }
 }

@@ -129,9 +129,10 @@ impl Consumer {
         self.names.all().into_iter().filter(|lane| self.topics.contains(&lane.topic)).collect()
     }
 
-    /// Where reading of each begins.
+    /// Where reading of each begins; of one that reads history, where it goes on behind that.
     pub fn starts(&self) -> Vec<(Partition, i64)> {
-        let lanes = self.names.all().into_iter().zip(self.positions.from(0));
+        let starts = self.goes_on_at.clone().unwrap_or_else(|| self.positions.from(0));
+        let lanes = self.names.all().into_iter().zip(starts);
         lanes.filter(|(lane, _)| self.topics.contains(&lane.topic)).collect()
     }
 }

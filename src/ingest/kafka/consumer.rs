@@ -116,6 +116,8 @@ pub struct Consumer {
     pub(super) names: Arc<Lanes>,
     pub(super) positions: Positions,
     again: Arc<[Logged]>,
+    /// By lane, where reading goes on behind the history that this reader reads.
+    pub(super) goes_on_at: Option<Vec<i64>>,
     pub(super) config: KafkaConfig,
     /// It goes on where a state stands.
     pub(super) has_state: bool,
@@ -128,11 +130,12 @@ impl Consumer {
     pub fn open(config: &KafkaConfig, begin: Begin) -> Result<Self, Error> {
         let consumer = client::reader("reader", &options::consumer(config), config)?;
         let found = assign::discover(&consumer, config, &begin)?;
-        let has_state = matches!(begin, Begin::State(_));
+        let (has_state, is_anew) = (matches!(begin, Begin::State(_)), matches!(begin, Begin::Anew(_)));
         let again = match begin {
             Begin::State(standing) => standing.again,
-            Begin::Group | Begin::Fresh => Arc::default(),
+            Begin::Group | Begin::Fresh | Begin::Anew(_) => Arc::default(),
         };
+        let goes_on_at = is_anew.then(|| found.lanes.iter().map(|lane| lane.end).collect());
         Ok(Consumer {
             consumer: Arc::new(consumer),
             topics: config.topics.clone().into(),
@@ -140,6 +143,7 @@ impl Consumer {
             lanes: found.lanes,
             names: Arc::new(Lanes::new(found.names)),
             again,
+            goes_on_at,
             config: config.clone(),
             has_state,
             goes_on: found.goes_on,

@@ -123,8 +123,7 @@ pub enum Error {
     #[error(
         "{topic}[{partition}]: the state goes on at offset {offset}, and the topic holds {low} to {high}: records were \
          deleted before they were read, or the topic was made anew. Nothing is skipped in silence: `walletwatch state \
-         rebuild --from TIME` makes the state anew from what Kafka has, `walletwatch run --cold` begins with an empty \
-         one"
+         rebuild --from TIME` makes the state anew from what Kafka has"
     )]
     Gone {
         /// The topic.
@@ -142,7 +141,7 @@ pub enum Error {
     #[error(
         "{topic}[{partition}]: batch {batch} took {records} records from offset {first} to {last}, and Kafka no longer \
          has them so: records were deleted since. `walletwatch state rebuild --from TIME` makes the state anew from \
-         what Kafka has, `walletwatch run --cold` begins with an empty one"
+         what Kafka has"
     )]
     NotAgain {
         /// The batch.

@@ -6,7 +6,7 @@
 //! before ours is an error: nothing more is committed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
@@ -80,7 +80,11 @@ impl Consumer {
             name: self.config.group.clone(),
             topics: Arc::clone(&self.topics),
             names: Arc::clone(&self.names),
-            positions: self.positions.clone(),
+            // What is read again as history was committed before.
+            positions: match &self.goes_on_at {
+                Some(offsets) => Positions::at(offsets.iter().copied()),
+                None => self.positions.clone(),
+            },
             mark,
         };
         let interval = Duration::from_millis(self.config.commit_interval_ms);
@@ -178,6 +182,25 @@ impl Offsets {
     pub fn commits(&self) -> u64 {
         self.committer.lock().commits
     }
+
+    /// For whoever watches over the service.
+    pub fn watch(&self) -> CommitWatch {
+        CommitWatch { committer: Arc::clone(&self.committer), began: Instant::now() }
+    }
+}
+
+/// Looks at commits from elsewhere.
+#[derive(Clone)]
+pub struct CommitWatch {
+    committer: Arc<Committer>,
+    began: Instant,
+}
+
+impl CommitWatch {
+    /// Time since the last commit, or since it was first looked at.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.committer.lock().committed_at.unwrap_or(self.began))
+    }
 }
 
 impl Drop for Offsets {
@@ -207,6 +230,8 @@ struct State {
     now: bool,
     ends: bool,
     commits: u64,
+    /// When the last one was.
+    committed_at: Option<Instant>,
     /// A mark that stands before ours.
     taken_over: Option<Mark>,
     /// What stopped it.
@@ -256,12 +281,14 @@ impl Committer {
     fn commit(&self) -> bool {
         let Some(group) = self.group.upgrade() else { return true };
         let floor = self.lock().floor.clone();
-        let done = self.write(&*group, floor);
+        let done = self.write(&*group, &floor);
         let mut state = self.lock();
         match &done {
             Ok(None) => {
                 state.commits += 1;
-                state.now = false;
+                state.committed_at = Some(Instant::now());
+                // Whoever waits does so for the floor of then: it may have risen while this one was on its way.
+                state.now &= state.floor != floor;
             }
             Ok(Some(other)) => state.taken_over = Some(other.clone()),
             Err(error) => {
@@ -275,10 +302,10 @@ impl Committer {
     }
 
     /// Writes a floor; the mark that forbids it.
-    fn write(&self, group: &dyn Group, floor: Vec<i64>) -> Result<Option<Mark>, Error> {
+    fn write(&self, group: &dyn Group, floor: &[i64]) -> Result<Option<Mark>, Error> {
         let Seat { topics, names, mark, .. } = &self.seat;
         // Partitions of topics that are no longer configured keep what they have.
-        let lanes = names.all().into_iter().zip(floor);
+        let lanes = names.all().into_iter().zip(floor.iter().copied());
         let offsets: Vec<(Partition, i64)> = lanes.filter(|(lane, _)| topics.contains(&lane.topic)).collect();
         let mark = match mark {
             None => None,
@@ -295,5 +322,62 @@ impl Committer {
         group.write(&offsets, mark.as_ref())?;
         reach(failpoint::COMMIT_DONE);
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A group that takes its time: each commit says that it began, and waits until it may end.
+    struct Slow {
+        begun: Mutex<Sender<i64>>,
+        may_end: Mutex<Receiver<()>>,
+    }
+
+    impl Group for Slow {
+        fn read(&self, _: &[Partition]) -> Result<Standing, Error> {
+            Ok(Standing::default())
+        }
+
+        fn write(&self, offsets: &[(Partition, i64)], _: Option<&Mark>) -> Result<(), Error> {
+            // Nobody looks on any more once the test has ended.
+            let _ = self.begun.lock().expect("whole").send(offsets[0].1);
+            let _ = self.may_end.lock().expect("whole").recv();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whoever_finishes_waits_for_the_floor_of_then_and_not_for_a_commit_that_was_on_its_way() {
+        let ((begun, begins), (lets_end, may_end)) = (channel(), channel());
+        let slow = Slow { begun: Mutex::new(begun), may_end: Mutex::new(may_end) };
+        let lane = Partition::new("logins", 0);
+        let seat = Seat {
+            name: "group".to_owned(),
+            topics: Arc::new(["logins".to_owned()]),
+            names: Arc::new(Lanes::new(vec![lane.clone()])),
+            positions: Positions::at([0].into_iter()),
+            mark: None,
+        };
+        let offsets = Offsets::new(Arc::new(slow), seat, Some(Duration::from_secs(3600)));
+        let limit = Duration::from_secs(30);
+        std::thread::scope(|scope| {
+            scope.spawn(|| offsets.commit());
+            assert_eq!(begins.recv_timeout(limit), Ok(0), "one is on its way");
+            offsets.closed(&[(lane, 6000)]);
+            let finishing = scope.spawn(|| offsets.finish());
+            assert_eq!(begins.recv_timeout(limit), Ok(6000), "the thread begins with the newest");
+            lets_end.send(()).expect("both wait");
+            // The first one has ended, the other one not.
+            for _ in 0..100 {
+                assert!(begins.recv_timeout(Duration::from_millis(1)).is_err());
+                assert!(!finishing.is_finished(), "what was closed is not committed yet");
+            }
+            drop(lets_end);
+            finishing.join().expect("no panic").expect("in time");
+        });
     }
 }

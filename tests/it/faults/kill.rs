@@ -122,5 +122,8 @@ fn killed_at_thirty_points_under_load_it_says_what_an_undisturbed_engine_says() 
     assert_eq!(agreement.records, records.len());
     assert!(agreement.batches as u64 > kills && agreement.contacts > 100, "{agreement:?}");
     assert!(agreement.alerts > 100 && agreement.again > 0 && agreement.dead > 0, "{agreement:?}");
-    assert!(delivered.notices > 50 && delivered.again > 0 && delivered.undeliverable < 10, "{delivered:?}");
+    assert!(
+        delivered.notices > 50 && delivered.again > 0 && delivered.undeliverable < delivered.notices / 10,
+        "{delivered:?}"
+    );
 }

@@ -5,15 +5,25 @@
 //! of `replay`. [`spread::Spread`] has three topics of many partitions: there [`oracle`] says what must come of it, which
 //! knows the order from the batches that were logged.
 
+mod again;
+mod backfill;
 mod broker;
+mod cold;
+mod damage;
+mod disk;
 mod failpoints;
 pub mod kept;
 mod kill;
+mod load;
 mod network;
 mod notices;
 pub mod oracle;
+mod rebuild;
 mod records;
+mod reload;
+mod second;
 mod spread;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,6 +77,22 @@ impl Wallet {
         std::fs::write(folder.path().join("walletwatch.toml"), config).expect("a configuration");
         let kept = Kept::of(&folder.path().join("state"));
         Wallet { folder, topic, bootstrap: bootstrap.to_owned(), kept }
+    }
+
+    /// As often as may be.
+    fn writes_checkpoints_often(&self) {
+        let path = self.folder.path().join("walletwatch.toml");
+        let config = std::fs::read_to_string(&path).expect("a configuration");
+        std::fs::write(path, config.replace("[state]\n", "[state]\ncheckpoint_ms = 1000\n")).expect("written");
+    }
+
+    /// Waits until nothing is left to take.
+    fn has_caught_up(&self, service: &Running) {
+        wait_until("everything is taken", BACK_WITHIN, || {
+            let series = service.scrape()?;
+            let lags = series.iter().filter(|(name, _)| name.starts_with("walletwatch_consumer_lag_records{"));
+            (lags.map(|(_, lag)| lag).sum::<f64>() == 0.0 && service.failing()?.0 == 200).then_some(())
+        });
     }
 
     /// How many records a service has taken since its start.

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::spread::{Spread, generate};
 use super::{Record, SHOWS_WITHIN, Wallet, is_calm, values};
 use crate::kit::kafka::Broker;
 use crate::kit::process::wait_until;
@@ -156,4 +157,60 @@ fn what_cannot_be_written_in_time_stops_it_and_comes_again_after_the_next_start(
     let again = wallet.walletwatch(&["run", "--role", "detect", "--until-end"]);
     assert_eq!(summary_of(&again.stderr)["rejected"].as_u64(), Some(1), "{said}");
     assert_eq!(values(&behind.broker.bootstrap, &format!("{}.dead", wallet.topic)), [b"{"]);
+}
+
+#[test]
+fn a_reader_that_gets_nothing_while_records_are_there_is_named() {
+    let behind = Behind::new("no-reads");
+    let wallet = &behind.wallet;
+    let records = wallet.generate(RECORDS);
+    let (early, rest) = records.split_at(RECORDS as usize / 3);
+    let service = wallet.start();
+    wallet.write(early);
+    wallet.has_taken(&service, early.len() as u64);
+    // The brokers answer, they know the ends, and no record comes.
+    behind.proxy.set(Mode::NoReads);
+    wallet.write(rest);
+    service.fails("polling", "records are there to be read, and none was taken for ", 2 * SHOWS_WITHIN);
+    let scrape = service.scrape().expect("a scrape");
+    assert_eq!(scrape["walletwatch_check_failed{check=\"polling\"}"], 1.0);
+    assert_eq!(scrape["walletwatch_ready"], 0.0);
+    behind.proxy.set(Mode::Pass);
+    wallet.has_taken(&service, records.len() as u64);
+    let log = service.terminate();
+    is_calm(&log);
+    wallet.alerts_are_those_of_a_replay(&records);
+}
+
+#[test]
+fn three_topics_behind_a_way_that_is_cut_slowed_half_open_and_closed_agree_with_an_undisturbed_engine() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let proxy = Proxy::start();
+    let broker = Broker::start_behind(&proxy);
+    let records = generate("way", &broker, 9000);
+    let spread = Spread::behind("way", &broker, &format!("127.0.0.1:{}", proxy.port));
+    let service = spread.start();
+    service.is_ready();
+    let faults = [None, Some(Mode::Trickle(60_000)), Some(Mode::HalfOpen), Some(Mode::Refuse), None];
+    for (part, fault) in records.chunks(records.len() / faults.len() + 1).zip(faults) {
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| spread.write(part));
+            match fault {
+                // Cut again and again while it is written.
+                None => wait_until("it is written", Duration::from_secs(120), || {
+                    proxy.cut();
+                    writer.is_finished().then_some(())
+                }),
+                Some(mode) => proxy.set(mode),
+            }
+            writer.join().expect("the writer");
+        });
+        proxy.set(Mode::Pass);
+    }
+    spread.is_done();
+    let log = service.terminate();
+    is_calm(&log);
+    let (agreement, delivered) = spread.agrees();
+    println!("{agreement:?}; {delivered:?}");
+    assert!(agreement.alerts > 10 && agreement.records == records.len(), "{agreement:?}");
 }

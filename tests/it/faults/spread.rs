@@ -41,7 +41,10 @@ pub struct Placed {
 pub struct Spread {
     folder: TempDir,
     topics: [String; 3],
+    /// Where we write and read, whatever the service suffers.
     bootstrap: String,
+    /// Where the service begins.
+    service_bootstrap: String,
     gateway: Gateway,
     kept: Kept,
 }
@@ -49,12 +52,18 @@ pub struct Spread {
 impl Spread {
     /// Topics, a configuration, a gateway.
     pub fn new(name: &str, broker: &Broker) -> Spread {
+        Self::behind(name, broker, &broker.bootstrap)
+    }
+
+    /// The same, of a service that begins elsewhere: at a proxy.
+    pub fn behind(name: &str, broker: &Broker, service_bootstrap: &str) -> Spread {
         let topics = topics(name, broker);
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::start();
         gateway.stumble();
         let kept = Kept::of(&folder.path().join("state"));
-        let spread = Spread { folder, topics, bootstrap: broker.bootstrap.clone(), gateway, kept };
+        let (bootstrap, service_bootstrap) = (broker.bootstrap.clone(), service_bootstrap.to_owned());
+        let spread = Spread { folder, topics, bootstrap, service_bootstrap, gateway, kept };
         spread.write_configuration();
         spread
     }
@@ -73,7 +82,7 @@ impl Spread {
              [alerts]\ncontact_wait_ms = 600000\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [sms]\nurl = {:?}\nsecret_file = \"sms-key\"\nca_file = {:?}\nallowed_prefixes = [\"+1\", \"+44\", \"+86\"]\n\
              allowed_networks = [\"127.0.0.0/8\", \"::1/128\"]\n",
-            self.bootstrap,
+            self.service_bootstrap,
             self.topics,
             root.join("tests/data/faults/rules"),
             self.gateway.url,

@@ -31,6 +31,8 @@ pub enum Mode {
     HalfOpen,
     /// A Kafka client's requests to write are swallowed, and all behind them on their connection; others get through.
     NoWrites,
+    /// A Kafka client's requests to read are swallowed, and no others: whoever asks where the ends are is answered.
+    NoReads,
     /// No connection is taken, and those that are open are cut.
     Refuse,
 }
@@ -142,10 +144,12 @@ async fn carry(
     mut orders: watch::Receiver<Order>,
 ) -> Result<(), Lost> {
     let mut piece = vec![0; PIECE_BYTES];
+    // What began and is not whole yet, of requests that are looked at one by one.
+    let mut requests = Vec::new();
     let mut has_lost = false;
     loop {
         let mode = orders.borrow_and_update().mode;
-        if has_lost && !matches!(mode, Mode::HalfOpen | Mode::NoWrites) {
+        if has_lost && !matches!(mode, Mode::HalfOpen | Mode::NoWrites | Mode::NoReads) {
             return Err(Lost);
         }
         let at_most = match mode {
@@ -163,8 +167,8 @@ async fn carry(
         let mode = orders.borrow().mode;
         let is_swallowed = match mode {
             Mode::HalfOpen => true,
-            Mode::NoWrites => has_lost || way == Way::There && is_write(&piece[..bytes]),
-            Mode::Pass | Mode::Trickle(_) | Mode::Refuse => false,
+            Mode::NoWrites => has_lost || way == Way::There && asks_for(WRITE, &piece[..bytes]),
+            Mode::Pass | Mode::Trickle(_) | Mode::NoReads | Mode::Refuse => false,
         };
         if is_swallowed {
             has_lost = true;
@@ -179,14 +183,33 @@ async fn carry(
         if bytes == 0 {
             return to.shutdown().await.map_err(|_| Lost);
         }
+        if mode == Mode::NoReads && way == Way::There {
+            requests.extend_from_slice(&piece[..bytes]);
+            while let Some(request) = first_of(&mut requests) {
+                match asks_for(READ, &request) {
+                    true => has_lost = true,
+                    false => to.write_all(&request).await.map_err(|_| Lost)?,
+                }
+            }
+            continue;
+        }
         to.write_all(&piece[..bytes]).await.map_err(|_| Lost)?;
     }
 }
 
-/// Whether what a client says begins with a request to write: its length, then the number of what is asked for, 0.
-fn is_write(said: &[u8]) -> bool {
-    const WRITE: [u8; 2] = [0, 0];
-    said.get(4..6) == Some(&WRITE[..])
+/// What a client asks for, as Kafka numbers it.
+const WRITE: [u8; 2] = [0, 0];
+const READ: [u8; 2] = [0, 1];
+
+/// Takes the first whole request away: its length, then so many bytes.
+fn first_of(requests: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = u32::from_be_bytes(*requests.first_chunk()?) as usize + 4;
+    (requests.len() >= length).then(|| requests.drain(..length).collect())
+}
+
+/// Whether what a client says begins with such a request: its length, then the number of what is asked for.
+fn asks_for(what: [u8; 2], said: &[u8]) -> bool {
+    said.get(4..6) == Some(&what[..])
 }
 
 #[cfg(test)]

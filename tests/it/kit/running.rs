@@ -20,12 +20,21 @@ pub struct Running {
 impl Running {
     /// Starts `walletwatch run` in a folder with a configuration that says `[http] listen`.
     pub fn start(folder: &std::path::Path, args: &[&str]) -> Running {
-        Self::start_of(Command::new(env!("CARGO_BIN_EXE_walletwatch")), folder, args)
+        Running::spawn(Running::command(folder, args))
     }
 
     /// The same of another build, or with more in its environment.
-    pub fn start_of(mut command: Command, folder: &std::path::Path, args: &[&str]) -> Running {
-        command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
+    pub fn start_of(command: Command, folder: &std::path::Path, args: &[&str]) -> Running {
+        Running::spawn(in_folder(command, folder, args))
+    }
+
+    /// The command of [`Running::start`], for whoever changes what it runs in.
+    pub fn command(folder: &std::path::Path, args: &[&str]) -> Command {
+        in_folder(Command::new(env!("CARGO_BIN_EXE_walletwatch")), folder, args)
+    }
+
+    /// Starts it.
+    pub fn spawn(mut command: Command) -> Running {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -133,6 +142,11 @@ impl Running {
         assert_eq!(status.code(), Some(0), "{:#?}", self.log());
         self.log()
     }
+}
+
+fn in_folder(mut command: Command, folder: &std::path::Path, args: &[&str]) -> Command {
+    command.arg("run").args(["--config", "walletwatch.toml"]).args(args).current_dir(folder);
+    command
 }
 
 impl Drop for Running {

@@ -28,7 +28,7 @@ fn saved() -> MemoryStore {
         twins.step(Step::Take(Millis(i64::MAX / 2), vec![false], lines.to_vec()));
         twins.save();
     }
-    twins.store
+    twins.store.values()
 }
 
 fn restore(store: &MemoryStore, key: HashKey) -> Result<Engine, RestoreError> {

@@ -2,7 +2,10 @@
 //! is. Same calls of the sink, same digest, whatever the rules, the stream, the caps and the moment.
 
 mod ceiling;
+mod cold;
 mod damage;
+mod hostile;
 mod pack;
 mod random;
+mod shown;
 mod twins;

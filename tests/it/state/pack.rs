@@ -10,7 +10,7 @@ use walletwatch::sim::{Generator, Plan, Profile};
 use super::twins::{KEY, Step, Twins};
 use crate::differential::make::Dice;
 
-fn pack() -> Arc<Ruleset> {
+pub fn pack() -> Arc<Ruleset> {
     let loaded = load(&Sources::builtin(), KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}"));
     Arc::new(loaded.ruleset)
 }
@@ -22,13 +22,13 @@ pub fn w3() -> Arc<Ruleset> {
 }
 
 /// The pack with its pairs of rules beside it.
-fn pack_and_w3() -> Arc<Ruleset> {
+pub fn pack_and_w3() -> Arc<Ruleset> {
     let mut sources = Sources::builtin();
     sources.add("w3.yaml", include_str!("../../data/rules/w3/w3.yaml"), None);
     Arc::new(load(&sources, KEY, None).unwrap_or_else(|problems| panic!("{problems:#?}")).ruleset)
 }
 
-fn lines(profile: Profile, events: u64) -> Vec<Vec<u8>> {
+pub fn lines(profile: Profile, events: u64) -> Vec<Vec<u8>> {
     let mut generator = Generator::new(&Plan::new(events, 5, profile)).expect("a good plan");
     let mut lines = Vec::new();
     while let Some(record) = generator.next_record().expect("a record") {
@@ -38,7 +38,7 @@ fn lines(profile: Profile, events: u64) -> Vec<Vec<u8>> {
 }
 
 /// Runs both over the lines; `turn` says what happens after each batch.
-fn run(twins: &mut Twins, lines: &[Vec<u8>], batch: usize, mut turn: impl FnMut(&mut Twins, usize)) {
+pub fn run(twins: &mut Twins, lines: &[Vec<u8>], batch: usize, mut turn: impl FnMut(&mut Twins, usize)) {
     for (at, batch) in lines.chunks(batch).enumerate() {
         let lanes = batch.iter().map(|line| (u16::from(line.len() % 2 == 0), line.clone())).collect();
         twins.step(Step::Take(Millis(i64::MAX / 2), vec![at % 5 == 0, false], lanes));

@@ -78,6 +78,12 @@ fn other(at: usize, dice: &mut Dice) -> String {
     format!(r#"{{"id":"o{at}","time":{time},{own}}}"#)
 }
 
+/// Room beside a store: so little that entities stay there as an engine is restored, or that they are forgotten for want of
+/// room for their notes; both engines have the same.
+fn leaving(dice: &mut Dice) -> Options {
+    Options { state_resident_max_bytes: dice.pick(&[NO_CEILING, 1_000_000, 20_000, 3000, 500]), ..options(dice) }
+}
+
 fn options(dice: &mut Dice) -> Options {
     Options {
         findings: true,
@@ -95,38 +101,8 @@ fn an_engine_that_is_stopped_anywhere_goes_on_as_if_it_never_was() {
     for seed in seeds() {
         let mut dice = Dice::new(seed ^ 0x5eed);
         let sets = rule_sets(seed);
-        let lines = lines(seed, &mut dice);
-        let mut twins = Twins::new(Arc::clone(&sets[0]), options(&mut dice));
-        let (mut at, mut moment, mut of_save) = (0, START_MS, Arc::clone(&sets[0]));
-        let lanes = 1 + dice.below(3);
-        while at < lines.len() {
-            let many = dice.pick(&[1, 2, 7, 32, 33, 100]).min(lines.len() - at);
-            let batch = lines[at..at + many].iter().map(|line| (dice.below(lanes) as u16, line.clone())).collect();
-            let at_end = (0..lanes).map(|_| dice.once_in(2)).collect();
-            moment += dice.below(90_000) as i64;
-            // The future begins far away: what is refused is another test's.
-            twins.step(Step::Take(Millis(moment + 86_400_000 * 3650), at_end, batch));
-            at += many;
-            match dice.below(12) {
-                0..=2 => twins.save(),
-                3 | 4 => twins.stop(),
-                5 => twins.crash(&of_save),
-                6 => twins.step(Step::Swap(dice.pick(&sets))),
-                7 => {
-                    of_save = Arc::clone(&twins.rules);
-                    twins.stop_and_swap(dice.pick(&sets));
-                    twins.assert_same(&format!("seed {seed}, {at} lines, other rules"));
-                    continue;
-                }
-                _ => continue,
-            }
-            if twins.is_saved() {
-                of_save = Arc::clone(&twins.rules);
-            }
-            twins.assert_same(&format!("seed {seed}, {at} lines"));
-        }
-        twins.stop();
-        twins.assert_same(&format!("seed {seed}, the end"));
+        let options = options(&mut dice);
+        let twins = go(seed, &mut dice, &sets, Twins::new(Arc::clone(&sets[0]), options), |_, _| {});
         restores += twins.restores;
         alerts += twins.expected.0.iter().filter(|line| line.contains(" alert ")).count();
         forgotten += twins.steady.counters().sequences_forgotten;
@@ -134,4 +110,79 @@ fn an_engine_that_is_stopped_anywhere_goes_on_as_if_it_never_was() {
     let cases = (seeds().end - seeds().start) as usize;
     assert!(restores > 2 * cases && alerts > 10 * cases, "{restores} restores, {alerts} alerts: it tests nothing");
     assert!(forgotten as usize > cases / 10, "{forgotten} sequences went for want of room");
+}
+
+#[test]
+fn entities_that_leave_memory_and_come_back_change_nothing() {
+    let (mut left, mut came_back, mut alerts) = (0, 0, 0);
+    for seed in seeds() {
+        let mut dice = Dice::new(seed ^ 0xc01d);
+        let sets = rule_sets(seed);
+        let options = leaving(&mut dice);
+        let twins = go(seed, &mut dice, &sets, Twins::leaving(Arc::clone(&sets[0]), options), |twins, dice| {
+            if dice.once_in(3) {
+                twins.save();
+            }
+            if dice.once_in(2) {
+                twins.rest();
+            }
+            if dice.once_in(2) {
+                let (bytes, entities) = (dice.pick(&[0, 0, 500, 3000]), dice.pick(&[1, 3, 20, usize::MAX]));
+                twins.send_away(bytes, entities, dice.once_in(2));
+            }
+        });
+        left += twins.moves[0];
+        came_back += twins.moves[1];
+        alerts += twins.expected.0.iter().filter(|line| line.contains(" alert ")).count();
+    }
+    let cases = seeds().end - seeds().start;
+    assert!(left > 4 * cases && came_back > 4 * cases, "{left} left, {came_back} came back: it tests nothing");
+    assert!(alerts as u64 > 10 * cases, "{alerts} alerts");
+}
+
+/// Both engines over a case; the one is saved, stopped, crashed at random, and after each batch `turn` is asked.
+fn go(
+    seed: u64,
+    dice: &mut Dice,
+    sets: &[Arc<Ruleset>],
+    mut twins: Twins,
+    mut turn: impl FnMut(&mut Twins, &mut Dice),
+) -> Twins {
+    let lines = lines(seed, dice);
+    let (mut at, mut moment, mut of_save) = (0, START_MS, Arc::clone(&sets[0]));
+    let lanes = 1 + dice.below(3);
+    while at < lines.len() {
+        let many = dice.pick(&[1, 2, 7, 32, 33, 100]).min(lines.len() - at);
+        let batch = lines[at..at + many].iter().map(|line| (dice.below(lanes) as u16, line.clone())).collect();
+        let at_end = (0..lanes).map(|_| dice.once_in(2)).collect();
+        moment += dice.below(90_000) as i64;
+        // The future begins far away: what is refused is another test's.
+        twins.step(Step::Take(Millis(moment + 86_400_000 * 3650), at_end, batch));
+        at += many;
+        turn(&mut twins, dice);
+        if twins.is_saved() {
+            of_save = Arc::clone(&twins.rules);
+        }
+        match dice.below(12) {
+            0..=2 => twins.save(),
+            3 | 4 => twins.stop(),
+            5 => twins.crash(&of_save),
+            6 => twins.step(Step::Swap(dice.pick(sets))),
+            7 => {
+                of_save = Arc::clone(&twins.rules);
+                twins.stop_and_swap(dice.pick(sets));
+                twins.assert_same(&format!("seed {seed}, {at} lines, other rules"));
+                continue;
+            }
+            _ => continue,
+        }
+        turn(&mut twins, dice);
+        if twins.is_saved() {
+            of_save = Arc::clone(&twins.rules);
+        }
+        twins.assert_same(&format!("seed {seed}, {at} lines"));
+    }
+    twins.stop();
+    twins.assert_same(&format!("seed {seed}, the end"));
+    twins
 }

@@ -1,13 +1,13 @@
 //! Two engines that take the same batches: one is never stopped, the other is whenever a test says so.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use walletwatch::detect::document::{AlertDocument, ContactDocument};
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::event::{Event, Millis, Rejection};
-use walletwatch::features::store::{MemoryStore, Space, Stored};
-use walletwatch::ruleset::{Bands, HashKey, Ruleset};
+use walletwatch::features::store::{Changes, MemoryStore, Space, StoreError, Stored, Take};
+use walletwatch::ruleset::{Bands, HashKey, KeyField, Ruleset};
 
 pub const KEY: HashKey = HashKey::new([9; 16]);
 
@@ -69,6 +69,46 @@ pub fn all(store: &MemoryStore) -> BTreeSet<(Space, Vec<u8>, Vec<u8>)> {
     all
 }
 
+/// A store that an engine saves to and reads back from. Clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub struct SharedStore(Arc<Mutex<MemoryStore>>);
+
+impl SharedStore {
+    /// Holds something else from now on.
+    pub fn set(&self, values: MemoryStore) {
+        *self.0.lock().unwrap() = values;
+    }
+
+    /// What it holds.
+    pub fn values(&self) -> MemoryStore {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Stored for SharedStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.lock().unwrap().get(space, key)
+    }
+
+    fn each(&self, space: Space, take: Take<'_>) -> Result<(), StoreError> {
+        self.0.lock().unwrap().each(space, take)
+    }
+}
+
+/// A save on its way to the store.
+#[derive(Default)]
+struct OnTheWay(Vec<(Space, Vec<u8>, Option<Vec<u8>>)>);
+
+impl Changes for OnTheWay {
+    fn put(&mut self, space: Space, key: &[u8], value: &[u8]) {
+        self.0.push((space, key.to_vec(), Some(value.to_vec())));
+    }
+
+    fn delete(&mut self, space: Space, key: &[u8]) {
+        self.0.push((space, key.to_vec(), None));
+    }
+}
+
 /// Two engines, what they told, and where the one is saved.
 pub struct Twins {
     pub rules: Arc<Ruleset>,
@@ -77,7 +117,13 @@ pub struct Twins {
     pub expected: Told,
     pub stopped: Engine,
     pub told: Told,
-    pub store: MemoryStore,
+    pub store: SharedStore,
+    /// A save that is closed and that the store does not have yet.
+    on_the_way: Option<OnTheWay>,
+    /// Whether entities of the stopped one leave memory.
+    leaves: bool,
+    /// How many left, and how many came back.
+    pub moves: [u64; 2],
     /// What came since the last save, and what had been told by then.
     since: Vec<Step>,
     saved: usize,
@@ -92,12 +138,51 @@ impl Twins {
             expected: Told::default(),
             stopped: engine(),
             told: Told::default(),
-            store: MemoryStore::new(),
+            store: SharedStore::default(),
+            on_the_way: None,
+            leaves: false,
+            moves: [0; 2],
             since: Vec::new(),
             saved: 0,
             restores: 0,
             rules,
             options,
+        }
+    }
+
+    /// The same; entities of the one leave memory, those of the other never do.
+    pub fn leaving(rules: Arc<Ruleset>, options: Options) -> Self {
+        let mut twins = Twins { leaves: true, ..Twins::new(rules, options) };
+        twins.stopped.keep_in(Arc::new(twins.store.clone()));
+        twins
+    }
+
+    /// The store takes what is on its way there.
+    pub fn rest(&mut self) {
+        let Some(OnTheWay(changes)) = self.on_the_way.take() else { return };
+        let mut store = self.store.0.lock().unwrap();
+        for (space, key, value) in changes {
+            match value {
+                Some(value) => store.put(space, &key, &value),
+                None => store.delete(space, &key),
+            }
+        }
+        drop(store);
+        if self.leaves {
+            self.stopped.at_rest();
+        }
+    }
+
+    /// Lets entities leave, if any may.
+    pub fn send_away(&mut self, resident_bytes_max: usize, entities_max: usize, also_busy: bool) {
+        self.stopped.send_away(resident_bytes_max, entities_max, also_busy);
+    }
+
+    fn count_moves(&mut self) {
+        for kind in KeyField::all() {
+            let residence = self.stopped.residence(kind);
+            self.moves[0] += residence.left;
+            self.moves[1] += residence.came_back;
         }
     }
 
@@ -111,15 +196,29 @@ impl Twins {
     }
 
     pub fn save(&mut self) {
-        self.stopped.save(&mut self.store);
+        self.rest();
+        let mut saved = OnTheWay::default();
+        self.stopped.save(&mut saved);
+        self.stopped.check().unwrap();
+        self.on_the_way = Some(saved);
+        if !self.leaves {
+            self.rest();
+        }
         self.since.clear();
         self.saved = self.told.0.len();
     }
 
     fn restored(&mut self, rules: &Arc<Ruleset>) -> Engine {
         self.restores += 1;
-        Engine::restore(Arc::clone(rules), Bands::default(), self.options.clone(), KEY, &self.store)
-            .unwrap_or_else(|e| panic!("{e}"))
+        self.count_moves();
+        self.rest();
+        let (rules, bands, options) = (Arc::clone(rules), Bands::default(), self.options.clone());
+        let restored = if self.leaves {
+            Engine::restore_beside(rules, bands, options, KEY, Arc::new(self.store.clone())).map(|(engine, _)| engine)
+        } else {
+            Engine::restore(rules, bands, options, KEY, &self.store)
+        };
+        restored.unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Whether nothing came since the last save.
@@ -145,7 +244,8 @@ impl Twins {
 
     /// Loses all since the last save and takes it again, as it was taken.
     pub fn crash(&mut self, first: &Arc<Ruleset>) {
-        if self.store.is_empty() {
+        self.rest();
+        if self.store.values().is_empty() {
             return;
         }
         self.told.0.truncate(self.saved);
@@ -158,6 +258,7 @@ impl Twins {
     /// Both told the same and know the same.
     #[track_caller]
     pub fn assert_same(&mut self, when: &str) {
+        self.stopped.check().unwrap();
         for (at, (expected, told)) in self.expected.0.iter().zip(&self.told.0).enumerate() {
             assert_eq!(expected, told, "{when}: line {at}");
         }
@@ -166,8 +267,9 @@ impl Twins {
         if self.steady.digest() != self.stopped.digest() {
             let mut whole = MemoryStore::new();
             self.steady.save(&mut whole);
-            self.stopped.save(&mut self.store);
-            let (expected, found) = (all(&whole), all(&self.store));
+            self.save();
+            self.rest();
+            let (expected, found) = (all(&whole), all(&self.store.values()));
             let differing = expected
                 .symmetric_difference(&found)
                 .map(|(space, key, value)| format!("{space:?} {key:02x?} {value:02x?}"));

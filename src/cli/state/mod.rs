@@ -1,42 +1,57 @@
-//! `walletwatch state …`: what the state on disk holds.
+//! `walletwatch state …`: what the state holds.
 //!
-//! Guarantees: changes nothing; a state that another process holds, or that is damaged, is refused by name. Shows what
-//! is in the last checkpoint, not what has happened since.
+//! Guarantees: showing changes nothing; a state that another process holds, or that is damaged, is refused by name. Of
+//! the whole it shows what is in the last checkpoint, not what has happened since; of an entity what a running service
+//! knows now, and where none runs what is in the last checkpoint.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::run::state_exit;
+mod entity;
+mod rebuild;
+
+use super::run::{exit, state_exit};
 use super::{Exit, Format, check, fail};
+use crate::app::RunError;
+use crate::app::history::unfinished;
 use crate::config::Config;
 use crate::event::Millis;
-use crate::features::named;
-use crate::features::store::{FORMAT, FjallStore, Mark, SpaceSize, StateKey, Store as _, StoreError, Stored as _};
-use crate::features::store::{NextOffset, Progress, Space};
+use crate::features::store::{FORMAT, FjallStore, Mark, SpaceSize, StateKey, Store as _, StoreError};
+use crate::features::store::{NextOffset, Progress};
 
-/// Looks at the state.
+/// Looks at the state, or makes it anew.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   walletwatch state show
-  walletwatch state show account:a-1001")]
+  walletwatch state show account:a-1001
+  walletwatch state rebuild --from now-7d")]
 pub enum Command {
     Show(Show),
+    Rebuild(rebuild::Rebuild),
 }
 
 /// Shows the last checkpoint of a state that nothing runs on: how far it reaches, with what it was made, how large it
-/// is; or what it holds of one entity.
+/// is; or what is known of one entity, also by the running service.
+///
+/// Of an entity: its features with their values as the next event would read them, until when rules are silent about
+/// it, its chains under way. Pairs are kept inside their first: `[account, device]` stands with the account.
 ///
 /// Ends with 1 when nothing is known of the entity, 65 when the state is damaged, 66 when there is none, 75 when the
-/// service is running on it.
+/// service is running on it and the question is not about an entity.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   walletwatch state show --config /etc/walletwatch/walletwatch.toml
+  walletwatch state show account:a-1001
+  walletwatch state show account:a-1001 --with device:d-7
   walletwatch state show ip:203.0.113.9 --format json")]
 pub struct Show {
     /// KIND:VALUE, such as account:a-1001, ip:203.0.113.9, device:d-7 or asn:64496.
     entity: Option<String>,
+    /// The second of its pairs, KIND:VALUE: else the newest of them are shown.
+    #[arg(long, value_name = "ENTITY", requires = "entity")]
+    with: Option<String>,
     /// The configuration; without it ./walletwatch.toml, then /etc/walletwatch/walletwatch.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -47,58 +62,63 @@ pub struct Show {
 
 /// Runs one.
 pub fn run(command: Command) -> anyhow::Result<Exit> {
-    let Command::Show(args) = command;
+    match command {
+        Command::Show(args) => match &args.entity {
+            Some(name) => entity::run(name, args.with.as_deref(), args.config, args.format),
+            None => show(args),
+        },
+        Command::Rebuild(args) => rebuild::run(args),
+    }
+}
+
+fn show(args: Show) -> anyhow::Result<Exit> {
     let directory = directory(args.config)?;
     let failed = |error: StoreError| fail(state_exit(&error), error.to_string());
-    let none = || fail(Exit::NoInput, format!("there is no state in {}", directory.display()));
-    let key = StateKey::existing(&directory).map_err(failed)?.ok_or_else(none)?;
-    let entity = args.entity.as_deref().map(|text| named(text, key.key)).transpose();
-    let entity = entity.map_err(|error| fail(Exit::Usage, error.to_string()))?;
+    let none = || no_state(&directory);
+    is_finished(&directory)?;
+    StateKey::existing(&directory).map_err(failed)?.ok_or_else(none)?;
     let store = FjallStore::open_existing(&directory).map_err(failed)?.ok_or_else(none)?;
     let mark = store.mark().map_err(failed)?.ok_or_else(none)?;
-    let mut out = std::io::stdout().lock();
-    if let Some((kind, hash)) = entity {
-        let found = store.get(Space::of(kind), &hash.to_be_bytes()).map_err(failed)?;
-        let name = args.entity.unwrap_or_default();
-        let bytes = found.as_ref().map(Vec::len);
-        match args.format {
-            Format::Human => writeln!(out, "{}", entity_line(&name, bytes, &mark))?,
-            Format::Json => {
-                let checkpoint = mark.checkpoint.number;
-                writeln!(out, "{}", json!({"entity": name, "checkpoint": checkpoint, "bytes": bytes}))?;
-            }
-        }
-        return Ok(if found.is_some() { Exit::Done } else { Exit::No });
-    }
     let disk_bytes = store.disk_bytes().map_err(failed)?;
     let sizes: Vec<SpaceSize> = store.sizes().map_err(failed)?.into_iter().filter(|size| size.keys > 0).collect();
     let text = match args.format {
         Format::Human => human(&directory, &mark, disk_bytes, &sizes),
         Format::Json => format!("{}\n", as_json(&mark, disk_bytes, &sizes)),
     };
-    out.write_all(text.as_bytes())?;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
 }
 
-/// The folder of the state that the configuration names.
-fn directory(config: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let source = check::find(config, Exit::Config)?;
-    let (config, problems) = Config::load_partly(source.file.as_deref(), &source.environment);
-    let directory = config.map(|config| config.state_directory).filter(|directory| !directory.as_os_str().is_empty());
-    match directory {
-        Some(directory) => Ok(directory),
-        None => {
-            check::show(&problems)?;
-            Err(fail(Exit::Config, format!("{} does not say where the state is: state.directory", source.name())))
+/// Refuses a state whose making was cut off.
+fn is_finished(directory: &Path) -> anyhow::Result<()> {
+    match unfinished::found(directory)? {
+        None => Ok(()),
+        Some(what) => {
+            let error = RunError::Unfinished(what, directory.to_owned());
+            Err(fail(exit(&error), error.to_string()))
         }
     }
 }
 
-fn entity_line(name: &str, bytes: Option<usize>, mark: &Mark) -> String {
-    let number = mark.checkpoint.number;
-    match bytes {
-        Some(bytes) => format!("{name}: {bytes} bytes in checkpoint {number}"),
-        None => format!("{name}: nothing is known of it in checkpoint {number}"),
+fn no_state(directory: &Path) -> anyhow::Error {
+    fail(Exit::NoInput, format!("there is no state in {}", directory.display()))
+}
+
+/// The folder of the state that the configuration names.
+fn directory(config: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    Ok(partly(config)?.state_directory)
+}
+
+/// The configuration, as far as it says where the state is.
+fn partly(config: Option<PathBuf>) -> anyhow::Result<Config> {
+    let source = check::find(config, Exit::Config)?;
+    let (config, problems) = Config::load_partly(source.file.as_deref(), &source.environment);
+    match config.filter(|config| !config.state_directory.as_os_str().is_empty()) {
+        Some(config) => Ok(config),
+        None => {
+            check::show(&problems)?;
+            Err(fail(Exit::Config, format!("{} does not say where the state is: state.directory", source.name())))
+        }
     }
 }
 
@@ -160,7 +180,7 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::store::Checkpoint;
+    use crate::features::store::{Checkpoint, Space};
 
     fn mark() -> Mark {
         let offset = |topic: &str, partition, offset| NextOffset { topic: topic.to_owned(), partition, offset };
@@ -185,7 +205,6 @@ mod tests {
     fn a_checkpoint_reads_as_people_ask_for_it() {
         let text = human(Path::new("/var/lib/walletwatch"), &mark(), 412_345, &sizes());
         insta::assert_snapshot!(text);
-        assert_eq!(entity_line("account:a", Some(240), &mark()), "account:a: 240 bytes in checkpoint 42");
     }
 
     #[test]
