@@ -4,13 +4,13 @@
 //! Needs a build with the feature `failpoints`, which `tests/run` makes and names in `FAILPOINTS_BIN`.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use walletwatch::failpoint;
 
 use super::BACK_WITHIN;
-use super::spread::{Spread, generate};
+use super::spread::{Over, Spread, generate};
 use crate::kit::kafka::broker;
 use crate::kit::process::wait_until;
 
@@ -25,15 +25,6 @@ const PASSES: u32 = 2;
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// `abort`: as sudden as `kill -9`, and told apart from it.
 const ABORTED: i32 = 6;
-
-/// Whoever writes stops, also when the test fails.
-struct Over<'o>(&'o AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn ended_at_every_failpoint_it_says_what_an_undisturbed_engine_says() {

@@ -26,6 +26,8 @@ const PARTITIONS: [i32; 3] = [3, 6, 7];
 /// Records that are written at once, and the pause between: a service that runs is under load for a while.
 const BURST_RECORDS: usize = 10;
 const BURST_PAUSE: Duration = Duration::from_millis(25);
+/// One record that is no event comes with so many that are.
+const RECORDS_PER_POISON: usize = 200;
 /// How long the service may take until nothing is left to do: a notice is tried again within seconds.
 const DONE_WITHIN: Duration = Duration::from_secs(120);
 
@@ -205,7 +207,17 @@ impl Spread {
     }
 }
 
-/// So many records of the generator as they stand in its topics, in the order of their timestamps.
+/// Whoever writes stops, also when the test fails.
+pub struct Over<'o>(pub &'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// So many records of the generator as they stand in its topics, in the order of their timestamps, and between them some
+/// that are no events.
 pub fn generate(name: &str, broker: &Broker, events: usize) -> Vec<Placed> {
     let topics = topics(&format!("{name}.made"), broker);
     let status = Command::new(env!("CARGO_BIN_EXE_walletwatch"))
@@ -221,7 +233,16 @@ pub fn generate(name: &str, broker: &Broker, events: usize) -> Vec<Placed> {
     assert_eq!(records.len(), events);
     // The sort is stable: what one partition holds keeps its order.
     records.sort_by_key(|record| record.found.stamp);
-    records
+    let poison = |Placed { topic, found }: &Placed| {
+        let (partition, stamp, value) = (found.partition, found.stamp, b"{".to_vec());
+        Placed { topic: *topic, found: Found { partition, stamp, value, ..Found::default() } }
+    };
+    let mut mixed = Vec::with_capacity(records.len() + records.len() / RECORDS_PER_POISON);
+    for (number, record) in records.into_iter().enumerate() {
+        let between = number.is_multiple_of(RECORDS_PER_POISON).then(|| poison(&record));
+        mixed.extend(between.into_iter().chain([record]));
+    }
+    mixed
 }
 
 fn topics(name: &str, broker: &Broker) -> [String; 3] {

@@ -138,6 +138,12 @@ impl Broker {
         for result in results {
             result.unwrap_or_else(|(topic, error)| panic!("topic {topic}: {error}"));
         }
+        // The controller has it; the broker that is asked learns of it a moment later.
+        wait_until(&format!("the broker knows {topic}"), Duration::from_secs(30), || {
+            let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+            let found = metadata.topics().first()?;
+            (found.error().is_none() && found.partitions().len() == partitions.unsigned_abs() as usize).then_some(())
+        });
     }
 }
 

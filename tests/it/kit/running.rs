@@ -70,6 +70,13 @@ impl Running {
         scrape(&self.address())
     }
 
+    /// How many records it has taken since its start.
+    pub fn taken(&self) -> Option<u64> {
+        let series = self.scrape()?;
+        let sum = |name: &str| -> f64 { series.iter().filter(|(s, _)| s.starts_with(name)).map(|(_, n)| n).sum() };
+        Some((sum("walletwatch_events_total{") + sum("walletwatch_events_rejected_total{")) as u64)
+    }
+
     /// The status of `/readyz`, and the details of the checks that fail, by name.
     pub fn failing(&self) -> Option<(u16, BTreeMap<String, String>)> {
         let (status, text) = self.get("/readyz")?;
