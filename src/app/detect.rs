@@ -84,7 +84,7 @@ impl Detection {
         let (engine, mut durable) = state;
         durable.set_epoch(offsets.epoch());
         let topics = prepared.config.kafka.topics.len();
-        let room = Room::new(prepared);
+        let room = Room::of(&prepared.config.state);
         Detection {
             producer,
             counts: EngineCounts::new(&stages.metrics, &in_force.ruleset),

@@ -40,7 +40,7 @@ mod owner;
 mod past;
 mod prepare;
 mod reload;
-mod room;
+pub mod room;
 pub mod shown;
 #[cfg(test)]
 mod simulation;

@@ -1,11 +1,12 @@
-//! Memory of entities beside the store: who leaves it, when, and when that is not enough.
+//! Memory beside the store: when entities leave it, and when that is not enough.
 //!
-//! Guarantees: what entities take is kept below its ceiling as long as the store takes what changed; a batch waits only
-//! where too much of it changed since the last checkpoint, and that is counted. Changes no result.
+//! Guarantees: what is remembered in memory is kept below its ceiling as long as the store takes what changed; a batch
+//! waits only where too much of it changed since the last checkpoint, and that is counted. Changes no result.
 
 use super::Prepared;
 use crate::detect::{Engine, Options};
 use crate::features::NO_CEILING;
+use crate::features::store::StateConfig;
 
 /// Entities that leave after one batch, at most, while there is room still.
 const LEAVE_PER_BATCH_MAX: usize = 4096;
@@ -40,8 +41,8 @@ pub struct Room {
 
 impl Room {
     /// Room for what the configuration says.
-    pub fn new(prepared: &Prepared) -> Self {
-        Room { bytes_max: options(prepared).state_resident_max_bytes }
+    pub fn of(state: &StateConfig) -> Self {
+        Room { bytes_max: state.engine_bytes_max() }
     }
 
     /// The ceiling, bytes.

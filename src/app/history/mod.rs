@@ -102,7 +102,7 @@ impl Builder {
             moment: Millis(0),
             mute: Mute::default(),
             has_changed: true,
-            room: Room::new(prepared),
+            room: Room::of(&prepared.config.state),
             unstored: None,
         })
     }

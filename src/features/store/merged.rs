@@ -11,7 +11,7 @@ use super::redo::{self, Change};
 use super::{Space, StoreError};
 
 /// The changes of all chunks, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Merged<'c> {
     chunks: Vec<Sorted<'c>>,
 }

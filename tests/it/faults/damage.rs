@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use walletwatch::features::store::{FORMAT, FjallStore, Mark, Store as _};
+use walletwatch::features::store::{FORMAT, FjallStore, Mark, Merged, Store as _};
 
 use super::{BACK_WITHIN, Record, Wallet};
 use crate::kit::faulty::{DEVICE, Faulty};
@@ -219,7 +219,7 @@ fn a_state_of_another_version_is_refused_by_name_and_left_as_it_is() {
     {
         let store = FjallStore::open(&state).expect("a store");
         let mark = store.mark().expect("readable").expect("a checkpoint");
-        store.apply(&[], &Mark { format: FORMAT + 1, ..mark }).expect("written");
+        store.apply(&Merged::default(), &Mark { format: FORMAT + 1, ..mark }).expect("written");
     }
     let before = contents(&state);
     for _ in 0..2 {
