@@ -16,7 +16,9 @@ use walletwatch::detect::document::{AlertDocument, ContactDocument};
 use walletwatch::detect::{Engine, FindingRecord, Input, Options, Sink};
 use walletwatch::disk::RealDisk;
 use walletwatch::event::{Event, Millis, Rejection};
-use walletwatch::features::store::{Checkpoints, FjallStore, Place, Progress, Recovered, Redo, StateKey, recover};
+use walletwatch::features::store::{
+    Checkpoints, FjallStore, Hands, Place, Progress, Recovered, Redo, StateKey, recover,
+};
 use walletwatch::ruleset::{Bands, HashKey, KeyField, Ruleset, Sources, load};
 use walletwatch::sim::{Generator, Plan, Profile};
 use walletwatch::telemetry::Metrics;
@@ -74,7 +76,7 @@ fn write(folder: &Path, engine: &mut Engine) {
     let metrics = Metrics::new().expect("metrics");
     let found = recovered(&place, &key);
     let mut checkpoints =
-        Checkpoints::start(place.clone(), &found, &key.id, Duration::ZERO, metrics).expect("a thread");
+        Checkpoints::start(Hands::Thread, place.clone(), &found, &key.id, Duration::ZERO, metrics).expect("a thread");
     let mut redo = Redo::new();
     engine.save(&mut redo);
     checkpoints.begin(redo, Progress { batch: 1, ..Progress::default() }).expect("begun");

@@ -32,6 +32,7 @@ impl Seeded {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "what repeats a run is printed")]
 fn told(name: &str, default: u64) -> u64 {
     let told = std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     println!("{name}={told}");
@@ -91,7 +92,7 @@ fn kill_once(spread: &Spread, number: u64, records: &[Placed], seeded: &mut Seed
         seen.look(&service);
         writer.join().expect("written")
     });
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         spread.committed_is_durable();
     }
     written

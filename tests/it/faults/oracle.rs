@@ -39,7 +39,7 @@ pub enum Said {
     /// To `wallet.alerts`.
     Alert(Box<AlertDocument>),
     /// To `wallet.contacts`.
-    Contact(ContactDocument),
+    Contact(Box<ContactDocument>),
 }
 
 /// What the undisturbed engine says.
@@ -328,7 +328,7 @@ impl Sink for Takes<'_> {
     fn accepted(&mut self, _: usize, _: &Event<'_>, _: bool) {}
 
     fn contact(&mut self, _: usize, document: ContactDocument) {
-        self.said.push(Said::Contact(document));
+        self.said.push(Said::Contact(Box::new(document)));
     }
 
     fn finding(&mut self, _: usize, _: FindingRecord) {}

@@ -216,7 +216,6 @@ fn asks_for(what: [u8; 2], said: &[u8]) -> bool {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::time::Instant;
 
     use super::*;
 
@@ -254,7 +253,7 @@ mod tests {
         let (proxy, mut client) = echo();
         assert_eq!(said(&mut client, b"hello").expect("an answer"), b"hello");
         proxy.set(Mode::Trickle(2000));
-        let (began, long) = (Instant::now(), vec![7; 3000]);
+        let (began, long) = (std::time::Instant::now(), vec![7; 3000]);
         assert_eq!(said(&mut client, &long).expect("an answer"), long);
         assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
         proxy.set(Mode::Pass);
