@@ -72,7 +72,7 @@ impl Typed {
         self.at.0.text.get(self.at.1.clone()).unwrap_or_default()
     }
 
-    /// As it was written, on one line and no longer than [`SHOWN_MAX`]: for messages.
+    /// As it was written, on one line and no longer than 60 characters: for messages.
     pub fn shown(&self) -> String {
         let text = self.text().split_whitespace().collect::<Vec<_>>().join(" ");
         match text.char_indices().nth(SHOWN_MAX) {
