@@ -26,6 +26,10 @@ const SWEEP_FROM: usize = 1024;
 const KNOWN_BYTES: usize = size_of::<Known>() + 64;
 /// A changed SIM, bytes: the same.
 const SIM_BYTES: usize = 64;
+/// Changed SIMs have one of so many parts of the room, which contacts leave free: to a SIM that was stolen nothing is sent.
+const SIMS_PART: usize = 8;
+/// By so many a changed SIM for which there is no room brings nearer that those are looked for which hold nothing back.
+const SWEEP_SOONER: usize = 16;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Replaced {
@@ -70,7 +74,7 @@ pub struct Contacts {
     bytes_max: usize,
     /// Memory of what is known, as accounted, bytes.
     known_bytes: usize,
-    /// Contacts that were published and not remembered, since the start.
+    /// Contacts and changed SIMs that were not remembered, since the start.
     not_kept: u64,
 }
 
@@ -103,7 +107,7 @@ impl Contacts {
             return None;
         }
         let name = event.account.as_deref().filter(|_| account != 0)?;
-        let room_bytes = self.bytes_max.saturating_sub(self.accounted_bytes());
+        let room_bytes = (self.bytes_max - self.bytes_max / SIMS_PART).saturating_sub(self.known_bytes);
         let mut fresh = None;
         let known = match self.known.get_mut(&account) {
             Some(known) => known,
@@ -134,6 +138,7 @@ impl Contacts {
         known.keys().for_each(|account| changed.note(*account));
         let count = known.len();
         known.clear();
+        self.known_bytes = 0;
         count
     }
 
@@ -148,7 +153,8 @@ impl Contacts {
         self.known_bytes + self.sim_changed.len() * SIM_BYTES
     }
 
-    /// How many were published and not remembered for want of room, since the start.
+    /// How many contacts were published and not remembered, and SIMs changed and not remembered, for want of room, since
+    /// the start.
     pub fn not_kept(&self) -> u64 {
         self.not_kept
     }
@@ -176,11 +182,14 @@ impl Contacts {
             });
             self.sim_sweep_at = (2 * self.sim_changed.len()).max(SWEEP_FROM);
         }
-        let has_room = self.accounted_bytes() + SIM_BYTES <= self.bytes_max;
+        let has_room = (self.sim_changed.len() + 1) * SIM_BYTES <= self.bytes_max / SIMS_PART;
         if self.sim_changed.contains_key(&account) || has_room && self.sim_changed.len() < CONTACTS_MAX {
             self.changed.note(account);
             let changed = self.sim_changed.entry(account).or_insert(time_ms);
             *changed = time_ms.max(*changed);
+        } else {
+            self.not_kept += 1;
+            self.sim_sweep_at = self.sim_sweep_at.saturating_sub(SWEEP_SOONER);
         }
     }
 }
@@ -330,6 +339,26 @@ mod tests {
             assert!(n % 50 != 0 || digest(&steady) == digest(&stopped), "after {n}");
         }
         assert!(steady.sim_changed.len() < 3000, "some went");
+    }
+
+    #[test]
+    fn contacts_leave_room_for_changed_sims_and_what_is_not_kept_is_counted() {
+        let mut contacts = Contacts::default().limited(16_000);
+        for n in 1..=200u64 {
+            assert!(contacts.take(&with_contact(1000, "someone.with.a.long.name@example.test"), n).is_some());
+        }
+        let without_room = contacts.not_kept();
+        assert!(without_room > 100 && contacts.known_bytes <= 14_000, "{without_room}");
+        let hour = |n: i64| Millis(n * 3_600_000);
+        (1..=40u64).for_each(|n| contacts.change_sim(n, hour(1).0));
+        assert_eq!(contacts.not_kept() - without_room, 40 - 31, "31 have room");
+        assert!(contacts.no_sms_until(31, hour(2)).is_some() && contacts.no_sms_until(32, hour(2)).is_none());
+        // Long after, whoever holds nothing back makes room, though there are far fewer than would be looked for.
+        (0..2000u64).for_each(|n| contacts.change_sim(1000 + n % 40, hour(200).0));
+        assert_eq!(contacts.no_sms_until(1000, hour(201)), Some(hour(272)));
+        assert!(contacts.accounted_bytes() <= 16_000);
+        contacts.forget_unpublished();
+        assert_eq!(contacts.accounted_bytes(), contacts.sim_changed.len() * SIM_BYTES);
     }
 
     #[test]

@@ -147,7 +147,7 @@ catalogue! {
     STATE_FORGOTTEN = counter("walletwatch_state_forgotten_total", ["entity", "why"],
         "What is remembered no more. Why: ended (nothing could be asked of it any more), once (no room, and it came only \
          once), idle (no room, and it came again but not lately), early (an event id, before its window ended), not_kept \
-         (a contact, or what a rule is silent about: no room to begin with).");
+         (a contact, a changed SIM, or what a rule is silent about: no room to begin with).");
     EVENT_IDS = gauge("walletwatch_event_ids", [], "Event ids that are remembered to know an event that comes twice.");
     EVENT_IDS_LIMIT = gauge("walletwatch_event_ids_limit", [], "Event ids remembered at most: limits.event_ids_max.");
     EVENT_IDS_HELD = gauge("walletwatch_event_ids_held_seconds", [],
