@@ -155,7 +155,7 @@ fn what_cannot_be_written_in_time_stops_it_and_comes_again_after_the_next_start(
     assert!(said.contains(".dead` took nothing for 4000 ms; nothing was skipped"), "{said}");
     behind.proxy.set(Mode::Pass);
     let again = wallet.walletwatch(&["run", "--role", "detect", "--until-end"]);
-    assert_eq!(summary_of(&again.stderr)["rejected"].as_u64(), Some(1), "{said}");
+    assert_eq!(summary_of(&again.stderr)["replayed"].as_u64(), Some(1), "{said}");
     assert_eq!(values(&behind.broker.bootstrap, &format!("{}.dead", wallet.topic)), [b"{"]);
 }
 
