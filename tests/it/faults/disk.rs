@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -26,6 +26,8 @@ use crate::kit::running::Running;
 
 /// Records of a run.
 const RECORDS: u32 = 20_000;
+/// So long after a record the checkpoint has begun that it is in.
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(2);
 /// Input or output failed.
 const IO: Option<i32> = Some(74);
 
@@ -80,7 +82,15 @@ fn stops(wallet: &Wallet, command: Command, records: &[Record], fault: impl FnOn
     wallet.write(early);
     wait_until("it is under way", BACK_WITHIN, || (wallet.taken(&service)? > 0).then_some(()));
     fault();
+    // A file is made for what comes behind a checkpoint: of a service that is quick, all would lie before it.
+    let (late, last) = late.split_at(late.len() / 2);
     wallet.write(late);
+    let behind = Instant::now() + CHECKPOINT_WITHIN;
+    wait_until("it stops, or a checkpoint lies behind", BACK_WITHIN, || {
+        let stops = service.log().iter().any(|line| line["message"] == "stopping");
+        (stops || Instant::now() >= behind).then_some(())
+    });
+    wallet.write(last);
     let code = service.exit_code(Duration::from_secs(60));
     let said = said(&service);
     assert_eq!(code, IO, "{said}");

@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use notify::{RecursiveMode, Watcher as _};
 use walletwatch::disk::RealDisk;
 use walletwatch::ingest::BatchLog;
 use walletwatch::ingest::batch_log::Logged;
 
-use crate::kit::process::wait_until;
-
-/// Longer than any test.
-const TIME_MAX: Duration = Duration::from_secs(4 * 3600);
+/// The folder is looked at besides listening: one that is new is not listened to at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Keeps the batches of a detector from before its first start.
 pub struct Kept {
@@ -36,12 +35,16 @@ impl Kept {
         let stop = Arc::new(AtomicBool::new(false));
         let mut kept = Kept { log: state.join("batches"), links, stop, thread: None };
         let (log, links, stop) = (kept.log.clone(), kept.links.clone(), Arc::clone(&kept.stop));
+        let (told, changes) = std::sync::mpsc::channel();
+        let mut watcher = notify::recommended_watcher(told).expect("a watcher");
+        watcher.watch(state.parent().expect("a folder"), RecursiveMode::Recursive).expect("watched");
         kept.thread = Some(std::thread::spawn(move || {
-            // A file stands for as long as from one checkpoint to the next.
-            wait_until("the run is over", TIME_MAX, || {
+            let _watcher = watcher;
+            // A file stands from one checkpoint to the next: before a stop that is a moment.
+            while !stop.load(Ordering::Relaxed) {
                 link_all(&log, &links);
-                stop.load(Ordering::Relaxed).then_some(())
-            });
+                let _ = changes.recv_timeout(LOOK_AGAIN);
+            }
         }));
         kept
     }

@@ -90,12 +90,17 @@ fn what_another_reader_can_take_is_told_apart_from_markers_of_transactions() {
     producer.begin_transaction().expect("begun");
     producer.send(BaseRecord::<str, str>::to(&topic).payload("x")).map_err(|(e, _)| e).expect("taken");
     producer.commit_transaction(Duration::from_secs(30)).expect("committed");
+    // The brokers write a marker after they have answered.
+    let has_marker =
+        |end| wait_until("the marker is written", Duration::from_secs(30), || (ends(&topic) == end).then_some(()));
+    has_marker(2);
     assert!(look(0), "a record");
     assert!(!look(1), "the marker behind it");
     producer.begin_transaction().expect("begun");
     producer.send(BaseRecord::<str, str>::to(&topic).payload("y")).map_err(|(e, _)| e).expect("taken");
     producer.flush(Duration::from_secs(30)).expect("written");
     producer.abort_transaction(Duration::from_secs(30)).expect("aborted");
+    has_marker(4);
     assert!(!look(1), "nobody reads what was aborted");
     write(broker(), &[(topic.as_str(), &"z".to_owned())]);
     assert!(look(1), "a record behind all that");
