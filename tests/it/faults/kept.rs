@@ -36,7 +36,9 @@ impl Kept {
         let mut kept = Kept { log: state.join("batches"), links, stop, thread: None };
         let (log, links, stop) = (kept.log.clone(), kept.links.clone(), Arc::clone(&kept.stop));
         let (told, changes) = std::sync::mpsc::sync_channel(1);
-        let changed = move |_: notify::Result<notify::Event>| drop(told.try_send(()));
+        let changed = move |_: notify::Result<notify::Event>| {
+            let _ = told.try_send(());
+        };
         let mut watcher = notify::recommended_watcher(changed).expect("a watcher");
         watcher.watch(state.parent().expect("a folder"), RecursiveMode::Recursive).expect("watched");
         kept.thread = Some(std::thread::spawn(move || {
